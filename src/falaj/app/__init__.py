@@ -1,0 +1,1 @@
+"""The roots: backends are chosen here, and every operation that a command or a route calls is listed here."""

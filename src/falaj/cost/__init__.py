@@ -1,0 +1,1 @@
+"""What a run or a prediction costs: metered use times prices."""

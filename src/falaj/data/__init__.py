@@ -1,0 +1,1 @@
+"""Raw data with provenance, checks and quarantine; datasets; the prediction table."""

@@ -1,0 +1,1 @@
+"""What a project declares: frozen values that validate on construction and open nothing."""

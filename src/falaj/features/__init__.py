@@ -1,0 +1,1 @@
+"""Features that mean the same offline and online: compile, materialise, read, verify."""

@@ -1,0 +1,1 @@
+"""Who may do what, who approved, and the record of it: judges (actor, action, resource)."""

@@ -1,0 +1,157 @@
+"""The settings tree: `falaj.toml`, then the environment, read once in one function."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from falaj.kernel.errors import ProjectError
+
+PROJECT_FILE = "falaj.toml"
+
+
+class ProjectSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who the project is.
+
+    Attributes:
+        name: Shown in pages and audit records.
+        files: Glob patterns of the Python files that hold definitions; all `.py` files of the folder by default.
+    """
+
+    name: str = "falaj"
+    files: tuple[str, ...] = ("*.py",)
+
+
+class StorageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where state lives.
+
+    Attributes:
+        path: The state folder, relative to the project. Network file systems are refused for it.
+        online_map_gib: Size of the LMDB map in GiB; address space, not disk, so it is large and fixed.
+        fsync_ms: How long the prediction log may keep answers that a power cut would lose (a process death loses none).
+    """
+
+    path: str = ".falaj"
+    online_map_gib: int = 32
+    fsync_ms: int = 1000
+
+
+class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The data plane.
+
+    Attributes:
+        host: Address to listen on; anything but loopback needs access control, which is always on.
+        port: TCP port shared by all workers.
+        workers: Number of one-worker processes.
+        max_body_bytes: Larger requests are refused with 413.
+        max_rows: Most rows in one request; more are refused with 400.
+        max_queue_rows: Rows that may wait; above it requests get 503 and Retry-After.
+        idle_timeout_s: Keep-alive connections without a request are closed after it.
+        request_timeout_s: A request whose bytes stop coming is closed after it.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8600
+    workers: int = 1
+    max_body_bytes: int = 4 * 1024 * 1024
+    max_rows: int = 10_000
+    max_queue_rows: int = 20_000
+    idle_timeout_s: float = 75.0
+    request_timeout_s: float = 10.0
+
+
+class ControlSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The control plane.
+
+    Attributes:
+        host: Address to listen on.
+        port: TCP port of the API and the pages.
+        reconcile_s: Pause between passes of the reconcilers.
+        lease_s: How long a worker's claim on a run lasts without a heartbeat.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8610
+    reconcile_s: float = 0.5
+    lease_s: float = 15.0
+
+
+class AlertSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where alerts go besides the alert log.
+
+    Attributes:
+        webhook_url: Receives each alert as a JSON POST; empty for none.
+        timeout_s: How long the webhook may take.
+    """
+
+    webhook_url: str = ""
+    timeout_s: float = 5.0
+
+
+class CostSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Prices that turn measured use into money.
+
+    Attributes:
+        currency: Shown beside every amount.
+        cpu_core_hour: Price of one core for one hour; a public cloud's list price is the default.
+    """
+
+    currency: str = "USD"
+    cpu_core_hour: float = 0.05
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All settings of one project in one environment.
+
+    Example:
+        >>> Settings().gateway.host
+        '127.0.0.1'
+    """
+
+    project: ProjectSettings = ProjectSettings()
+    storage: StorageSettings = StorageSettings()
+    gateway: GatewaySettings = GatewaySettings()
+    control: ControlSettings = ControlSettings()
+    alerts: AlertSettings = AlertSettings()
+    cost: CostSettings = CostSettings()
+
+
+def load_settings(folder: Path, environ: Mapping[str, str] | None = None) -> Settings:
+    """Read `falaj.toml`, then variables like `FALAJ_GATEWAY_PORT=8700` over it.
+
+    This is the one place that reads the environment.
+
+    Args:
+        folder: The project's folder.
+        environ: The environment; the process's own by default.
+
+    Raises:
+        ProjectError: The file is absent, is not TOML, or names a setting that does not exist.
+    """
+    path = folder / PROJECT_FILE
+    try:
+        tree: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ProjectError(
+            f"{path} does not exist", hint="run the command in a project's folder, or make one with 'falaj init'"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise ProjectError(f"{path}: {error}", hint="correct the file") from None
+    _overlay(tree, os.environ if environ is None else environ)
+    try:
+        return msgspec.convert(tree, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise ProjectError(
+            f"{path}: {error}", hint="see the settings reference in docs/reference/settings.md"
+        ) from None
+
+
+def _overlay(tree: dict[str, Any], environ: Mapping[str, str]) -> None:
+    for section in msgspec.structs.fields(Settings):
+        for field in msgspec.structs.fields(section.type):
+            value = environ.get(f"FALAJ_{section.name}_{field.name}".upper())
+            if value is not None and field.type is not tuple:
+                tree.setdefault(section.name, {})[field.name] = value

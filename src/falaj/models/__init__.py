@@ -1,0 +1,1 @@
+"""Training, evaluation, gates, the registry, artifacts and runtimes of models."""

@@ -1,0 +1,1 @@
+"""Drift, realised performance and alerts: reads prediction records, emits verdicts, acts on nothing."""

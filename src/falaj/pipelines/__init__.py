@@ -1,0 +1,1 @@
+"""Durable work: runs (a graph of content-keyed steps) and reconcilers (from what is to what is wanted)."""

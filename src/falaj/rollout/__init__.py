@@ -1,0 +1,1 @@
+"""The only writer of the routing table: canaries, verdict rules and rollback."""

@@ -1,0 +1,1 @@
+"""The data plane: protocols, routing, batching, the prediction log."""
