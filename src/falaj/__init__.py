@@ -1,1 +1,86 @@
-"""Falaj: one definition of every feature, carried without leaks from raw events to a decision."""
+"""Falaj: one definition of every feature, carried without leaks from raw events to a decision.
+
+A project's files declare what there is with the names below; `falaj plan` and `falaj apply` carry it out; `open`
+gives the same in a notebook. Importing this package opens nothing.
+"""
+
+from typing import TYPE_CHECKING
+
+from falaj.definitions import check, gate, split
+from falaj.definitions import retrain as on
+from falaj.definitions.aggregation import column, count, last, max, mean, min, std, sum
+from falaj.definitions.endpoint import Endpoint
+from falaj.definitions.entity import Entity
+from falaj.definitions.feature_service import FeatureService, RequestField, request
+from falaj.definitions.feature_view import FeatureView
+from falaj.definitions.model import Label, Model
+from falaj.definitions.monitor import Monitor, monitor
+from falaj.definitions.on_demand import OnDemandView, on_demand
+from falaj.definitions.policy import Policy
+from falaj.definitions.retrain import retrain
+from falaj.definitions.rollout import canary, error_ratio, p99_ms
+from falaj.definitions.source import Csv, Parquet, Push, Source
+from falaj.definitions.trainer import lightgbm, sklearn, xgboost
+
+if TYPE_CHECKING:
+    from falaj.app.notebook import Project
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Csv",
+    "Endpoint",
+    "Entity",
+    "FeatureService",
+    "FeatureView",
+    "Label",
+    "Model",
+    "Monitor",
+    "OnDemandView",
+    "Parquet",
+    "Policy",
+    "Push",
+    "RequestField",
+    "Source",
+    "canary",
+    "check",
+    "column",
+    "count",
+    "error_ratio",
+    "gate",
+    "last",
+    "lightgbm",
+    "max",
+    "mean",
+    "min",
+    "monitor",
+    "on",
+    "on_demand",
+    "open",
+    "p99_ms",
+    "request",
+    "retrain",
+    "sklearn",
+    "split",
+    "std",
+    "sum",
+    "xgboost",
+]
+
+
+def open(folder: str = ".", *, token: str | None = None) -> "Project":
+    """Open a project for a notebook or a script.
+
+    Args:
+        folder: The project's folder, which holds `falaj.toml`.
+        token: Who asks; the owner's own token by default.
+
+    Returns:
+        The project: training sets, online features, predictions and runs as data frames.
+
+    Raises:
+        ProjectError: The folder holds no project.
+    """
+    from falaj.app.notebook import Project  # here, so that importing the package loads definitions only
+
+    return Project.open(folder, token=token)

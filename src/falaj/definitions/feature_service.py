@@ -1,0 +1,81 @@
+"""FeatureService: the named list of features that one model uses."""
+
+import msgspec
+
+from falaj.definitions.dtype import check_dtype
+from falaj.definitions.feature_view import FeatureView
+from falaj.definitions.on_demand import OnDemandView
+from falaj.kernel.errors import DefinitionError
+from falaj.kernel.names import check_name, did_you_mean
+
+
+class RequestField(msgspec.Struct, frozen=True):
+    """A value that the caller sends; in training it is the label row's column of that name."""
+
+    name: str
+    dtype: str
+
+    def __post_init__(self) -> None:
+        check_name("request field", self.name)
+        check_dtype(f"request field {self.name!r}", self.dtype)
+
+
+def request(name: str, dtype: str = "float64") -> RequestField:
+    """Declare a value that the caller sends with a request.
+
+    Example:
+        >>> request("amount").dtype
+        'float64'
+    """
+    return RequestField(name, dtype)
+
+
+Feature = FeatureView | OnDemandView | RequestField
+
+
+class FeatureService(msgspec.Struct, frozen=True):
+    """The features that one model uses, in order.
+
+    Args:
+        name: The service's name.
+        features: Feature views (all their features), on-demand views and request fields.
+
+    Raises:
+        DefinitionError: A name stands twice, or an on-demand input refers to what the service does not hold.
+    """
+
+    name: str
+    features: tuple[Feature, ...] | list[Feature]
+
+    def __post_init__(self) -> None:
+        check_name("feature service", self.name)
+        if not self.features:
+            raise DefinitionError(f"feature service {self.name!r} is empty", hint="list views and request fields")
+        names = [feature.name for feature in self.features]
+        for name in names:
+            if names.count(name) > 1:
+                raise DefinitionError(f"feature service {self.name!r} lists {name!r} twice", hint="rename one")
+        known = {f"{v.name}:{f}" for v in self.views for f in v.features}
+        known |= {f"request:{field.name}" for field in self.request_fields}
+        for view in self.on_demand:
+            for reference in view.inputs:
+                if reference not in known:
+                    raise DefinitionError(
+                        f"feature service {self.name!r}: {view.name!r} needs {reference!r}, which is not in it",
+                        hint=did_you_mean(reference, known),
+                    )
+
+    @property
+    def views(self) -> tuple[FeatureView, ...]:
+        """The stored views, in order."""
+        return tuple(f for f in self.features if isinstance(f, FeatureView))
+
+    @property
+    def on_demand(self) -> tuple[OnDemandView, ...]:
+        """The on-demand views, in order."""
+        return tuple(f for f in self.features if isinstance(f, OnDemandView))
+
+    @property
+    def request_fields(self) -> tuple[RequestField, ...]:
+        """The fields of the request, in order."""
+        return tuple(f for f in self.features if isinstance(f, RequestField))

@@ -1,0 +1,69 @@
+"""Model: features, label, trainer, split and gates under one name."""
+
+import msgspec
+
+from falaj.definitions.feature_service import FeatureService
+from falaj.definitions.gate import GateCheck
+from falaj.definitions.source import Source
+from falaj.definitions.split import Split, by_time
+from falaj.definitions.trainer import Trainer
+from falaj.kernel.duration import duration_us
+from falaj.kernel.errors import DefinitionError
+from falaj.kernel.names import check_name
+
+
+class Label(msgspec.Struct, frozen=True):
+    """What the model learns to predict.
+
+    Args:
+        source: The source whose rows are the examples; its row also gives T, the entity keys and request fields.
+        column: A column of 0 and 1 (or booleans); null means not yet known.
+        delay: How long after the event the label becomes known, in event time.
+    """
+
+    source: Source
+    column: str
+    delay: str = "0s"
+
+    def __post_init__(self) -> None:
+        check_name("label column", self.column)
+        duration_us(self.delay, field=f"label {self.column!r} delay")
+
+    @property
+    def delay_us(self) -> int:
+        """The delay in microseconds."""
+        return duration_us(self.delay)
+
+
+class Model(msgspec.Struct, frozen=True):
+    """A binary classifier.
+
+    Args:
+        name: The model's name.
+        features: The feature service it reads.
+        label: What it learns.
+        trainer: How it learns.
+        split: Which rows test it.
+        gates: What a version must show before it may move; without any, no version is blessed.
+        owner: Who answers for it.
+
+    Raises:
+        DefinitionError: A time split stands on a timeless label source.
+    """
+
+    name: str
+    features: FeatureService
+    label: Label
+    trainer: Trainer
+    split: Split = by_time()
+    gates: tuple[GateCheck, ...] | list[GateCheck] = ()
+    owner: str = ""
+
+    def __post_init__(self) -> None:
+        check_name("model", self.name)
+        if self.label.source.timeless and self.split.kind == "time":
+            raise DefinitionError(
+                f"model {self.name!r}: a split by time needs a timestamp, and source "
+                f"{self.label.source.name!r} has none",
+                hint="use split=fj.split.random(test='20%')",
+            )

@@ -1,0 +1,62 @@
+"""OnDemandView: a feature computed at request time, by the same code offline and online."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from falaj.definitions.captured import capture
+from falaj.definitions.dtype import check_dtype
+from falaj.kernel.errors import DefinitionError
+from falaj.kernel.names import check_name
+
+
+class OnDemandView(msgspec.Struct, frozen=True):
+    """A function of the request and of other features: NumPy arrays in, array out.
+
+    Attributes:
+        name: The function's name, and the feature's.
+        inputs: References like `request:amount` or `card_activity:amount_mean_7d`, one per argument, in order.
+        code: The function's self-contained source text.
+        dtype: The type of what it returns.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    code: str
+    dtype: str = "float64"
+
+    def __post_init__(self) -> None:
+        check_name("on-demand view", self.name)
+        check_dtype(f"on-demand view {self.name!r}", self.dtype)
+        if not self.inputs:
+            raise DefinitionError(
+                f"on-demand view {self.name!r} has no inputs", hint="write @fj.on_demand(inputs=['request:amount'])"
+            )
+        for reference in self.inputs:
+            if reference.count(":") != 1 or not all(reference.split(":")):
+                raise DefinitionError(
+                    f"on-demand view {self.name!r}: input {reference!r} is not a reference",
+                    hint="write 'request:FIELD' or 'VIEW:FEATURE'",
+                )
+
+
+def on_demand(*, inputs: list[str] | tuple[str, ...], dtype: str = "float64") -> Callable[[Any], OnDemandView]:
+    """Declare a function as an on-demand view.
+
+    The function gets one array per input (float64 with NaN for null; object for strings) and returns an array of
+    the same length. It may use its module's imports, literal constants and plain functions.
+
+    Args:
+        inputs: References, in the order of the arguments.
+        dtype: The type of what it returns.
+
+    Raises:
+        DefinitionError: The number of arguments differs, or the function uses what cannot be carried along.
+    """
+
+    def declare(function: Any) -> OnDemandView:
+        code = capture(function, arguments=len(inputs))
+        return OnDemandView(function.__name__, tuple(inputs), code, dtype)
+
+    return declare

@@ -1,0 +1,76 @@
+"""RoutingTable: the variants now in force behind each endpoint; written by rollout, read by every gateway worker."""
+
+from typing import Literal
+
+import msgspec
+
+from falaj.definitions.service_spec import ServiceSpec
+from falaj.definitions.signature import Signature
+
+
+class ArtifactRef(msgspec.Struct, frozen=True):
+    """Where a version's servable file is.
+
+    Attributes:
+        digest: The blob's digest, checked before it is loaded.
+        runtime: "onnx", "lightgbm" or "xgboost".
+    """
+
+    digest: str
+    runtime: Literal["onnx", "lightgbm", "xgboost"]
+
+
+class Variant(msgspec.Struct, frozen=True):
+    """One model version behind an endpoint.
+
+    Attributes:
+        name: "champion" or "candidate".
+        model: The model's name.
+        version: The version's number.
+        weight: Its share in ten-thousandths of units; live weights of an endpoint add up to 10,000.
+        role: "live" answers callers; "shadow" computes and logs only.
+        artifact: Its servable file.
+        signature: Its inputs.
+        service: Its pinned features; None for a bare model that takes tensors only.
+    """
+
+    name: str
+    model: str
+    version: int
+    weight: int
+    role: Literal["live", "shadow"]
+    artifact: ArtifactRef
+    signature: Signature
+    service: ServiceSpec | None = None
+
+
+class EndpointRoute(msgspec.Struct, frozen=True):
+    """One endpoint's variants.
+
+    Attributes:
+        endpoint: The endpoint's name.
+        epoch: Grows with every change of variants or weights.
+        salt: Mixed into the hash of the unit, so that endpoints assign independently.
+        variants: What serves.
+        thresholds_ms: Latencies above which requests are counted exactly, for the rollout's rules.
+        defaults: Feature column to the value used when the store fails.
+    """
+
+    endpoint: str
+    epoch: int
+    salt: str
+    variants: tuple[Variant, ...]
+    thresholds_ms: tuple[float, ...] = ()
+    defaults: dict[str, float] = {}
+
+
+class RoutingTable(msgspec.Struct, frozen=True):
+    """All endpoints, as one snapshot.
+
+    Attributes:
+        epoch: Grows with every publication.
+        endpoints: By name.
+    """
+
+    epoch: int
+    endpoints: dict[str, EndpointRoute] = {}

@@ -1,0 +1,45 @@
+"""Split: which rows train and which test."""
+
+import re
+from typing import Literal
+
+import msgspec
+
+from falaj.kernel.errors import DefinitionError
+
+
+class Split(msgspec.Struct, frozen=True):
+    """How a dataset is divided.
+
+    Attributes:
+        kind: "time" tests on the latest rows, with the label delay as a gap before them; "random" draws by seed.
+        test: The share of rows that test, between 0 and 1.
+        seed: For random splits.
+    """
+
+    kind: Literal["time", "random"]
+    test: float
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.test < 1:
+            raise DefinitionError(f"split test share {self.test} is not between 0 and 1", hint="write test='20%'")
+
+
+def by_time(*, test: str | float = "20%") -> Split:
+    """Test on the latest share of rows; rows whose label was not yet known when the test began train nothing."""
+    return Split("time", _share(test))
+
+
+def random(*, test: str | float = "20%", seed: int = 0) -> Split:
+    """Test on a random share of rows."""
+    return Split("random", _share(test), seed)
+
+
+def _share(value: str | float) -> float:
+    if isinstance(value, str):
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)%", value)
+        if match is None:
+            raise DefinitionError(f"split test share {value!r} is not a percentage", hint="write test='20%'")
+        return float(match[1]) / 100
+    return float(value)
