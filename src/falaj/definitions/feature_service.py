@@ -1,5 +1,7 @@
 """FeatureService: the named list of features that one model uses."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from falaj.definitions.dtype import check_dtype
@@ -9,7 +11,7 @@ from falaj.kernel.errors import DefinitionError
 from falaj.kernel.names import check_name, did_you_mean
 
 
-class RequestField(msgspec.Struct, frozen=True):
+class RequestField(msgspec.Struct, frozen=True, tag="request"):
     """A value that the caller sends; in training it is the label row's column of that name."""
 
     name: str
@@ -45,7 +47,7 @@ class FeatureService(msgspec.Struct, frozen=True):
     """
 
     name: str
-    features: tuple[Feature, ...] | list[Feature]
+    features: Sequence[Feature]
 
     def __post_init__(self) -> None:
         check_name("feature service", self.name)

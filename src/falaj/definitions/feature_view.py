@@ -10,7 +10,7 @@ from falaj.kernel.errors import DefinitionError
 from falaj.kernel.names import check_name
 
 
-class FeatureView(msgspec.Struct, frozen=True):
+class FeatureView(msgspec.Struct, frozen=True, tag="feature_view"):
     """Plain columns and time-window aggregations of one entity.
 
     Args:

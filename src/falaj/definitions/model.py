@@ -1,5 +1,7 @@
 """Model: features, label, trainer, split and gates under one name."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from falaj.definitions.feature_service import FeatureService
@@ -56,7 +58,7 @@ class Model(msgspec.Struct, frozen=True):
     label: Label
     trainer: Trainer
     split: Split = by_time()
-    gates: tuple[GateCheck, ...] | list[GateCheck] = ()
+    gates: Sequence[GateCheck] = ()
     owner: str = ""
 
     def __post_init__(self) -> None:

@@ -11,7 +11,7 @@ from falaj.kernel.errors import DefinitionError
 from falaj.kernel.names import check_name
 
 
-class OnDemandView(msgspec.Struct, frozen=True):
+class OnDemandView(msgspec.Struct, frozen=True, tag="on_demand_view"):
     """A function of the request and of other features: NumPy arrays in, array out.
 
     Attributes:

@@ -1,5 +1,7 @@
 """Source: where raw events or rows come from, with their timestamps, identity and checks."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from falaj.definitions.check import Check
@@ -66,7 +68,7 @@ class Source(msgspec.Struct, frozen=True):
     timestamp: str | None = None
     created: str | None = None
     schema: dict[str, str] = {}
-    checks: tuple[Check, ...] | list[Check] = ()
+    checks: Sequence[Check] = ()
     lateness: str = "0s"
     owner: str = ""
 

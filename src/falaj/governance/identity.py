@@ -1,5 +1,6 @@
 """Actors and their tokens."""
 
+import builtins
 import secrets
 from collections.abc import Callable
 from datetime import datetime
@@ -114,7 +115,7 @@ class Actors:
         with self._db.read() as connection:
             return self._require(connection, name)
 
-    def list(self) -> list[ActorRecord]:
+    def list(self) -> builtins.list[ActorRecord]:
         """Return all actors by name."""
         with self._db.read() as connection:
             return [_actor_record(row) for row in connection.execute(sa.select(ACTOR).order_by(ACTOR.c.name))]
@@ -178,7 +179,7 @@ class Actors:
             )
             self._changed(connection)
 
-    def tokens(self, actor: str | None = None) -> "list[TokenRecord]":
+    def tokens(self, actor: str | None = None) -> builtins.list[TokenRecord]:
         """Return tokens without their secrets, the newest first."""
         query = sa.select(TOKEN).order_by(TOKEN.c.created.desc(), TOKEN.c.id)
         if actor is not None:
