@@ -44,7 +44,7 @@ class FeatureView(msgspec.Struct, frozen=True, tag="feature_view"):
                 )
             if self.source.timeless and feature.function != "column":
                 raise DefinitionError(
-                    f"feature view {self.name!r}: {name!r} needs time, and source {self.source.name!r} has no timestamp",
+                    f"feature view {self.name!r}: {name!r} needs time; source {self.source.name!r} has no timestamp",
                     hint="declare the source's timestamp, or use fj.column",
                 )
         if self.ttl is not None:

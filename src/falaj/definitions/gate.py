@@ -58,19 +58,19 @@ class GateCheck(msgspec.Struct, frozen=True):
 
 def at_least(metric: str, bound: float) -> GateCheck:
     """Pass when the metric on the test rows is at least the bound."""
-    return GateCheck("at_least", metric, bound)
+    return GateCheck("at_least", metric, float(bound))
 
 
 def at_most(metric: str, bound: float) -> GateCheck:
     """Pass when the metric on the test rows is at most the bound."""
-    return GateCheck("at_most", metric, bound)
+    return GateCheck("at_most", metric, float(bound))
 
 
 def no_worse_than_production(metric: str, *, by: float = 0.0) -> GateCheck:
     """Pass when the metric is at most `by` worse than the production version's on the same rows."""
-    return GateCheck("no_worse_than_production", metric, by)
+    return GateCheck("no_worse_than_production", metric, float(by))
 
 
 def latency(*, p99_ms: float) -> GateCheck:
     """Pass when 99 of 100 single rows are scored within the time in the serving runtime."""
-    return GateCheck("latency", "p99_ms", p99_ms)
+    return GateCheck("latency", "p99_ms", float(p99_ms))

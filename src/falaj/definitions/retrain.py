@@ -76,4 +76,4 @@ def new_labels(count: int) -> Trigger:
 
 def performance(metric: str, *, at_least: float) -> Trigger:
     """Train again when a realised metric falls below the bound."""
-    return Trigger("performance", metric=metric, bound=at_least)
+    return Trigger("performance", metric=metric, bound=float(at_least))
