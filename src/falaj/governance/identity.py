@@ -174,9 +174,7 @@ class Actors:
                 raise NotFound(f"token {token_id!r} does not exist", hint="list them with 'falaj token list'")
             if row.revoked is not None:
                 raise Conflict(f"token {token_id!r} is already revoked")
-            connection.execute(
-                TOKEN.update().where(TOKEN.c.id == token_id).values(revoked=to_us(self._clock.now()))
-            )
+            connection.execute(TOKEN.update().where(TOKEN.c.id == token_id).values(revoked=to_us(self._clock.now())))
             self._changed(connection)
 
     def tokens(self, actor: str | None = None) -> builtins.list[TokenRecord]:
@@ -225,9 +223,7 @@ def _find(connection: sa.Connection, name: str) -> sa.Row[Any] | None:
 
 
 def _in_force() -> sa.Select[Any]:
-    return (
-        sa.select(TOKEN, ACTOR.c.role).join(ACTOR, ACTOR.c.name == TOKEN.c.actor).where(TOKEN.c.revoked.is_(None))
-    )
+    return sa.select(TOKEN, ACTOR.c.role).join(ACTOR, ACTOR.c.name == TOKEN.c.actor).where(TOKEN.c.revoked.is_(None))
 
 
 def _entry(row: sa.Row[Any]) -> TokenEntry:
