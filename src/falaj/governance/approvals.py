@@ -221,4 +221,4 @@ def _require(connection: sa.Connection, id: str) -> Approval:
 
 
 def _approval(row: sa.Row[Any]) -> Approval:
-    return msgspec.convert(dict(row._mapping), Approval)
+    return Approval(**{**row._mapping, "state": ApprovalState(row.state)})

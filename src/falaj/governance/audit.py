@@ -40,7 +40,7 @@ SEAL_SQLITE = tuple(
 """Triggers that refuse to change or remove a record; a migration that makes the table runs them too."""
 
 for _statement in SEAL_SQLITE:
-    sa.event.listen(AUDIT_RECORD, "after_create", sa.DDL(_statement).execute_if(dialect="sqlite"))
+    sa.event.listen(AUDIT_RECORD, "after_create", sa.DDL(_statement).execute_if(dialect="sqlite"))  # type: ignore[no-untyped-call]
 
 
 class AuditRecord(msgspec.Struct, frozen=True):

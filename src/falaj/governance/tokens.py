@@ -92,4 +92,4 @@ def hash_token(plaintext: str) -> str:
         >>> hash_token("flj_secret")[:8]
         'af86c270'
     """
-    return hashlib.sha256(plaintext.encode("utf-8", "surrogateescape")).hexdigest()
+    return hashlib.sha256(plaintext.encode("utf-8", "surrogatepass")).hexdigest()
