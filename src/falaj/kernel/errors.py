@@ -165,3 +165,19 @@ class ExtraMissing(FalajError):
     """An optional dependency is not installed; the hint is its install line."""
 
     code = "extra_missing"
+
+
+def error_by_code(code: str, message: str, hint: str = "") -> FalajError:
+    """Return the error of a code, as an answer from another process names it.
+
+    Example:
+        >>> type(error_by_code("not_found", "model 'x' does not exist")).__name__
+        'NotFound'
+    """
+    pending: list[type[FalajError]] = [FalajError]
+    while pending:
+        kind = pending.pop()
+        if kind.code == code and "code" in vars(kind):
+            return kind(message, hint=hint)
+        pending += kind.__subclasses__()
+    return FalajError(message, hint=hint)

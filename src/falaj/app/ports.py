@@ -1,0 +1,33 @@
+"""TCP ports: is one free?"""
+
+import errno
+import socket
+
+from falaj.kernel.errors import PortInUse, ProjectError
+
+
+def refuse_taken(host: str, port: int, *, setting: str) -> None:
+    """Return if nothing listens on the address.
+
+    Args:
+        host: The address to listen on.
+        port: The port.
+        setting: The setting that chooses it, for the hint.
+
+    Raises:
+        PortInUse: Another program listens there.
+        ProjectError: The address is not one of this machine.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                section, name = setting.split(".")
+                raise PortInUse(
+                    f"port {port} on {host} is taken by another program",
+                    hint=f"set [{section}] {name} in falaj.toml, or FALAJ_{section.upper()}_{name.upper()}",
+                ) from None
+            raise ProjectError(f"cannot listen on {host}:{port}: {error.strerror}", hint=f"correct {setting}") from None

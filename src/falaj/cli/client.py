@@ -1,0 +1,103 @@
+"""The client: an operation goes to the running control, or is done in this process under the project's lock."""
+
+import json
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from falaj.app.running import RunningControl, find_control, owner_token
+from falaj.kernel.codec import convert
+from falaj.kernel.errors import FalajError, Unavailable, error_by_code
+from falaj.kernel.settings import Settings, load_settings
+
+T = TypeVar("T")
+_TIMEOUT_S = 600.0
+
+
+class Client:
+    """Carries operations out for one actor.
+
+    Args:
+        folder: The project's folder.
+        token: Who acts; the owner's own token, kept in the state folder, by default.
+
+    Raises:
+        ProjectError: The folder holds no project.
+    """
+
+    def __init__(self, folder: Path, token: str | None = None) -> None:
+        self.folder = folder.resolve()
+        self.settings: Settings = load_settings(self.folder)
+        self._token = token
+
+    @property
+    def state(self) -> Path:
+        """The state folder."""
+        return self.folder / self.settings.storage.path
+
+    @property
+    def token(self) -> str | None:
+        """The token sent with each request."""
+        return self._token or owner_token(self.state)
+
+    def control(self) -> RunningControl | None:
+        """Return the running control of this project, if there is one."""
+        return find_control(self.state)
+
+    def perform(self, operation: str, params: msgspec.Struct, result: type[T]) -> T:
+        """Carry out one operation.
+
+        Args:
+            operation: Its name, such as "model.train".
+            params: Its parameters.
+            result: The type of what it returns.
+
+        Raises:
+            FalajError: Whatever the operation raises, the same here as from a running control.
+        """
+        running = self.control()
+        if running is None:
+            from falaj.app.local import perform_local
+
+            value = perform_local(self.folder, self.settings, self._token, operation, params)
+        else:
+            value = self._ask(running, operation, params)
+        return convert(msgspec.to_builtins(value), result, what=operation)
+
+    def _ask(self, running: RunningControl, operation: str, params: msgspec.Struct) -> Any:
+        request = urllib.request.Request(  # noqa: S310 - the address comes from our own state folder
+            f"{running.url}/v1/operations/{operation}",
+            data=msgspec.json.encode(params),
+            headers={"content-type": "application/json", "authorization": f"Bearer {self.token or ''}"},
+        )
+        return http_json(request)
+
+
+def http_json(request: urllib.request.Request, *, timeout_s: float = _TIMEOUT_S) -> Any:
+    """Send a request and return the JSON of its answer.
+
+    Raises:
+        FalajError: The server answered with an error; it is raised again here with its code and hint.
+        Unavailable: Nothing answers at the address.
+    """
+    try:
+        with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310 - see the caller
+            return json.loads(answer.read() or b"null")
+    except urllib.error.HTTPError as error:
+        raise _from_answer(error.code, error.read()) from None
+    except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
+        reason = getattr(error, "reason", error)
+        raise Unavailable(
+            f"{request.full_url} does not answer: {reason}", hint="start it with 'falaj up', or look at its log"
+        ) from None
+
+
+def _from_answer(status: int, body: bytes) -> FalajError:
+    try:
+        fault = json.loads(body)
+        return error_by_code(fault.get("code", ""), fault["error"], fault.get("hint", ""))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return Unavailable(f"the server answered {status}: {body[:200].decode(errors='replace')}")

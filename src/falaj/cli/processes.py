@@ -1,0 +1,144 @@
+"""Commands about processes: up, down, control, gateway."""
+
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import click
+
+from falaj.app.running import find_control
+from falaj.app.supervisor import Supervisor, find_supervisor, stop_supervisor
+from falaj.cli.command import FalajCommand, Session, pass_session
+from falaj.kernel.errors import Conflict, Unavailable
+from falaj.kernel.settings import Settings
+from falaj.storage.folder import StateFolder
+
+_READY_S = 60.0
+
+
+@click.command(cls=FalajCommand)
+@click.option("--detach", is_flag=True, help="Return once everything is ready; stop it with 'falaj down'.")
+@click.option("--workers", type=click.IntRange(1, 64), help="Gateway workers; the setting gateway.workers by default.")
+@pass_session
+def up(session: Session, *, detach: bool, workers: int | None) -> None:
+    """Start control and gateway, and keep them running.
+
+    Example: falaj up --detach
+    """
+    client = session.client()
+    StateFolder(client.state).create()
+    count = workers or client.settings.gateway.workers
+    _refuse_running(client.state)
+    _refuse_taken_ports(client.settings)
+    if detach:
+        _detach(client.folder, client.state, count)
+        _wait_ready(client.state, client.settings)
+        session.show(_addresses(client.settings), lambda: _print_addresses(client.settings, client.token))
+        return
+    supervisor = Supervisor(client.state, client.folder, workers=count, with_control=True, say=session.say)
+    if not session.as_json:
+        _print_addresses(client.settings, client.token)
+        click.echo("stop with Ctrl-C")
+    supervisor.run()
+
+
+@click.command(cls=FalajCommand)
+@pass_session
+def down(session: Session) -> None:
+    """Stop what 'falaj up' started: gateways finish what they have, control ends last.
+
+    Example: falaj down
+    """
+    stopped = stop_supervisor(session.client().state)
+    session.show({"stopped": stopped}, lambda: click.echo("stopped" if stopped else "nothing was running"))
+
+
+@click.command(cls=FalajCommand)
+@pass_session
+def control(session: Session) -> None:
+    """Run the control process alone, in the foreground.
+
+    Example: falaj control
+    """
+    from falaj.app.control_main import run
+
+    client = session.client()
+    if find_control(client.state) is not None:
+        raise Conflict("a control process already runs here", hint="stop it with 'falaj down'")
+    run(client.folder)
+
+
+@click.command(cls=FalajCommand)
+@click.option("--workers", type=click.IntRange(1, 64), help="Workers; the setting gateway.workers by default.")
+@pass_session
+def gateway(session: Session, *, workers: int | None) -> None:
+    """Run the gateway alone, in the foreground.
+
+    Example: falaj gateway --workers 2
+    """
+    client = session.client()
+    StateFolder(client.state).create()
+    _refuse_running(client.state)
+    count = workers or client.settings.gateway.workers
+    Supervisor(client.state, client.folder, workers=count, with_control=False, say=session.say).run()
+
+
+def _refuse_running(state: Path) -> None:
+    running = find_supervisor(state)
+    if running is not None:
+        raise Conflict(f"Falaj already runs here (process {running.pid})", hint="stop it with 'falaj down'")
+
+
+def _refuse_taken_ports(settings: Settings) -> None:
+    from falaj.app.ports import refuse_taken
+
+    refuse_taken(settings.control.host, settings.control.port, setting="control.port")
+    refuse_taken(settings.gateway.host, settings.gateway.port, setting="gateway.port")
+
+
+def _detach(folder: Path, state: Path, workers: int) -> None:
+    log = state / "log" / "supervisor.log"
+    command = [sys.executable, "-m", "falaj.cli.main", "up", "--project", str(folder), "--workers", str(workers)]
+    with log.open("ab") as out:
+        subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
+
+
+def _wait_ready(state: Path, settings: Settings) -> None:
+    deadline = time.monotonic() + _READY_S
+    addresses = _addresses(settings)
+    waiting = {f"{addresses['control']}/healthz", f"{addresses['gateway']}/v2/health/ready"}
+    while waiting:
+        waiting = {url for url in waiting if not _answers(url)}
+        if waiting and time.monotonic() > deadline:
+            raise Unavailable(
+                f"{' and '.join(sorted(waiting))} did not become ready within {_READY_S:g} s",
+                hint=f"look into {state / 'log'}",
+            )
+        if waiting:
+            time.sleep(0.1)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - our own address from the settings
+            return bool(answer.status == 200)
+    except (OSError, urllib.error.URLError):
+        return False
+
+
+def _addresses(settings: Settings) -> dict[str, str]:
+    return {
+        "control": f"http://{settings.control.host}:{settings.control.port}",
+        "gateway": f"http://{settings.gateway.host}:{settings.gateway.port}",
+    }
+
+
+def _print_addresses(settings: Settings, token: str | None) -> None:
+    addresses = _addresses(settings)
+    # After '#' the token stays in the browser: it is sent in no request line and stands in no server's log.
+    page = f"{addresses['control']}/#token={token}" if token and sys.stdout.isatty() else addresses["control"]
+    click.echo(f"page      {page}")
+    click.echo(f"endpoints {addresses['gateway']}/v1/endpoints/NAME/predict")

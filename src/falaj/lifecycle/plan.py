@@ -1,0 +1,147 @@
+"""Plan: what applying the files would add, change and remove, and what that does to what serves."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from falaj.definitions.project import Definitions, digest_of
+from falaj.definitions.service_spec import ServiceSpec
+from falaj.kernel.errors import InUse
+
+
+class Serving(msgspec.Struct, frozen=True):
+    """A version that staging or production uses.
+
+    Attributes:
+        model: The model's name.
+        version: The version's number.
+        stage: Its stage.
+        service: The features it pinned.
+        endpoints: The endpoints that route to it.
+    """
+
+    model: str
+    version: int
+    stage: str
+    service: ServiceSpec
+    endpoints: tuple[str, ...] = ()
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One line of a plan.
+
+    Attributes:
+        action: "added", "changed" or "removed".
+        kind: The definition's kind.
+        name: Its name.
+        effect: What it does to what serves, as a sentence; empty when it does nothing.
+        refused: Whether applying is refused because of it.
+    """
+
+    action: Literal["added", "changed", "removed"]
+    kind: str
+    name: str
+    effect: str = ""
+    refused: bool = False
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """All changes, in the order in which definitions depend on each other.
+
+    Attributes:
+        epoch: The applied epoch it was made against.
+        changes: The lines.
+    """
+
+    epoch: int
+    changes: tuple[Change, ...]
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return not self.changes
+
+    def refuse(self) -> None:
+        """Raise if any change would break what serves.
+
+        Raises:
+            InUse: One would; the message names the model version.
+        """
+        for change in self.changes:
+            if change.refused:
+                raise InUse(f"{change.action} {change.kind} {change.name!r}: {change.effect}", hint=_HINT)
+
+
+_HINT = "deploy a version that does not use it first, or keep the definition"
+
+
+def make_plan(before: Definitions, after: Definitions, *, epoch: int, serving: Sequence[Serving]) -> Plan:
+    """Compare two sets of definitions.
+
+    Args:
+        before: What is applied.
+        after: What the files say.
+        epoch: The applied epoch.
+        serving: The versions in staging and production.
+    """
+    changes: list[Change] = []
+    old_kinds, new_kinds = before.by_kind(), after.by_kind()
+    for kind, new in new_kinds.items():
+        old = old_kinds[kind]
+        for name in sorted({*old, *new}):
+            if name not in old:
+                changes.append(Change("added", kind, name))
+            elif name not in new:
+                changes.append(_removed(kind, name, serving))
+            elif digest_of(old[name]) != digest_of(new[name]):
+                changes.append(_changed(kind, name, before, after, serving))
+    return Plan(epoch, tuple(changes))
+
+
+def _removed(kind: str, name: str, serving: Sequence[Serving]) -> Change:
+    users = [s for s in serving if _uses(s, kind, name)]
+    if users:
+        return Change("removed", kind, name, f"{_list(users)} uses it", refused=True)
+    return Change("removed", kind, name)
+
+
+def _changed(kind: str, name: str, before: Definitions, after: Definitions, serving: Sequence[Serving]) -> Change:
+    users = [s for s in serving if _uses(s, kind, name)]
+    if kind == "feature_view":
+        gone = sorted({*before.feature_views[name].features} - {*after.feature_views[name].features})
+        for feature in gone:
+            holders = [s for s in users if _uses_feature(s, name, feature)]
+            if holders:
+                return Change("changed", kind, name, f"feature {feature!r} is removed; {_list(holders)} uses it", True)
+        if users:
+            return Change("changed", kind, name, f"{_list(users)} keeps the old one; both are kept up to date")
+    if kind == "source" and users and before.sources[name].id != after.sources[name].id:
+        return Change("changed", kind, name, f"its identity column changes; {_list(users)} reads from it", True)
+    if users and kind in ("model", "on_demand_view", "feature_service"):
+        return Change("changed", kind, name, f"{_list(users)} is untouched; the next training uses it")
+    if kind == "endpoint" and users:
+        return Change("changed", kind, name, "takes effect with the next rollout")
+    return Change("changed", kind, name)
+
+
+def _uses(version: Serving, kind: str, name: str) -> bool:
+    service = version.service
+    return {
+        "feature_view": any(view.name == name for view in service.views),
+        "source": any(view.source == name for view in service.views),
+        "on_demand_view": any(view.name == name for view in service.on_demand),
+        "feature_service": service.name == name,
+        "model": version.model == name,
+        "endpoint": name in version.endpoints,
+        "entity": False,
+        "policy": False,
+    }[kind]
+
+
+def _uses_feature(version: Serving, view: str, feature: str) -> bool:
+    return any(v.name == view and any(f.name == feature for f in v.features) for v in version.service.views)
+
+
+def _list(versions: Sequence[Serving]) -> str:
+    return " and ".join(f"{v.stage} model {v.model!r} version {v.version}" for v in versions)

@@ -1,0 +1,85 @@
+"""The project's files: found, run, and gathered into definitions."""
+
+import importlib.util
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from falaj.definitions.project import Definitions, collect
+from falaj.kernel.errors import FalajError, ProjectError
+from falaj.kernel.settings import Settings
+
+
+def load_definitions(folder: Path, settings: Settings) -> Definitions:
+    """Run the project's definition files and gather what they declare.
+
+    Only files that import falaj are run: other scripts of the folder stay as they are.
+
+    Args:
+        folder: The project's folder.
+        settings: `project.files` says which files.
+
+    Raises:
+        ProjectError: There are no such files, or one of them fails; the message names file and line.
+        DefinitionError: A definition does not make sense.
+    """
+    files = sorted({file for pattern in settings.project.files for file in folder.glob(pattern) if _declares(file)})
+    if not files:
+        raise ProjectError(
+            f"no definitions in {folder} ({', '.join(settings.project.files)})",
+            hint="write a Python file that says 'import falaj as fj', or begin with 'falaj init --template fraud'",
+        )
+    values: list[tuple[str, object]] = []
+    with _importable(folder):
+        for file in files:
+            values += [(f"{file.name}: {name}", value) for name, value in _run(file).items()]
+    return collect(values)
+
+
+def _declares(file: Path) -> bool:
+    text = file.read_text(encoding="utf-8", errors="replace")
+    return any(line.startswith(("import falaj", "from falaj")) for line in text.splitlines())
+
+
+def _run(file: Path) -> dict[str, object]:
+    name = f"_falaj_project_{file.stem}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise ProjectError(f"{file} cannot be loaded as Python", hint="give it the ending .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except FalajError as error:
+        raise type(error)(f"{_place(error, file)}: {error.message}", hint=error.hint) from error
+    except Exception as error:  # noqa: BLE001 - a project's file is a plugin: whatever it raises is named, not traced
+        raise ProjectError(f"{_place(error, file)}: {type(error).__name__}: {error}", hint="correct the file") from error
+    finally:
+        del sys.modules[name]
+    return dict(vars(module))
+
+
+def _place(error: BaseException, file: Path) -> str:
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
+    if isinstance(error, SyntaxError) and error.filename == str(file):
+        lines.append(error.lineno)
+    return f"{file.name}:{lines[-1]}" if lines else file.name
+
+
+@contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    """Let the project's files import one another, and forget them afterwards so that a changed file is read anew."""
+    before = set(sys.modules)
+    sys.path.insert(0, str(folder))
+    bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = bytecode
+        sys.path.remove(str(folder))
+        for name in set(sys.modules) - before:
+            if Path(getattr(sys.modules[name], "__file__", None) or "/").parent == folder:
+                del sys.modules[name]
