@@ -1,0 +1,108 @@
+"""The SQL tables of durable work. All times are microseconds since 1970."""
+
+import sqlalchemy as sa
+
+from falaj.storage.metadata.schema import metadata
+
+RUN = sa.Table(
+    "run",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("pipeline", sa.String, nullable=False, index=True),
+    sa.Column("params", sa.JSON, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("actor", sa.String, nullable=False),
+    sa.Column("state", sa.String, nullable=False, index=True),
+    sa.Column("created", sa.BigInteger, nullable=False, index=True),
+    sa.Column("started", sa.BigInteger),
+    sa.Column("ended", sa.BigInteger),
+    sa.Column("cancel_requested", sa.Boolean, nullable=False),
+    sa.Column("dedup_key", sa.String),
+    sa.Column("error", sa.Text),
+)
+# One active run per key, held by the database: two triggers that fire together start one run.
+sa.Index(
+    "run_one_active",
+    RUN.c.dedup_key,
+    unique=True,
+    sqlite_where=RUN.c.ended.is_(None),
+    postgresql_where=RUN.c.ended.is_(None),
+)
+
+STEP = sa.Table(
+    "step",
+    metadata,
+    sa.Column("run_id", sa.String, sa.ForeignKey("run.id"), primary_key=True),
+    sa.Column("name", sa.String, primary_key=True),
+    sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("spec", sa.JSON, nullable=False),
+    sa.Column("key", sa.String(64)),
+    sa.Column("state", sa.String, nullable=False),
+    # How many needed steps have not succeeded: a step is ready at zero, so that claiming needs no join.
+    sa.Column("waiting", sa.Integer, nullable=False),
+    sa.Column("not_before", sa.BigInteger, nullable=False),
+    sa.Column("created", sa.BigInteger, nullable=False),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("failures", sa.Integer, nullable=False),
+    sa.Column("crashes", sa.Integer, nullable=False),
+    sa.Column("owner", sa.String),
+    sa.Column("lease_until", sa.BigInteger),
+    sa.Column("epoch", sa.Integer, nullable=False),
+    sa.Column("started", sa.BigInteger),
+    sa.Column("ended", sa.BigInteger),
+    sa.Column("progress", sa.Float, nullable=False),
+    sa.Column("progress_text", sa.Text, nullable=False),
+    sa.Column("cached", sa.Boolean, nullable=False),
+    sa.Column("outputs", sa.JSON, nullable=False),
+    sa.Column("error", sa.Text),
+    sa.Column("log", sa.String),
+)
+sa.Index("step_ready", STEP.c.state, STEP.c.created, STEP.c.position)
+
+ATTEMPT = sa.Table(
+    "attempt",
+    metadata,
+    sa.Column("run_id", sa.String, primary_key=True),
+    sa.Column("step", sa.String, primary_key=True),
+    sa.Column("epoch", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("owner", sa.String, nullable=False),
+    sa.Column("state", sa.String, nullable=False),
+    sa.Column("started", sa.BigInteger, nullable=False),
+    sa.Column("ended", sa.BigInteger, nullable=False),
+    sa.Column("cpu_seconds", sa.Float, nullable=False),
+    sa.Column("error", sa.Text),
+)
+
+ARTIFACT = sa.Table(
+    "artifact",
+    metadata,
+    sa.Column("key", sa.String(64), primary_key=True),
+    sa.Column("function", sa.String, nullable=False),
+    sa.Column("run_id", sa.String, nullable=False),
+    sa.Column("step", sa.String, nullable=False),
+    sa.Column("outputs", sa.JSON, nullable=False),
+    sa.Column("created", sa.BigInteger, nullable=False),
+)
+
+LINEAGE = sa.Table(
+    "lineage",
+    metadata,
+    sa.Column("from_digest", sa.String(64), primary_key=True),
+    sa.Column("to_digest", sa.String(64), primary_key=True, index=True),
+    sa.Column("run_id", sa.String, primary_key=True),
+    sa.Column("step", sa.String, primary_key=True),
+)
+
+RECONCILER = sa.Table(
+    "reconciler",
+    metadata,
+    sa.Column("name", sa.String, primary_key=True),
+    sa.Column("owner", sa.String),
+    sa.Column("lease_until", sa.BigInteger, nullable=False),
+    sa.Column("epoch", sa.Integer, nullable=False),
+    sa.Column("passes", sa.BigInteger, nullable=False),
+    sa.Column("last_pass", sa.BigInteger),
+    sa.Column("failures", sa.Integer, nullable=False),
+    sa.Column("not_before", sa.BigInteger, nullable=False),
+    sa.Column("error", sa.Text),
+)
