@@ -35,6 +35,7 @@ class ViewSpec(msgspec.Struct, frozen=True):
         timeless: Whether the source has no time.
         horizon_us: How far back events are kept: the longest window plus the declared lateness.
         has_id: Whether the source has an identity column.
+        id_column: That column; None where there is none.
     """
 
     name: str
@@ -47,6 +48,7 @@ class ViewSpec(msgspec.Struct, frozen=True):
     timeless: bool
     horizon_us: int
     has_id: bool
+    id_column: str | None = None
 
     @property
     def namespace(self) -> bytes:
