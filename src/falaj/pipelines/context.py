@@ -106,7 +106,7 @@ class StepContext:
         files: Mapping[str, Path],
         resources: Any = None,
         log: Callable[[str], None] = print,
-        report: Callable[[float, str], None] = lambda share, text: None,
+        report: Callable[[float, str], None] | None = None,
         stop: StopSignal | None = None,
     ) -> None:
         self.run_id = run_id
@@ -157,7 +157,8 @@ class StepContext:
             share: 0 to 1.
             text: What it is doing, for people.
         """
-        self._report(min(max(float(share), 0.0), 1.0), text)
+        if self._report is not None:
+            self._report(min(max(float(share), 0.0), 1.0), text)
         self.check()
 
     def check(self) -> None:

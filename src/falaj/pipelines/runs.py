@@ -1,4 +1,4 @@
-"""Runs: start one, look at it, cancel it, go on after a failure."""
+"""Runs and their steps: what they are and how they are looked at."""
 
 import enum
 import time
@@ -8,12 +8,8 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from falaj.governance.access import Actor
-from falaj.governance.audit import record
-from falaj.kernel.clock import Clock, to_us
-from falaj.kernel.errors import Conflict, NotFound
-from falaj.kernel.ids import NewId
-from falaj.pipelines.graph import Graph, Step
+from falaj.kernel.errors import NotFound
+from falaj.pipelines.graph import Step
 from falaj.pipelines.outputs import Output, Outputs
 from falaj.pipelines.tables import RUN, STEP
 from falaj.storage.metadata.database import Database
@@ -109,69 +105,6 @@ class StepRun(msgspec.Struct, frozen=True):
     owner: str | None
 
 
-def submit(
-    db: Database,
-    clock: Clock,
-    new_id: NewId,
-    graph: Graph,
-    *,
-    by: Actor,
-    reason: str,
-    params: dict[str, Any] | None = None,
-    dedup_key: str | None = None,
-) -> str:
-    """Write a run down for any worker to take; the caller has authorised it.
-
-    Returns:
-        The run's identifier.
-
-    Raises:
-        Conflict: A run with the same `dedup_key` is active; the message names it.
-    """
-    with db.write() as connection:
-        return submit_in(connection, clock, new_id, graph, by=by, reason=reason, params=params, dedup_key=dedup_key)
-
-
-def submit_in(
-    connection: sa.Connection,
-    clock: Clock,
-    new_id: NewId,
-    graph: Graph,
-    *,
-    by: Actor,
-    reason: str,
-    params: dict[str, Any] | None = None,
-    dedup_key: str | None = None,
-) -> str:
-    """Write a run down in an open transaction, so that a trigger's own state and its run commit together."""
-    if dedup_key is not None:
-        active = sa.select(RUN.c.id).where(RUN.c.dedup_key == dedup_key, RUN.c.ended.is_(None))
-        other = connection.execute(active).scalar()
-        if other is not None:
-            raise Conflict(
-                f"run {other} of {dedup_key!r} is active", hint=f"wait for it, or end it: falaj runs cancel {other}"
-            )
-    now_us = to_us(clock.now())
-    run_id = new_id("run")
-    connection.execute(
-        RUN.insert().values(
-            id=run_id,
-            pipeline=graph.name,
-            params=msgspec.to_builtins(params or {}),
-            reason=reason,
-            actor=by.name,
-            state=RunState.PENDING,
-            created=now_us,
-            cancel_requested=False,
-            dedup_key=dedup_key,
-        )
-    )
-    rows = [_step_row(run_id, position, step, now_us) for position, step in enumerate(graph.ordered())]
-    connection.execute(STEP.insert(), rows)
-    record(connection, clock, by.name, "run.submit", run_id, {"pipeline": graph.name, "reason": reason})
-    return run_id
-
-
 def get_run(db: Database, run_id: str) -> Run:
     """Return a run.
 
@@ -179,7 +112,7 @@ def get_run(db: Database, run_id: str) -> Run:
         NotFound: There is none with that identifier.
     """
     with db.read() as connection:
-        return _require(connection, run_id)
+        return require_run(connection, run_id)
 
 
 def list_runs(
@@ -217,7 +150,7 @@ def run_steps(db: Database, run_id: str) -> list[StepRun]:
         NotFound: There is no such run.
     """
     with db.read() as connection:
-        _require(connection, run_id)
+        require_run(connection, run_id)
         return _steps(connection, run_id)
 
 
@@ -228,57 +161,6 @@ def run_outputs(db: Database, run_id: str) -> dict[str, dict[str, Any]]:
         for step in run_steps(db, run_id)
         if step.state is RunState.SUCCEEDED
     }
-
-
-def cancel(db: Database, clock: Clock, run_id: str, *, by: Actor) -> Run:
-    """Ask a run to stop: waiting steps end now, running ones as soon as their worker looks (within a second).
-
-    Raises:
-        NotFound: There is no such run.
-        Conflict: It has ended.
-    """
-    now_us = to_us(clock.now())
-    with db.write() as connection:
-        run = _require(connection, run_id)
-        if run.state.ended:
-            raise Conflict(f"run {run_id} is already {run.state}")
-        connection.execute(RUN.update().where(RUN.c.id == run_id).values(cancel_requested=True))
-        end_waiting_steps(connection, run_id, now_us, f"cancelled by {by.name}")
-        running = sa.select(STEP.c.name).where(STEP.c.run_id == run_id, STEP.c.state == RunState.RUNNING)
-        if connection.execute(running.limit(1)).first() is None:
-            end_run(connection, run_id, RunState.CANCELLED, now_us, f"cancelled by {by.name}")
-        record(connection, clock, by.name, "run.cancel", run_id)
-        return _require(connection, run_id)
-
-
-def retry(db: Database, clock: Clock, run_id: str, *, by: Actor) -> Run:
-    """Let a run that did not succeed go on: its finished steps are kept, the others get all their tries again.
-
-    Raises:
-        NotFound: There is no such run.
-        Conflict: It has not ended, or has succeeded, or a newer run with its `dedup_key` is active.
-    """
-    now_us = to_us(clock.now())
-    with db.write() as connection:
-        run = _require(connection, run_id)
-        if not run.state.ended or run.state is RunState.SUCCEEDED:
-            raise Conflict(f"run {run_id} is {run.state}; only a run that ended without success can be retried")
-        active = sa.select(RUN.c.id).where(RUN.c.dedup_key == run.dedup_key, RUN.c.ended.is_(None))
-        other = connection.execute(active).scalar()
-        if other is not None:
-            raise Conflict(f"run {other} of {run.dedup_key!r} is active", hint="wait for it, or cancel it")
-        connection.execute(
-            STEP.update()
-            .where(STEP.c.run_id == run_id, STEP.c.state.not_in([RunState.SUCCEEDED, RunState.RUNNING]))
-            .values(state=RunState.PENDING, failures=0, crashes=0, not_before=now_us, ended=None, error=None)
-        )
-        connection.execute(
-            RUN.update()
-            .where(RUN.c.id == run_id)
-            .values(state=RunState.RUNNING, ended=None, error=None, cancel_requested=False)
-        )
-        record(connection, clock, by.name, "run.retry", run_id)
-        return _require(connection, run_id)
 
 
 def follow(
@@ -298,7 +180,7 @@ def follow(
     seen: tuple[Run, list[StepRun]] | None = None
     while True:
         with db.read() as connection:
-            now = _require(connection, run_id), _steps(connection, run_id)
+            now = require_run(connection, run_id), _steps(connection, run_id)
         if now != seen:
             yield now
             seen = now
@@ -307,44 +189,12 @@ def follow(
         pause(every_s)
 
 
-def end_waiting_steps(connection: sa.Connection, run_id: str, now_us: int, error: str) -> None:
-    """End the steps of a run that no worker has."""
-    connection.execute(
-        STEP.update()
-        .where(STEP.c.run_id == run_id, STEP.c.state == RunState.PENDING)
-        .values(state=RunState.CANCELLED, ended=now_us, error=error)
-    )
+def require_run(connection: sa.Connection, run_id: str) -> Run:
+    """Return a run as an open transaction sees it.
 
-
-def end_run(connection: sa.Connection, run_id: str, state: RunState, now_us: int, error: str | None) -> None:
-    """End a run that has not ended."""
-    connection.execute(
-        RUN.update().where(RUN.c.id == run_id, RUN.c.ended.is_(None)).values(state=state, ended=now_us, error=error)
-    )
-
-
-def _step_row(run_id: str, position: int, step: Step, now_us: int) -> dict[str, Any]:
-    return {
-        "run_id": run_id,
-        "name": step.name,
-        "position": position,
-        "spec": msgspec.to_builtins(step),
-        "state": RunState.PENDING,
-        "waiting": len(set(step.needs)),
-        "not_before": now_us,
-        "created": now_us,
-        "attempt": 0,
-        "failures": 0,
-        "crashes": 0,
-        "epoch": 0,
-        "progress": 0.0,
-        "progress_text": "",
-        "cached": False,
-        "outputs": {},
-    }
-
-
-def _require(connection: sa.Connection, run_id: str) -> Run:
+    Raises:
+        NotFound: There is none with that identifier.
+    """
     row = connection.execute(sa.select(RUN).where(RUN.c.id == run_id)).first()
     if row is None:
         raise NotFound(f"run {run_id!r} does not exist", hint="list them with 'falaj runs'")
