@@ -1,0 +1,57 @@
+"""The state folder: what lies where in `.falaj/`, and who may work on it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from falaj.storage.disk import failure, refuse_network
+from falaj.storage.filelock import FileLock
+
+
+class StateFolder:
+    """The layout of one project's state.
+
+    Args:
+        path: The folder, usually `.falaj` in the project.
+
+    Example:
+        >>> StateFolder(Path(".falaj")).db.as_posix()
+        '.falaj/falaj.db'
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.db = path / "falaj.db"
+        self.mlflow_db = path / "mlflow.db"
+        self.tables = path / "tables"
+        self.blobs = path / "blobs"
+        self.online = path / "online"
+        self.log = path / "log"
+        self.run = path / "run"
+        self.owner_token = path / "owner.token"
+
+    def create(self) -> None:
+        """Make the folders that are absent, readable by their owner only.
+
+        Raises:
+            Unsupported: The folder is on a network file system.
+            StorageError: It cannot be made.
+        """
+        refuse_network(self.path)
+        try:
+            for folder in (self.path, self.tables, self.blobs, self.online, self.log, self.run):
+                folder.mkdir(parents=True, exist_ok=True)
+                folder.chmod(0o700)
+        except OSError as error:
+            raise failure(error, f"cannot make the state folder {self.path}") from error
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the project: one process at a time changes it.
+
+        Raises:
+            Locked: Another process holds it; the message names that process.
+        """
+        self.create()
+        with FileLock(self.run / "project.lock", f"the project's state {self.path}"):
+            yield

@@ -1,0 +1,230 @@
+"""The online store on LMDB: one memory map, one writer process, any number of readers that wait for nobody."""
+
+import errno
+import hashlib
+import struct
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import lmdb
+
+from falaj.kernel.errors import CorruptionError, DiskFull, FalajError, InputError, NotFound, StorageError
+from falaj.storage.disk import refuse_network
+from falaj.storage.filelock import FileLock
+
+MAX_PLAIN_KEY = 510
+"""LMDB's limit is 511; keys of exactly that stored length are the shortened ones, so the two kinds never meet."""
+_KEPT = 479
+_LENGTH = struct.Struct("<I")
+_GIB = 1 << 30
+
+
+class LmdbSnapshot:
+    """One read transaction; values are windows into the map, valid until it is closed."""
+
+    __slots__ = ("_get", "_store", "_txn")
+
+    def __init__(self, store: "LmdbStore", txn: Any) -> None:
+        self._store = store
+        self._txn = txn
+        self._get = txn.get
+
+    def get(self, key: bytes) -> memoryview | None:
+        """Return the value without copying it, or None."""
+        if 0 < len(key) <= MAX_PLAIN_KEY:
+            value: memoryview | None = self._get(key)
+            return value
+        return _long_value(key, self._get)
+
+    def get_many(self, keys: Sequence[bytes]) -> list[memoryview | None]:
+        """Return the values without copying them, in the order of the keys."""
+        get = self._get
+        return [get(key) if 0 < len(key) <= MAX_PLAIN_KEY else _long_value(key, get) for key in keys]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._txn.abort()
+        self._store._leave()
+
+
+class LmdbStore:
+    """A folder with an LMDB environment.
+
+    Example:
+        >>> import tempfile
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> store = LmdbStore.open(Path(folder.name), map_gib=1)
+        >>> store.write([(b"card/1", b"42")])
+        >>> with store.snapshot() as snapshot:
+        ...     bytes(snapshot.get(b"card/1"))
+        b'42'
+        >>> store.close()
+        >>> folder.cleanup()
+    """
+
+    def __init__(self, env: Any, path: Path, lock: FileLock | None) -> None:
+        self._env = env
+        self._path = path
+        self._lock = lock
+        self._turn = threading.Lock()
+        self._open_snapshots = 0
+        self._closed = False
+
+    @classmethod
+    def open(cls, path: Path, map_gib: float = 32, *, readonly: bool = False) -> Self:
+        """Open the store, or make it.
+
+        Args:
+            path: The folder.
+            map_gib: Size of the map in GiB: address space, and the most the store can hold. Readers take what is there.
+            readonly: Open for reading only; any number of processes may. The other kind is for one process.
+
+        Raises:
+            Locked: Another process writes the store.
+            NotFound: There is no store to read yet.
+            CorruptionError: The files are not an LMDB environment.
+            Unsupported: The folder is on a network file system.
+        """
+        refuse_network(path)
+        if readonly and not (path / "data.mdb").exists():
+            raise NotFound(f"online store {path} does not exist", hint="start control, or run 'falaj apply' first")
+        lock = None
+        if not readonly:
+            path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock = FileLock(path / "writer.lock", f"online store {path}")
+            lock.acquire()
+        try:
+            with _named_errors(path):
+                env = lmdb.open(
+                    str(path),
+                    map_size=0 if readonly else int(map_gib * _GIB),
+                    readonly=readonly,
+                    mode=0o600,
+                    readahead=False,
+                    max_readers=512,
+                    max_spare_txns=8,
+                )
+                env.reader_check()  # slots of killed readers would keep their old pages for ever
+        except FalajError:
+            if lock is not None:
+                lock.release()
+            raise
+        return cls(env, path, lock)
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Return copies of the values in the order of the keys, all of one snapshot."""
+        with self.snapshot() as snapshot:
+            return [None if value is None else bytes(value) for value in snapshot.get_many(keys)]
+
+    def write(self, puts: Iterable[tuple[bytes, bytes]], deletes: Iterable[bytes] = ()) -> None:
+        """Remove, then put: all of it durably, or nothing."""
+        if self._lock is None:
+            raise StorageError(f"online store {self._path} was opened for reading only")
+        with self._turn, _named_errors(self._path), self._env.begin(write=True) as txn:
+            for key in deletes:
+                txn.delete(_stored_key(key))
+            for key, value in puts:
+                txn.put(_stored_key(key), value if len(key) <= MAX_PLAIN_KEY else _LENGTH.pack(len(key)) + key + value)
+
+    def scan(self, prefix: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+        """Return at most `limit` pairs whose key begins with the prefix, in key order."""
+        start = prefix[:_KEPT]
+        found: list[tuple[bytes, bytes]] = []
+        with self._reading(buffers=False) as txn, _named_errors(self._path):
+            cursor = txn.cursor()
+            more = cursor.set_range(start) if start else cursor.first()
+            while more and len(found) < limit:
+                key, value = cursor.item()
+                if not key.startswith(start):
+                    break
+                if len(key) > MAX_PLAIN_KEY:
+                    key, value = _split(value)
+                if key.startswith(prefix):
+                    found.append((key, value))
+                more = cursor.next()
+        return found
+
+    def snapshot(self) -> LmdbSnapshot:
+        """Open a consistent view for reading without copies."""
+        return LmdbSnapshot(self, self._begin(buffers=True))
+
+    def close(self) -> None:
+        """Close the map and let the writer's lock go."""
+        if not self._closed:
+            self._closed = True
+            self._env.close()
+            if self._lock is not None:
+                self._lock.release()
+
+    @contextmanager
+    def _reading(self, *, buffers: bool) -> Iterator[Any]:
+        txn = self._begin(buffers=buffers)
+        try:
+            yield txn
+        finally:
+            txn.abort()
+            self._leave()
+
+    def _begin(self, *, buffers: bool) -> Any:
+        with _named_errors(self._path):
+            try:
+                txn = self._env.begin(buffers=buffers)
+            except lmdb.MapResizedError:
+                self._adopt_size()
+                txn = self._env.begin(buffers=buffers)
+        self._open_snapshots += 1
+        return txn
+
+    def _leave(self) -> None:
+        self._open_snapshots -= 1
+
+    def _adopt_size(self) -> None:
+        if self._open_snapshots:  # remapping would pull the memory from under their values
+            raise StorageError(f"online store {self._path} has grown its map", hint="close the open snapshots first")
+        self._env.set_mapsize(0)
+
+
+def _stored_key(key: bytes) -> bytes:
+    if not key:
+        raise InputError("a key of the online store is empty", hint="give keys of at least one byte")
+    return key if len(key) <= MAX_PLAIN_KEY else key[:_KEPT] + hashlib.sha256(key).digest()
+
+
+def _long_value(key: bytes, get: Any) -> memoryview | None:
+    if not key:
+        return None
+    stored = get(_stored_key(key))
+    return None if stored is None else stored[_LENGTH.size + len(key) :]
+
+
+def _split(stored: bytes) -> tuple[bytes, bytes]:
+    end = _LENGTH.size + _LENGTH.unpack_from(stored)[0]
+    return stored[_LENGTH.size : end], stored[end:]
+
+
+@contextmanager
+def _named_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except lmdb.MapFullError:
+        raise StorageError(
+            f"online store {path} is full", hint="raise storage.online_map_gib in falaj.toml and restart"
+        ) from None
+    except (lmdb.InvalidError, lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.VersionMismatchError) as error:
+        raise CorruptionError(
+            f"online store {path} is damaged: {error}", hint="remove the folder and run 'falaj materialise'"
+        ) from error
+    except lmdb.Error as error:
+        if getattr(error, "code", 0) in {errno.ENOSPC, errno.EDQUOT} or "No space left" in str(error):
+            raise DiskFull(f"online store {path}: the disk is full", hint="free some space") from error
+        raise StorageError(
+            f"online store {path}: {error}", hint="look at the disk and the folder's permissions"
+        ) from error

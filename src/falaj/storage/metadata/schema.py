@@ -1,0 +1,13 @@
+"""The registry of every SQL table; rooms declare theirs on it and migrations compare against it."""
+
+from sqlalchemy import MetaData
+
+metadata = MetaData(
+    naming_convention={  # constraints without names cannot be altered on any engine
+        "ix": "ix_%(column_0_N_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
