@@ -1,10 +1,11 @@
 """The running control: how other processes of the same machine find it."""
 
-import json
 import os
 from pathlib import Path
 
 import msgspec
+
+from falaj.pipelines.process import process_start
 
 _FILE = "control.json"
 
@@ -15,17 +16,17 @@ class RunningControl(msgspec.Struct, frozen=True):
     Attributes:
         pid: Its process id.
         url: The address of its API.
-        started: Ticks since boot when it began; with the pid it names the process beyond reuse.
+        started: When it began, in the system's own terms; with the pid it names the process beyond reuse.
     """
 
     pid: int
     url: str
-    started: int = 0
+    started: str
 
 
 def announce(state: Path, url: str) -> None:
     """Write down that this process is the project's control."""
-    running = RunningControl(os.getpid(), url, process_started(os.getpid()) or 0)
+    running = RunningControl(os.getpid(), url, process_start(os.getpid()) or "")
     path = state / "run" / _FILE
     part = path.with_suffix(f".{os.getpid()}.part")
     part.write_bytes(msgspec.json.encode(running))
@@ -45,29 +46,7 @@ def find_control(state: Path) -> RunningControl | None:
         running = msgspec.json.decode((state / "run" / _FILE).read_bytes(), type=RunningControl)
     except (OSError, msgspec.DecodeError):
         return None
-    started = process_started(running.pid)
-    alive = started is not None and (running.started in (0, started))
-    return running if alive else None
-
-
-def process_started(pid: int) -> int | None:
-    """Return when a process began, in ticks since boot; 0 where the system does not say; None if it is not alive."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-        fields = stat.rpartition(")")[2].split()
-        return None if fields[0] == "Z" else int(fields[19])
-    except FileNotFoundError:
-        if Path("/proc/self/stat").exists():
-            return None
-    except OSError:
-        return None
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return None
-    except PermissionError:
-        return 0
-    return 0
+    return running if process_start(running.pid) == running.started else None
 
 
 def owner_token(state: Path) -> str | None:
@@ -76,8 +55,3 @@ def owner_token(state: Path) -> str | None:
         return (state / "owner.token").read_text().strip() or None
     except FileNotFoundError:
         return None
-
-
-def write_pid(state: Path, name: str, value: dict[str, object]) -> None:
-    """Write a small file about a running process into the run folder."""
-    (state / "run" / f"{name}.json").write_text(json.dumps(value))

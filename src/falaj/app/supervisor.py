@@ -11,8 +11,8 @@ from pathlib import Path
 
 import msgspec
 
-from falaj.app.running import process_started
 from falaj.kernel.errors import Conflict, Unavailable
+from falaj.pipelines.process import process_start
 
 _BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 _STABLE_S = 30.0
@@ -24,11 +24,11 @@ class Supervised(msgspec.Struct, frozen=True):
 
     Attributes:
         pid: Its process id.
-        started: Ticks since boot when it began.
+        started: When it began, in the system's own terms.
     """
 
     pid: int
-    started: int
+    started: str
 
 
 class Child:
@@ -159,7 +159,7 @@ def find_supervisor(state: Path) -> Supervised | None:
         found = msgspec.json.decode(_pid_file(state).read_bytes(), type=Supervised)
     except (OSError, msgspec.DecodeError):
         return None
-    return found if process_started(found.pid) == found.started else None
+    return found if process_start(found.pid) == found.started else None
 
 
 def claim(state: Path) -> None:
@@ -171,7 +171,7 @@ def claim(state: Path) -> None:
     running = find_supervisor(state)
     if running is not None and running.pid != os.getpid():
         raise Conflict(f"Falaj already runs here (process {running.pid})", hint="stop it with 'falaj down'")
-    me = Supervised(os.getpid(), process_started(os.getpid()) or 0)
+    me = Supervised(os.getpid(), process_start(os.getpid()) or "")
     _pid_file(state).write_bytes(msgspec.json.encode(me))
 
 
@@ -186,7 +186,7 @@ def stop_supervisor(state: Path, *, within_s: float = 2 * DRAIN_S + 5) -> bool:
         return False
     os.kill(running.pid, signal.SIGTERM)
     deadline = time.monotonic() + within_s
-    while process_started(running.pid) == running.started:
+    while process_start(running.pid) == running.started:
         if time.monotonic() > deadline:
             raise Unavailable(f"process {running.pid} does not end", hint=f"end it with: kill -9 {running.pid}")
         time.sleep(0.05)

@@ -1,0 +1,228 @@
+"""The control process's HTTP application: who asks, what they may, and one call each."""
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import unquote
+
+import msgspec
+from litestar import Litestar, MediaType, Request, Response, get, post
+from litestar.datastructures import Cookie
+from litestar.exceptions import HTTPException
+from litestar.openapi import OpenAPIConfig
+
+from falaj import __version__
+from falaj.app.operation import perform
+from falaj.console.pages import login_page, overview_page
+from falaj.governance.access import Actor
+from falaj.kernel.codec import convert, to_json
+from falaj.kernel.errors import FalajError, InputError, Unauthenticated
+from falaj.serving.statuses import error_answer, error_body
+
+PUBLIC_ROUTES: tuple[str, ...] = ("/healthz", "/", "/login", "/schema")
+"""Routes that answer without a token: liveness, the page's frame and its sign-in, and the API's description."""
+
+COOKIE = "falaj_token"
+MAX_BODY_BYTES = 16 * 1024 * 1024
+JSON = "application/json"
+
+
+class Handlers:
+    """The routes over one project's rooms.
+
+    Args:
+        rooms: The opened rooms, handed through to the operations.
+        authenticate: Returns the actor of a token.
+    """
+
+    def __init__(self, rooms: Any, authenticate: Callable[[str], Actor]) -> None:
+        self._rooms = rooms
+        self._authenticate = authenticate
+
+    def actor(self, request: Request[Any, Any, Any]) -> Actor:
+        """Return who asks: by bearer token, or, for reading only, by the page's cookie.
+
+        Raises:
+            Unauthenticated: There is no valid token.
+        """
+        header = request.headers.get("authorization", "")
+        scheme, _, token = header.partition(" ")
+        if scheme.lower() == "bearer" and token:
+            return self._authenticate(token.strip())
+        cookie = request.cookies.get(COOKIE)
+        if cookie and request.method == "GET":
+            return self._authenticate(unquote(cookie))
+        raise Unauthenticated("no token was given", hint="send 'Authorization: Bearer TOKEN'")
+
+    def perform(self, request: Request[Any, Any, Any], name: str, params: Any) -> Response[bytes]:
+        """Carry out one operation for whoever asks, and answer with its result as JSON."""
+        result = perform(self._rooms, self.actor(request), name, params)
+        return Response(to_json(result).encode(), media_type=JSON)
+
+
+def make_app(rooms: Any, authenticate: Callable[[str], Actor]) -> Litestar:
+    """Return the application.
+
+    Args:
+        rooms: The opened rooms.
+        authenticate: Returns the actor of a token, or raises Unauthenticated.
+    """
+    handlers = Handlers(rooms, authenticate)
+    return Litestar(
+        route_handlers=[*_pages(handlers), *_reads(handlers), *_writes(handlers)],
+        exception_handlers={FalajError: _falaj_error, HTTPException: _http_error, Exception: _fault},
+        openapi_config=OpenAPIConfig(title="Falaj control", version=__version__),
+        request_max_body_size=MAX_BODY_BYTES,
+    )
+
+
+def _pages(handlers: Handlers) -> list[Any]:
+    @get("/healthz", sync_to_thread=False)
+    def healthz() -> dict[str, bool]:
+        """Say that the process is alive."""
+        return {"live": True}
+
+    @get("/", media_type=MediaType.HTML, sync_to_thread=True)
+    def overview(request: Request[Any, Any, Any]) -> Response[str]:
+        """Show what serves, or the sign-in."""
+        try:
+            actor = handlers.actor(request)
+        except Unauthenticated:
+            return _html(login_page())
+        from falaj.app.operations.status import StatusQuery
+
+        return _html(overview_page(perform(handlers._rooms, actor, "project.status", StatusQuery()), actor.name))
+
+    @post("/login", status_code=200, sync_to_thread=True)
+    def login(request: Request[Any, Any, Any], body: bytes) -> Response[bytes]:
+        """Check a token and keep it in a cookie that scripts cannot read and other sites cannot send."""
+        token = convert(_json(body), dict[str, str], what="login").get("token", "")
+        handlers._authenticate(token)
+        secure = request.url.scheme == "https"
+        cookie = Cookie(COOKIE, token, httponly=True, samesite="strict", path="/", secure=secure, max_age=12 * 3600)
+        return Response(b"{}", media_type=JSON, cookies=[cookie])
+
+    @post("/logout", status_code=200, sync_to_thread=False)
+    def logout() -> Response[bytes]:
+        """Forget the cookie."""
+        return Response(b"{}", media_type=JSON, cookies=[Cookie(COOKIE, "", max_age=0, path="/")])
+
+    return [healthz, overview, login, logout]
+
+
+def _reads(handlers: Handlers) -> list[Any]:
+    @get("/v1/status", sync_to_thread=True)
+    def status(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """What serves, how well, at what cost."""
+        return handlers.perform(request, "project.status", {})
+
+    @get("/v1/models", sync_to_thread=True)
+    def models(request: Request[Any, Any, Any], model: str = "") -> Response[bytes]:
+        """Versions of all models, or of one."""
+        return handlers.perform(request, "model.list", {"model": model})
+
+    @get("/v1/models/{model:str}/versions/{version:int}", sync_to_thread=True)
+    def version(request: Request[Any, Any, Any], model: str, version: int) -> Response[bytes]:
+        """One version with its gate report and card."""
+        return handlers.perform(request, "model.show", {"model": model, "version": version})
+
+    @get(
+        "/models/{model:str}/versions/{version:int}/{document:str}",
+        media_type=MediaType.HTML,
+        sync_to_thread=True,
+    )
+    def document(request: Request[Any, Any, Any], model: str, version: int, document: str) -> Response[str]:
+        """A version's card or gate report as a page."""
+        from falaj.app.operations.model import ShowVersion
+
+        if document not in ("card", "gate"):
+            raise InputError(f"there is no document {document!r}", hint="ask for 'card' or 'gate'")
+        shown = perform(handlers._rooms, handlers.actor(request), "model.show", ShowVersion(model, version))
+        return _html(shown.card_html if document == "card" else shown.gate_html)
+
+    @get("/v1/runs", sync_to_thread=True)
+    def runs(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """The newest runs."""
+        return handlers.perform(request, "run.list", {})
+
+    @get("/v1/runs/{run_id:str}", sync_to_thread=True)
+    def run(request: Request[Any, Any, Any], run_id: str) -> Response[bytes]:
+        """One run and its steps."""
+        return handlers.perform(request, "run.show", {"run_id": run_id})
+
+    @get("/v1/decisions/{request_id:str}", sync_to_thread=True)
+    def why(request: Request[Any, Any, Any], request_id: str) -> Response[bytes]:
+        """One decision: features, versions, dataset, gate report, approver."""
+        return handlers.perform(request, "prediction.why", {"request_id": request_id})
+
+    @get("/v1/alerts", sync_to_thread=True)
+    def alerts(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Open and past alerts."""
+        return handlers.perform(request, "alert.list", {})
+
+    @get("/v1/audit", sync_to_thread=True)
+    def audit(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """The newest audit records."""
+        return handlers.perform(request, "audit.list", {})
+
+    return [status, models, version, document, runs, run, why, alerts, audit]
+
+
+def _writes(handlers: Handlers) -> list[Any]:
+    @post("/v1/operations/{name:str}", status_code=200, sync_to_thread=True)
+    def operation(request: Request[Any, Any, Any], name: str, body: bytes) -> Response[bytes]:
+        """Carry out any operation; this is what the command line calls."""
+        return handlers.perform(request, name, body)
+
+    @post("/v1/events/{source:str}", status_code=202, sync_to_thread=True)
+    def events(request: Request[Any, Any, Any], source: str, body: bytes, wait: str = "logged") -> Response[bytes]:
+        """Take events: one object, a list, or JSON lines. Answers when they are durable, or applied if asked."""
+        params = {"source": source, "events": _events(body), "wait": wait}
+        return handlers.perform(request, "source.push", params)
+
+    return [operation, events]
+
+
+def _events(body: bytes) -> list[Any]:
+    text = body.strip()
+    if text[:1] == b"[":
+        return convert(_json(text), list[Any], what="events")
+    return [_json(line, f"line {number}") for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+
+
+def _json(raw: bytes, what: str = "body") -> Any:
+    try:
+        return msgspec.json.decode(raw)
+    except msgspec.DecodeError as error:
+        raise InputError(
+            f"{what} is not JSON: {error}", hint="send a JSON object, a list, or one object a line"
+        ) from None
+
+
+def _html(text: str) -> Response[str]:
+    headers = {
+        "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+        "img-src data:; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+        "x-content-type-options": "nosniff",
+        "referrer-policy": "no-referrer",
+        "cache-control": "no-store",
+    }
+    return Response(text, media_type=MediaType.HTML, headers=headers)
+
+
+def _falaj_error(_: Request[Any, Any, Any], error: FalajError) -> Response[bytes]:
+    status, body = error_answer(error)
+    headers = {"www-authenticate": "Bearer"} if isinstance(error, Unauthenticated) else {}
+    return Response(body, status_code=status, media_type=JSON, headers=headers)
+
+
+def _http_error(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    code = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}.get(error.status_code, "input_invalid")
+    return Response(error_body(str(error.detail), code), status_code=error.status_code, media_type=JSON)
+
+
+def _fault(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    request.app.logger.error("fault", exc_info=error) if request.app.logger else None
+    return Response(error_body("the control process failed at this", "internal"), status_code=500, media_type=JSON)
+
+
+__all__ = ["PUBLIC_ROUTES", "make_app"]

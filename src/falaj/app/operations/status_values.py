@@ -1,0 +1,219 @@
+"""What the status operation answers with: plain values that the command line, the API and the page all show."""
+
+from typing import Any
+
+import msgspec
+
+
+class VariantStatus(msgspec.Struct, frozen=True):
+    """One version behind an endpoint.
+
+    Attributes:
+        variant: "champion" or "candidate".
+        version: The version's number.
+        role: "live" or "shadow".
+        weight_percent: Its share of units.
+        requests: Decisions since the gateway's counters began.
+        errors: Those that failed.
+        rate_per_s: Decisions per second over the last half minute.
+        p50_ms: Median latency; None without requests.
+        p99_ms: 99th percentile of latency; None without requests.
+    """
+
+    variant: str
+    version: int
+    role: str
+    weight_percent: float
+    requests: int = 0
+    errors: int = 0
+    rate_per_s: float = 0.0
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+
+
+class DriftStatus(msgspec.Struct, frozen=True):
+    """How far one feature has moved from what its model was trained on.
+
+    Attributes:
+        feature: The feature column, or "score".
+        outcome: "DRIFT", "NO_DRIFT" or "INCONCLUSIVE".
+        effect: Population stability index.
+        p_value: Corrected.
+    """
+
+    feature: str
+    outcome: str
+    effect: float | None = None
+    p_value: float | None = None
+
+
+class MonitorStatus(msgspec.Struct, frozen=True):
+    """What an endpoint's monitor last found.
+
+    Attributes:
+        outcome: "DRIFT", "NO_DRIFT" or "INCONCLUSIVE".
+        reason: One sentence.
+        at_us: When, in microseconds; 0 when it has not looked yet.
+        features: The most moved first.
+        realised: Realised metrics by name, from outcomes that arrived.
+        outcomes: How many outcomes that rests on.
+        maturity: Share of decisions whose outcome is known.
+    """
+
+    outcome: str = "INCONCLUSIVE"
+    reason: str = "no full window of decisions yet"
+    at_us: int = 0
+    features: tuple[DriftStatus, ...] = ()
+    realised: dict[str, float | None] = {}
+    outcomes: int = 0
+    maturity: float | None = None
+
+
+class EndpointStatus(msgspec.Struct, frozen=True):
+    """One endpoint.
+
+    Attributes:
+        name: The endpoint.
+        model: The model behind it.
+        epoch: Its routing epoch.
+        variants: What serves.
+        rollout: The rollout's state: empty, or "step 2 of 3: 50 % since 12 s".
+        monitor: Drift and realised quality.
+        cost_per_thousand: Of a thousand decisions; None before any.
+        currency: Of the cost.
+    """
+
+    name: str
+    model: str
+    epoch: int
+    variants: tuple[VariantStatus, ...]
+    rollout: str = ""
+    monitor: MonitorStatus = MonitorStatus()
+    cost_per_thousand: float | None = None
+    currency: str = ""
+
+
+class VersionStatus(msgspec.Struct, frozen=True):
+    """One model version.
+
+    Attributes:
+        model: The model.
+        version: Its number.
+        stage: development, staging, production or archived.
+        gate: PASS, FAIL or INCONCLUSIVE.
+        approval: PENDING, APPROVED, REJECTED, EXPIRED or empty.
+        approved_by: Who decided.
+        created_us: When it was registered, in microseconds.
+        metrics: Test metrics.
+        dataset: The dataset's digest.
+        run_id: The run that made it.
+        reason: Why that run started.
+    """
+
+    model: str
+    version: int
+    stage: str
+    gate: str
+    approval: str = ""
+    approved_by: str = ""
+    created_us: int = 0
+    metrics: dict[str, float | None] = {}
+    dataset: str = ""
+    run_id: str = ""
+    reason: str = ""
+
+
+class RunStatus(msgspec.Struct, frozen=True):
+    """One run.
+
+    Attributes:
+        id: Its identifier.
+        pipeline: What it runs, such as "train:fraud".
+        state: QUEUED, RUNNING, SUCCEEDED, FAILED, ...
+        reason: Why it started.
+        started_us: When, in microseconds; None before it starts.
+        seconds: How long it took, or has taken.
+        step: The step at work or the one that failed.
+        error: The failure, as a sentence.
+    """
+
+    id: str
+    pipeline: str
+    state: str
+    reason: str = ""
+    started_us: int | None = None
+    seconds: float | None = None
+    step: str = ""
+    error: str = ""
+
+
+class SourceStatus(msgspec.Struct, frozen=True):
+    """One source.
+
+    Attributes:
+        name: The source.
+        rows: Rows in its table.
+        quarantined: Rows refused, with reasons.
+        files: Files ingested.
+        streamed: Events that arrived one by one.
+        last_event_us: The latest event time in the table; None when empty or timeless.
+    """
+
+    name: str
+    rows: int = 0
+    quarantined: int = 0
+    files: int = 0
+    streamed: int = 0
+    last_event_us: int | None = None
+
+
+class AlertStatus(msgspec.Struct, frozen=True):
+    """One alert.
+
+    Attributes:
+        id: Its identifier.
+        severity: "info", "warning" or "critical".
+        subject: What it is about.
+        message: One sentence.
+        opened_us: When, in microseconds.
+        open: Whether it still holds.
+    """
+
+    id: str
+    severity: str
+    subject: str
+    message: str
+    opened_us: int
+    open: bool
+
+
+class Status(msgspec.Struct, frozen=True):
+    """The project at a glance.
+
+    Attributes:
+        project: Its name.
+        at_us: When this was gathered.
+        control: Whether a control process runs.
+        gateway_workers: How many gateway workers report.
+        sources: The sources.
+        endpoints: What serves.
+        versions: Model versions, newest first.
+        runs: Runs, newest first.
+        alerts: Alerts, newest first.
+        audit: The newest audit records: at, actor, action, resource.
+        cost: Total cost by kind.
+        currency: Of the costs.
+    """
+
+    project: str
+    at_us: int
+    control: bool
+    gateway_workers: int
+    sources: tuple[SourceStatus, ...] = ()
+    endpoints: tuple[EndpointStatus, ...] = ()
+    versions: tuple[VersionStatus, ...] = ()
+    runs: tuple[RunStatus, ...] = ()
+    alerts: tuple[AlertStatus, ...] = ()
+    audit: tuple[dict[str, Any], ...] = ()
+    cost: dict[str, float] = {}
+    currency: str = ""
