@@ -1,0 +1,56 @@
+"""What ingestion says it did."""
+
+import msgspec
+
+
+class FileReport(msgspec.Struct, frozen=True):
+    """One file.
+
+    Attributes:
+        path: The file, relative to the project where it lies in it.
+        digest: SHA-256 of its bytes.
+        rows: Rows read, lines that are not rows included.
+        accepted: Rows that entered the source's table.
+        quarantined: Rows that entered the quarantine table, with reasons.
+        warnings: Reason to number of rows that a warning check found.
+        first_seq: The first of the `rows` numbers that the file's rows have, in the file's order; 0 without rows.
+        table_version: The version of the source's table that first holds them; None where it has no table yet.
+        skipped: Whether a file of this content had been ingested before; the numbers are those of that time.
+    """
+
+    path: str
+    digest: str
+    rows: int
+    accepted: int
+    quarantined: int
+    warnings: dict[str, int]
+    first_seq: int
+    table_version: int | None
+    skipped: bool = False
+
+
+class IngestReport(msgspec.Struct, frozen=True):
+    """One ingestion of a source.
+
+    Attributes:
+        source: The source's name.
+        files: One report per file, in the order of their names.
+    """
+
+    source: str
+    files: list[FileReport]
+
+    @property
+    def rows(self) -> int:
+        """Rows read now, without those of skipped files."""
+        return sum(file.rows for file in self.files if not file.skipped)
+
+    @property
+    def accepted(self) -> int:
+        """Rows accepted now."""
+        return sum(file.accepted for file in self.files if not file.skipped)
+
+    @property
+    def quarantined(self) -> int:
+        """Rows quarantined now."""
+        return sum(file.quarantined for file in self.files if not file.skipped)
