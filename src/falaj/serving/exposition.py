@@ -1,0 +1,137 @@
+"""Exposition: the sum of all workers as Prometheus text, written by hand because it is a hundred lines."""
+
+from collections.abc import Iterable, Iterator
+
+from falaj.serving.stats import BATCH_BOUNDS, BOUNDS_US, GatewayStats, Series, WorkerStats
+
+CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
+
+Labels = tuple[tuple[str, str], ...]
+
+_WORKER_COUNTERS = (
+    ("log_records", "falaj_log_records_total", "Records appended to the prediction log."),
+    ("log_drops", "falaj_log_drops_total", "Records lost because the disk was full or broken."),
+    ("rejected", "falaj_rejected_requests_total", "Requests refused because too many rows waited."),
+    ("store_failures", "falaj_feature_store_failures_total", "Batches for which the feature store failed."),
+    ("load_failures", "falaj_load_failures_total", "Routing tables, token lists or models that could not be loaded."),
+    ("faults", "falaj_faults_total", "Requests or batches stopped by a fault of the gateway itself."),
+)
+_WORKER_GAUGES = (
+    ("connections", "falaj_open_connections", "Connections open now."),
+    ("queue_rows", "falaj_queue_rows", "Rows waiting now."),
+    ("routing_epoch", "falaj_routing_epoch", "The routing epoch that every live worker has adopted."),
+)
+
+
+def render(stats: GatewayStats) -> bytes:
+    """Return the text.
+
+    Example:
+        >>> text = render(GatewayStats(WorkerStats(worker="all"), ("gateway-0",), ())).decode()
+        >>> text.splitlines()[2]
+        'falaj_workers 1'
+    """
+    total = stats.total
+    lines = [
+        *_family("falaj_workers", "gauge", "Gateway workers alive.", [((), len(stats.live))]),
+        *_family(
+            "falaj_unreadable_stats_files", "gauge", "Workers whose counts are missing.", [((), len(stats.unreadable))]
+        ),
+        *_predictions(total.series),
+        *_worker(total),
+    ]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _predictions(series: list[Series]) -> Iterator[str]:
+    named = [(s, _labels(s)) for s in series]
+    yield from _family(
+        "falaj_predictions_total", "counter", "Decisions, failed ones included.", [(of, s.requests) for s, of in named]
+    )
+    yield from _family(
+        "falaj_prediction_errors_total",
+        "counter",
+        "Decisions that failed by a fault on the serving side.",
+        [(of, s.errors) for s, of in named],
+    )
+    yield from _family(
+        "falaj_predictions_defaulted_total",
+        "counter",
+        "Decisions made on declared defaults because the feature store failed.",
+        [(of, s.defaulted) for s, of in named],
+    )
+    yield from _family(
+        "falaj_predictions_over_threshold_total",
+        "counter",
+        "Decisions slower than a threshold that a rollout watches, since it was named.",
+        [((*of, ("threshold_ms", name)), over) for s, of in named for name, (_, over) in s.thresholds.items()],
+    )
+    yield from _family(
+        "falaj_feature_status_total",
+        "counter",
+        "Rows per stored feature and status.",
+        [
+            ((*of, ("feature", column), ("status", status)), rows)
+            for s, of in named
+            for column, counts in s.statuses.items()
+            for status, rows in counts.items()
+        ],
+    )
+    yield from _head("falaj_prediction_latency_seconds", "histogram", "From receipt to answer.")
+    for s, labels in named:
+        bounds = [f"{bound / 1e6:g}" for bound in BOUNDS_US]
+        yield from _histogram("falaj_prediction_latency_seconds", labels, bounds, s.buckets, f"{s.latency_us / 1e6:g}")
+
+
+def _worker(total: WorkerStats) -> Iterator[str]:
+    yield from _family(
+        "falaj_http_responses_total",
+        "counter",
+        "Answers per HTTP status.",
+        [((("status", status),), count) for status, count in sorted(total.responses.items())],
+    )
+    yield from _head("falaj_batch_rows", "histogram", "Rows computed together.")
+    yield from _histogram("falaj_batch_rows", (), map(str, BATCH_BOUNDS), total.batches, str(total.batch_rows))
+    for field, name, text in _WORKER_COUNTERS:
+        yield from _family(name, "counter", text, [((), getattr(total, field))])
+    for field, name, text in _WORKER_GAUGES:
+        yield from _family(name, "gauge", text, [((), getattr(total, field))])
+
+
+def _family(name: str, kind: str, text: str, samples: list[tuple[Labels, int]]) -> Iterator[str]:
+    yield from _head(name, kind, text)
+    for labels, value in samples:
+        yield f"{name}{_braces(labels)} {value}"
+
+
+def _head(name: str, kind: str, text: str) -> Iterator[str]:
+    yield f"# HELP {name} {text}"
+    yield f"# TYPE {name} {kind}"
+
+
+def _histogram(name: str, labels: Labels, bounds: Iterable[str], counts: list[int], total: str) -> Iterator[str]:
+    seen = 0
+    for bound, count in zip((*bounds, "+Inf"), counts, strict=True):
+        seen += count
+        yield f"{name}_bucket{_braces((*labels, ('le', bound)))} {seen}"
+    yield f"{name}_sum{_braces(labels)} {total}"
+    yield f"{name}_count{_braces(labels)} {seen}"
+
+
+def _labels(series: Series) -> Labels:
+    return (
+        ("endpoint", series.endpoint),
+        ("variant", series.variant),
+        ("version", str(series.version)),
+        ("role", series.role),
+    )
+
+
+def _braces(labels: Labels) -> str:
+    if not labels:
+        return ""
+    return "{" + ",".join(f'{name}="{_escape(value)}"' for name, value in labels) + "}"
+
+
+def _escape(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -1,0 +1,90 @@
+"""Prediction log: every decision and every outcome, appended before its answer leaves."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from falaj.definitions.prediction_record import LogRecord
+from falaj.kernel.clock import Clock
+from falaj.kernel.errors import StorageError
+
+_WARN_EVERY_S = 10.0
+
+_log = logging.getLogger("falaj.serving.prediction_log")
+
+
+class RecordSink(Protocol):
+    """Where encoded records go; `storage.eventlog.SegmentWriter` is one."""
+
+    def write(self, records: Sequence[bytes]) -> None:
+        """Append all records with one system call."""
+        ...
+
+    def close(self) -> None:
+        """Flush and finish."""
+        ...
+
+
+def _plain(value: Any) -> Any:
+    """Return a NumPy scalar as Python's own number: on-demand functions give those."""
+    item = getattr(value, "item", None)
+    if item is None:
+        raise NotImplementedError(f"a prediction record holds a {type(value).__name__}")
+    return item()
+
+
+class PredictionLog:
+    """Encodes records and appends them, one write per flush.
+
+    A full disk does not stop decisions: the answers still go, and the loss is counted and said aloud.
+
+    Args:
+        sink: Where the records go.
+        clock: So that a full disk is said every ten seconds, not for every record.
+
+    Attributes:
+        written: Records appended.
+        dropped: Records lost; zero unless the disk is full or broken.
+    """
+
+    def __init__(self, sink: RecordSink, clock: Clock) -> None:
+        self._sink = sink
+        self._clock = clock
+        self._encode = msgspec.msgpack.Encoder(enc_hook=_plain).encode
+        self._warned_s = -_WARN_EVERY_S
+        self.written = 0
+        self.dropped = 0
+
+    def append(self, records: Sequence[LogRecord]) -> bool:
+        """Append the records.
+
+        Returns:
+            Whether they are kept: a death of the process loses none of them, a power cut at most the last
+            `fsync_ms`.
+        """
+        if not records:
+            return True
+        encode = self._encode
+        try:
+            self._sink.write([encode(record) for record in records])
+        except StorageError as error:
+            self.dropped += len(records)
+            self._warn(error)
+            return False
+        self.written += len(records)
+        return True
+
+    def close(self) -> None:
+        """Flush what was written; a disk that fails now is only reported, since the answers have left."""
+        try:
+            self._sink.close()
+        except StorageError as error:
+            self._warn(error)
+
+    def _warn(self, error: StorageError) -> None:
+        now_s = self._clock.monotonic()
+        if now_s - self._warned_s >= _WARN_EVERY_S:
+            self._warned_s = now_s
+            _log.error("the prediction log cannot be written, %d records dropped so far: %s", self.dropped, error)

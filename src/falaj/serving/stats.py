@@ -1,0 +1,255 @@
+"""Stats: what each gateway worker counts, and the sum of all workers."""
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from falaj.storage.disk import failure
+
+BOUNDS_US: tuple[int, ...] = (
+    50, 100, 200, 300, 500, 750, 1_000, 1_500, 2_000, 3_000, 5_000, 7_500, 10_000, 15_000, 25_000, 50_000, 100_000,
+    250_000, 500_000, 1_000_000, 5_000_000,
+)  # fmt: skip
+"""Upper bounds of the latency buckets in microseconds; one more bucket takes what is slower."""
+
+BATCH_BOUNDS: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096)
+"""Upper bounds of the batch size buckets in rows; one more bucket takes larger ones."""
+
+SUFFIX = ".msgpack"
+
+LIVE_WITHIN_US = 3_000_000
+"""A worker writes five times a second; one that has not for so long is taken for dead."""
+
+
+class Series(msgspec.Struct, kw_only=True):
+    """The counts of one variant of one endpoint.
+
+    Attributes:
+        endpoint: The endpoint's name.
+        variant: The variant's name.
+        version: The model version's number.
+        role: "live" or "shadow".
+        requests: Decisions, failed ones included; a request of ten instances is ten decisions.
+        errors: Decisions that failed by a fault of the model, its on-demand code or the gateway; bad input is none.
+        defaulted: Decisions made on declared defaults because the feature store failed.
+        latency_us: The sum of all latencies.
+        buckets: Decisions per latency bucket, see `BOUNDS_US`.
+        thresholds: Milliseconds (as text) to the decisions seen since the threshold was named, and those above it.
+        statuses: `view__feature` to status to the number of rows.
+    """
+
+    endpoint: str
+    variant: str
+    version: int
+    role: str = "live"
+    requests: int = 0
+    errors: int = 0
+    defaulted: int = 0
+    latency_us: int = 0
+    buckets: list[int] = msgspec.field(default_factory=lambda: [0] * (len(BOUNDS_US) + 1))
+    thresholds: dict[str, tuple[int, int]] = {}
+    statuses: dict[str, dict[str, int]] = {}
+
+    def observe(self, latency_us: int, rows: int = 1, errors: int = 0) -> None:
+        """Count decisions that took equally long, because they came in one request.
+
+        Args:
+            latency_us: From receipt to answer.
+            rows: How many decisions.
+            errors: How many of them failed.
+        """
+        self.requests += rows
+        self.errors += errors
+        self.latency_us += latency_us * rows
+        self.buckets[bisect_left(BOUNDS_US, latency_us)] += rows
+        for name, (seen, over) in self.thresholds.items():
+            self.thresholds[name] = (seen + rows, over + (rows if latency_us > float(name) * 1000 else 0))
+
+    def watch(self, thresholds_ms: Iterable[float]) -> None:
+        """Count exactly, from now on, what is above each of the latencies."""
+        for threshold_ms in thresholds_ms:
+            self.thresholds.setdefault(f"{threshold_ms:g}", (0, 0))
+
+    def count_statuses(self, columns: Iterable[str], patterns: Counter[tuple[str, ...]]) -> None:
+        """Count feature statuses.
+
+        Args:
+            columns: The stored feature columns.
+            patterns: How many rows had each combination of statuses, in the columns' order.
+        """
+        for position, column in enumerate(columns):
+            counts = self.statuses.setdefault(column, {})
+            for pattern, rows in patterns.items():
+                counts[pattern[position]] = counts.get(pattern[position], 0) + rows
+
+    def over(self, threshold_ms: float) -> tuple[int, int]:
+        """Return the decisions seen since the threshold was named, and those of them that took longer."""
+        return self.thresholds.get(f"{threshold_ms:g}", (0, 0))
+
+    def quantile_ms(self, quantile: float) -> float | None:
+        """Return the latency that the share of decisions does not exceed, to its bucket's upper bound.
+
+        Args:
+            quantile: Between 0 and 1.
+
+        Returns:
+            Milliseconds; infinity beyond the last bound; None when nothing was counted.
+
+        Example:
+            >>> series = Series(endpoint="fraud", variant="champion", version=1)
+            >>> series.observe(420, rows=99)
+            >>> series.observe(9_000)
+            >>> series.quantile_ms(0.5), series.quantile_ms(0.999)
+            (0.5, 10.0)
+        """
+        wanted, seen = quantile * sum(self.buckets), 0
+        for bound_us, count in zip((*BOUNDS_US, None), self.buckets, strict=True):
+            seen += count
+            if count and seen >= wanted:
+                return float("inf") if bound_us is None else bound_us / 1000
+        return None
+
+    def add(self, other: "Series") -> None:
+        """Add another worker's counts of the same variant."""
+        self.requests += other.requests
+        self.errors += other.errors
+        self.defaulted += other.defaulted
+        self.latency_us += other.latency_us
+        self.buckets = [a + b for a, b in zip(self.buckets, other.buckets, strict=True)]
+        for name, (seen, over) in other.thresholds.items():
+            mine = self.thresholds.get(name, (0, 0))
+            self.thresholds[name] = (mine[0] + seen, mine[1] + over)
+        for column, counts in other.statuses.items():
+            total = self.statuses.setdefault(column, {})
+            for status, rows in counts.items():
+                total[status] = total.get(status, 0) + rows
+
+
+class WorkerStats(msgspec.Struct, kw_only=True):
+    """Everything that one worker counts.
+
+    Attributes:
+        worker: Its name, unique among all processes that ever wrote to the folder.
+        written_us: When this was written.
+        series: The counts of each variant.
+        responses: HTTP status (as text) to answers.
+        batches: Batches per size, see `BATCH_BOUNDS`.
+        batch_rows: Rows in all batches.
+        log_records: Records appended to the prediction log.
+        log_drops: Records lost because the disk was full or broken.
+        rejected: Requests refused because too many rows waited.
+        store_failures: Batches for which the feature store failed.
+        load_failures: Attempts to load a routing table, a token list or a model that failed.
+        faults: Batches and requests stopped by a fault of the gateway itself.
+        routing_epoch: Of the routing table in force; a gauge.
+        connections: Open now; a gauge.
+        queue_rows: Rows waiting now; a gauge.
+    """
+
+    worker: str
+    written_us: int = 0
+    series: list[Series] = []
+    responses: dict[str, int] = {}
+    batches: list[int] = msgspec.field(default_factory=lambda: [0] * (len(BATCH_BOUNDS) + 1))
+    batch_rows: int = 0
+    log_records: int = 0
+    log_drops: int = 0
+    rejected: int = 0
+    store_failures: int = 0
+    load_failures: int = 0
+    faults: int = 0
+    routing_epoch: int = 0
+    connections: int = 0
+    queue_rows: int = 0
+
+    def find(self, endpoint: str, variant: str, version: int, role: str = "live") -> Series:
+        """Return the counts of a variant, begun at zero if there are none."""
+        for series in self.series:
+            if (series.endpoint, series.variant, series.version, series.role) == (endpoint, variant, version, role):
+                return series
+        series = Series(endpoint=endpoint, variant=variant, version=version, role=role)
+        self.series.append(series)
+        return series
+
+    def count_batch(self, rows: int) -> None:
+        """Count a batch of so many rows."""
+        self.batches[bisect_left(BATCH_BOUNDS, rows)] += 1
+        self.batch_rows += rows
+
+    def count_response(self, status: int) -> None:
+        """Count an answer."""
+        key = str(status)
+        self.responses[key] = self.responses.get(key, 0) + 1
+
+    def add(self, other: "WorkerStats") -> None:
+        """Add another worker's counts; gauges are for `read_stats`, which knows who lives."""
+        for series in other.series:
+            self.find(series.endpoint, series.variant, series.version, series.role).add(series)
+        for status, count in other.responses.items():
+            self.responses[status] = self.responses.get(status, 0) + count
+        self.batches = [a + b for a, b in zip(self.batches, other.batches, strict=True)]
+        for name in _COUNTERS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+_COUNTERS = (
+    "batch_rows", "log_records", "log_drops", "rejected", "store_failures", "load_failures", "faults",
+)  # fmt: skip
+
+
+class GatewayStats(msgspec.Struct, frozen=True):
+    """All workers together.
+
+    Attributes:
+        total: The sum over all workers, dead ones included, so that no count ever falls. Its connections and waiting
+            rows are those of live workers; its routing epoch is the lowest of theirs: what every worker has adopted.
+        live: Names of the workers that wrote lately.
+        unreadable: Files that could not be read; their counts are missing from the sum.
+    """
+
+    total: WorkerStats
+    live: tuple[str, ...]
+    unreadable: tuple[str, ...]
+
+
+def write_stats(stats: WorkerStats, folder: Path) -> None:
+    """Write a worker's counts to its file, which readers see whole or as it was.
+
+    Raises:
+        StorageError: The file cannot be written.
+    """
+    path = folder / f"{stats.worker}{SUFFIX}"
+    part = folder / f"{stats.worker}.part"
+    try:
+        part.write_bytes(msgspec.msgpack.encode(stats))
+        part.replace(path)
+    except OSError as error:
+        raise failure(error, f"cannot write {path}") from error
+
+
+def read_stats(folder: Path, now_us: int) -> GatewayStats:
+    """Sum the counts of all workers.
+
+    Args:
+        folder: Where the workers write; it may not exist yet.
+        now_us: The present instant in microseconds; tells who lives.
+    """
+    total = WorkerStats(worker="all", written_us=now_us)
+    live: list[WorkerStats] = []
+    unreadable: list[str] = []
+    for path in sorted(folder.glob(f"*{SUFFIX}")):
+        try:
+            stats = msgspec.msgpack.decode(path.read_bytes(), type=WorkerStats)
+            total.add(stats)
+        except (OSError, ValueError):  # a file of another release has other buckets: zip refuses it
+            unreadable.append(path.name)
+            continue
+        if now_us - stats.written_us < LIVE_WITHIN_US:
+            live.append(stats)
+    total.connections = sum(stats.connections for stats in live)
+    total.queue_rows = sum(stats.queue_rows for stats in live)
+    total.routing_epoch = min((stats.routing_epoch for stats in live), default=0)
+    return GatewayStats(total, tuple(stats.worker for stats in live), tuple(unreadable))
