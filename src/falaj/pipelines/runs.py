@@ -72,7 +72,7 @@ class StepRun(msgspec.Struct, frozen=True):
         spec: The step as submitted.
         state: Where it stands.
         key: The content key; None until its inputs are known.
-        attempt: How often it was tried.
+        epoch: How often it was tried.
         failures: How many of the tries failed or timed out.
         crashes: How many of the tries killed their process.
         started: When the last try began.
@@ -91,7 +91,7 @@ class StepRun(msgspec.Struct, frozen=True):
     spec: Step
     state: RunState
     key: str | None
-    attempt: int
+    epoch: int
     failures: int
     crashes: int
     started: int | None

@@ -1,4 +1,4 @@
-"""What people and triggers do to runs: submit, cancel, retry. The caller has authorised it; each writes its audit row."""
+"""What people and triggers do to runs: submit, cancel, retry. The caller has authorised it; each is audited."""
 
 from typing import Any
 
@@ -156,7 +156,6 @@ def _step_row(run_id: str, position: int, step: Step, now_us: int) -> dict[str, 
         "waiting": len(set(step.needs)),
         "not_before": now_us,
         "created": now_us,
-        "attempt": 0,
         "failures": 0,
         "crashes": 0,
         "epoch": 0,

@@ -42,11 +42,11 @@ STEP = sa.Table(
     sa.Column("waiting", sa.Integer, nullable=False),
     sa.Column("not_before", sa.BigInteger, nullable=False),
     sa.Column("created", sa.BigInteger, nullable=False),
-    sa.Column("attempt", sa.Integer, nullable=False),
     sa.Column("failures", sa.Integer, nullable=False),
     sa.Column("crashes", sa.Integer, nullable=False),
     sa.Column("owner", sa.String),
     sa.Column("lease_until", sa.BigInteger),
+    # Grows with each claim: the number of the attempt, and the fence against a worker that comes back to life.
     sa.Column("epoch", sa.Integer, nullable=False),
     sa.Column("started", sa.BigInteger),
     sa.Column("ended", sa.BigInteger),

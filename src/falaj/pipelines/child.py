@@ -1,0 +1,142 @@
+"""A step in a process of its own: one JSON request on standard input, one JSON result in a file, no pickle.
+
+Started by `falaj.pipelines.executors` only, as the leader of its own process group. It loads no SQL by itself, so that
+it starts in a fraction of a second.
+"""
+
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from falaj.kernel.codec import to_json
+from falaj.pipelines.attempt import Result, attempt, load
+from falaj.pipelines.context import StepContext
+
+
+class ChildResources(msgspec.Struct, frozen=True):
+    """How a child makes the resources that its parent cannot hand over.
+
+    Attributes:
+        factory: `module:qualname` of a function that takes the configuration and returns `context.resources`.
+        config: Plain JSON values.
+    """
+
+    factory: str
+    config: dict[str, Any] = {}
+
+
+class ChildRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a child is told; the fields are those of `StepContext` as plain values."""
+
+    function: str
+    run_id: str
+    step: str
+    attempt: int
+    params: dict[str, Any]
+    inputs: dict[str, dict[str, Any]]
+    folder: str
+    checkpoint: str
+    files: dict[str, str]
+    result_file: str
+    progress_file: str
+    resources: ChildResources | None = None
+    memory_bytes: int | None = None
+
+
+class ChildProgress(msgspec.Struct, frozen=True):
+    """How far the step is: 0 to 1, and what it is doing."""
+
+    share: float
+    text: str
+
+
+class ChildResult(msgspec.Struct, frozen=True):
+    """What the parent reads: the result with its files named apart from its plain values."""
+
+    result: Result
+    files: dict[str, str]
+
+
+def main() -> None:
+    """Run the step that standard input describes."""
+    pipe = _detach_input()
+    request = msgspec.json.decode(_read_line(pipe), type=ChildRequest)
+    threading.Thread(target=_die_with_parent, args=(pipe,), daemon=True).start()
+    if request.memory_bytes is not None and sys.platform == "linux":
+        resource.setrlimit(resource.RLIMIT_DATA, (request.memory_bytes, request.memory_bytes))
+    result = attempt(request.function, lambda: _context(request), _cpu_seconds)
+    files = {name: str(value) for name, value in result.outputs.items() if isinstance(value, Path)}
+    plain = {name: value for name, value in result.outputs.items() if name not in files}
+    _write(request.result_file, ChildResult(msgspec.structs.replace(result, outputs=plain), files))
+
+
+def _context(request: ChildRequest) -> StepContext:
+    made = None if request.resources is None else load(request.resources.factory)(request.resources.config)
+    return StepContext(
+        run_id=request.run_id,
+        step=request.step,
+        attempt=request.attempt,
+        params=request.params,
+        inputs=request.inputs,
+        folder=Path(request.folder),
+        checkpoint=Path(request.checkpoint),
+        files={digest: Path(path) for digest, path in request.files.items()},
+        resources=made,
+        report=_reporter(request.progress_file),
+    )
+
+
+def _reporter(file: str, every_s: float = 0.1) -> Callable[[float, str], None]:
+    last = -every_s
+
+    def report(share: float, text: str) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= every_s or share >= 1.0:
+            last = now
+            _write(file, ChildProgress(share, text))
+
+    return report
+
+
+def _write(file: str, value: msgspec.Struct) -> None:
+    """Write so that a reader sees all of it or nothing."""
+    path = Path(file)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(to_json(value), encoding="utf-8")
+    temporary.replace(path)
+
+
+def _detach_input() -> int:
+    """Move the parent's pipe away from standard input, where the step's own programs could read it."""
+    private = os.dup(0)
+    with Path(os.devnull).open("rb") as nothing:
+        os.dup2(nothing.fileno(), 0)
+    return private
+
+
+def _read_line(pipe: int) -> bytes:
+    # Bare reads, no buffered file: the thread below blocks in one when the interpreter ends, which must not wait.
+    parts = [os.read(pipe, 1 << 16)]
+    while parts[-1] and not parts[-1].endswith(b"\n"):
+        parts.append(os.read(pipe, 1 << 16))
+    return b"".join(parts)
+
+
+def _die_with_parent(pipe: int) -> None:
+    """Kill this group when the parent's end of the pipe closes: an orphan must not work beside its successor."""
+    os.read(pipe, 1)
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+def _cpu_seconds() -> float:
+    mine, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return mine.ru_utime + mine.ru_stime + children.ru_utime + children.ru_stime

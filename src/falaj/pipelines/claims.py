@@ -1,0 +1,182 @@
+"""Claims on steps: taken in one statement, held by a lease, given back on condition of the epoch."""
+
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from falaj.kernel.clock import Clock, to_us
+from falaj.pipelines.context import EndState
+from falaj.pipelines.graph import Step
+from falaj.pipelines.outputs import Output, Outputs
+from falaj.pipelines.process import WorkerId
+from falaj.pipelines.runs import RunState
+from falaj.pipelines.tables import ARTIFACT, RUN, STEP
+from falaj.storage.metadata.database import Database
+
+SECOND_US = 1_000_000
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """A worker's right to one try of one step.
+
+    Attributes:
+        run_id: The run.
+        pipeline: Name of its graph.
+        actor: Who started it.
+        step: The step.
+        epoch: Number of the try; whoever holds a smaller one has lost the step.
+        failures: Failures and timeouts of earlier tries.
+        crashes: Deaths of earlier tries.
+        started: Microseconds since 1970.
+        owner: The worker, as text.
+        inputs: Outputs by needed step.
+        needed_keys: Content keys of the needed steps.
+        dependents: Names of the steps that need this one.
+    """
+
+    run_id: str
+    pipeline: str
+    actor: str
+    step: Step
+    epoch: int
+    failures: int
+    crashes: int
+    started: int
+    owner: str
+    inputs: dict[str, Outputs] = {}
+    needed_keys: list[str] = []
+    dependents: list[str] = []
+
+
+class Claims:
+    """What one worker does to the rows of steps while it has them.
+
+    Args:
+        db: The metadata database.
+        clock: Judges leases.
+        owner: The worker.
+        lease_s: How long a claim lasts without a heartbeat.
+    """
+
+    def __init__(self, db: Database, clock: Clock, owner: WorkerId, lease_s: float) -> None:
+        self._db = db
+        self._clock = clock
+        self._owner = owner
+        self._lease_us = int(lease_s * SECOND_US)
+
+    def take(self, run_id: str | None = None) -> Claim | None:
+        """Claim the oldest step that is ready, of one run or of any.
+
+        Returns:
+            The claim, or None if nothing is ready.
+        """
+        now_us = to_us(self._clock.now())
+        ready = sa.select(STEP.c.run_id, STEP.c.name).where(
+            STEP.c.state == RunState.PENDING, STEP.c.waiting == 0, STEP.c.not_before <= now_us
+        )
+        if run_id is not None:
+            ready = ready.where(STEP.c.run_id == run_id)
+        ready = ready.order_by(STEP.c.created, STEP.c.position).limit(1)
+        with self._db.read() as connection:
+            # An idle worker must not take the write lock many times a second only to find nothing.
+            if connection.execute(ready).first() is None:
+                return None
+        claimed = (
+            STEP.update()
+            .where(sa.tuple_(STEP.c.run_id, STEP.c.name).in_(ready.with_for_update(skip_locked=True)))
+            .values(
+                state=RunState.RUNNING,
+                owner=str(self._owner),
+                lease_until=now_us + self._lease_us,
+                epoch=STEP.c.epoch + 1,
+                started=now_us,
+                progress=0.0,
+                progress_text="",
+                error=None,
+            )
+            .returning(STEP)
+        )
+        with self._db.write() as connection:
+            row = connection.execute(claimed).first()
+            return None if row is None else self._claim(connection, row, now_us)
+
+    def renew(self, claim: Claim) -> bool:
+        """Lengthen the lease; False if the step is no longer ours."""
+        until = to_us(self._clock.now()) + self._lease_us
+        with self._db.write() as connection:
+            return connection.execute(STEP.update().where(held(claim)).values(lease_until=until)).rowcount == 1
+
+    def wanted_end(self, claim: Claim) -> EndState | None:
+        """Return why the step should be ended now: its run was cancelled, or another worker has it."""
+        query = sa.select(RUN.c.cancel_requested).join(STEP, STEP.c.run_id == RUN.c.id).where(held(claim))
+        with self._db.read() as connection:
+            asked = connection.execute(query).scalar()
+        if asked is None:
+            return EndState.LOST
+        return EndState.CANCELLED if asked else None
+
+    def report(self, claim: Claim, share: float, text: str) -> None:
+        """Write down how far the step is."""
+        with self._db.write() as connection:
+            connection.execute(STEP.update().where(held(claim)).values(progress=share, progress_text=text))
+
+    def cached(self, key: str) -> Outputs | None:
+        """Return what a step with this key gave before, if any did."""
+        with self._db.read() as connection:
+            found = connection.execute(sa.select(ARTIFACT.c.outputs).where(ARTIFACT.c.key == key)).scalar()
+        return None if found is None else msgspec.convert(found, Outputs)
+
+    def lost(self) -> list[Claim]:
+        """Return the claims of workers that are certainly dead, or whose lease is over."""
+        now_us = to_us(self._clock.now())
+        query = sa.select(STEP, RUN.c.pipeline, RUN.c.actor).join(RUN, RUN.c.id == STEP.c.run_id)
+        with self._db.read() as connection:
+            rows = connection.execute(query.where(STEP.c.state == RunState.RUNNING)).all()
+        gone = {owner: WorkerId.parse(owner).is_gone(self._owner.host) for owner in {row.owner for row in rows}}
+        return [
+            _bare_claim(row, row.pipeline, row.actor) for row in rows if gone[row.owner] or row.lease_until < now_us
+        ]
+
+    def _claim(self, connection: sa.Connection, row: sa.Row[Any], now_us: int) -> Claim:
+        run = connection.execute(
+            sa.select(RUN.c.pipeline, RUN.c.actor, RUN.c.state).where(RUN.c.id == row.run_id)
+        ).one()
+        if run.state == RunState.PENDING:
+            started = RUN.update().where(RUN.c.id == row.run_id).values(state=RunState.RUNNING, started=now_us)
+            connection.execute(started)
+        claim = _bare_claim(row, run.pipeline, run.actor)
+        columns = (STEP.c.name, STEP.c.spec, STEP.c.key, STEP.c.outputs)
+        others = connection.execute(sa.select(*columns).where(STEP.c.run_id == row.run_id)).all()
+        needed = [other for other in others if other.name in claim.step.needs]
+        return msgspec.structs.replace(
+            claim,
+            inputs={other.name: msgspec.convert(other.outputs, dict[str, Output]) for other in needed},
+            needed_keys=[other.key for other in needed],
+            dependents=[other.name for other in others if row.name in other.spec.get("needs", ())],
+        )
+
+
+def held(claim: Claim) -> sa.ColumnElement[bool]:
+    """Return the condition that the claim still holds: a worker that was given up for dead fails it."""
+    return sa.and_(
+        STEP.c.run_id == claim.run_id,
+        STEP.c.name == claim.step.name,
+        STEP.c.state == RunState.RUNNING,
+        STEP.c.owner == claim.owner,
+        STEP.c.epoch == claim.epoch,
+    )
+
+
+def _bare_claim(row: sa.Row[Any], pipeline: str, actor: str) -> Claim:
+    return Claim(
+        row.run_id,
+        pipeline,
+        actor,
+        msgspec.convert(row.spec, Step),
+        row.epoch,
+        row.failures,
+        row.crashes,
+        row.started,
+        row.owner,
+    )

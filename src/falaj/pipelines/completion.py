@@ -1,0 +1,152 @@
+"""The end of an attempt: run, step, artifact, lineage, audit and usage rows in one transaction."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from falaj.cost.meter import Meter, Usage
+from falaj.governance.audit import record
+from falaj.kernel.clock import Clock, to_us
+from falaj.pipelines.attempt import Result, judge
+from falaj.pipelines.claims import SECOND_US, Claim, held
+from falaj.pipelines.context import EndState
+from falaj.pipelines.outputs import Outputs, digests
+from falaj.pipelines.runs import RunState
+from falaj.pipelines.submission import end_run, end_waiting_steps
+from falaj.pipelines.tables import ARTIFACT, ATTEMPT, LINEAGE, RUN, STEP
+from falaj.storage.metadata.database import Database
+
+CrashPoint = Callable[[str], None]
+"""Called with the name of each place where a death must be survived; tests pass one that kills the process."""
+
+
+class Completion:
+    """Ends attempts.
+
+    Args:
+        db: The metadata database.
+        clock: Gives times.
+        crash_at: See `CrashPoint`.
+    """
+
+    def __init__(self, db: Database, clock: Clock, crash_at: CrashPoint) -> None:
+        self._db = db
+        self._clock = clock
+        self._meter = Meter(db, clock)
+        self._crash_at = crash_at
+
+    def succeeded(self, claim: Claim, key: str, outputs: Outputs, result: Result, *, cached: bool, log: str) -> bool:
+        """Write a success down; False, and nothing is written, if another worker has the step now."""
+        now_us = to_us(self._clock.now())
+        plain = msgspec.to_builtins(outputs)
+        values = {"state": RunState.SUCCEEDED, "key": key, "outputs": plain, "cached": cached, "progress": 1.0}
+        with self._db.write() as connection:
+            if not _leave(connection, claim, {**values, "ended": now_us, "error": None, "log": log}):
+                return False
+            if not cached:
+                self._keep(connection, claim, key, plain, now_us)
+            _link(connection, claim, key, outputs, result)
+            connection.execute(
+                STEP.update()
+                .where(STEP.c.run_id == claim.run_id, STEP.c.name.in_(claim.dependents))
+                .values(waiting=STEP.c.waiting - 1)
+            )
+            detail = {"state": RunState.SUCCEEDED, "key": key, "cached": cached, "made": digests([outputs])}
+            self._note(connection, claim, result, now_us, detail)
+            _settle(connection, claim.run_id, now_us)
+            self._crash_at("completing")
+        return True
+
+    def ended(self, claim: Claim, result: Result, log: str = "") -> bool:
+        """Write down an attempt without success, and what follows; False if another worker has the step now."""
+        now_us = to_us(self._clock.now())
+        with self._db.write() as connection:
+            run = connection.execute(sa.select(RUN).where(RUN.c.id == claim.run_id)).one()
+            verdict = judge(
+                claim.step,
+                result,
+                failures=claim.failures,
+                crashes=claim.crashes,
+                run_over=run.cancel_requested or run.ended is not None,
+            )
+            values: dict[str, Any] = {"failures": verdict.failures, "crashes": verdict.crashes, "error": verdict.error}
+            if verdict.state is None:
+                values |= {"state": RunState.PENDING, "not_before": now_us + int(verdict.delay_s * SECOND_US)}
+            else:
+                values |= {"state": RunState(verdict.state), "ended": now_us}
+            if log:
+                values["log"] = log
+            if not _leave(connection, claim, values):
+                return False
+            detail = {"state": result.state, "error": result.error, "again": verdict.state is None}
+            self._note(connection, claim, result, now_us, detail)
+            _settle(connection, claim.run_id, now_us)
+            self._crash_at("completing")
+        return True
+
+    def _keep(self, connection: sa.Connection, claim: Claim, key: str, outputs: dict[str, Any], now_us: int) -> None:
+        # The newest result of a key stands: an older one whose files were removed must not be found again.
+        connection.execute(ARTIFACT.delete().where(ARTIFACT.c.key == key))
+        connection.execute(
+            ARTIFACT.insert().values(
+                key=key,
+                function=claim.step.function,
+                run_id=claim.run_id,
+                step=claim.step.name,
+                outputs=outputs,
+                created=now_us,
+            )
+        )
+
+    def _note(
+        self, connection: sa.Connection, claim: Claim, result: Result, now_us: int, detail: dict[str, Any]
+    ) -> None:
+        connection.execute(
+            ATTEMPT.insert().values(
+                run_id=claim.run_id,
+                step=claim.step.name,
+                epoch=claim.epoch,
+                owner=claim.owner,
+                state=result.state,
+                started=claim.started,
+                ended=now_us,
+                cpu_seconds=result.cpu_seconds,
+                error=result.error,
+            )
+        )
+        wall_seconds = (now_us - claim.started) / SECOND_US
+        self._meter.record_in(connection, Usage("pipeline", claim.pipeline, result.cpu_seconds, wall_seconds))
+        record(connection, self._clock, claim.actor, "run.step", f"{claim.run_id}/{claim.step.name}", detail)
+
+
+def _leave(connection: sa.Connection, claim: Claim, values: dict[str, Any]) -> bool:
+    given_up = {"owner": None, "lease_until": None}
+    return connection.execute(STEP.update().where(held(claim)).values({**values, **given_up})).rowcount == 1
+
+
+def _link(connection: sa.Connection, claim: Claim, key: str, outputs: Outputs, result: Result) -> None:
+    """Add the edges into the step's key (needed steps, what it used) and out of it (its files, what it made)."""
+    edges = {(source, key) for source in [*claim.needed_keys, *digests(claim.inputs.values()), *result.used]}
+    edges |= {(key, target) for target in [*digests([outputs]), *result.made]}
+    rows = [
+        {"from_digest": source, "to_digest": target, "run_id": claim.run_id, "step": claim.step.name}
+        for source, target in sorted(edges)
+    ]
+    if rows:
+        connection.execute(LINEAGE.insert(), rows)
+
+
+def _settle(connection: sa.Connection, run_id: str, now_us: int) -> None:
+    """End the run if its steps say so."""
+    columns = (STEP.c.name, STEP.c.state, STEP.c.error)
+    steps = connection.execute(sa.select(*columns).where(STEP.c.run_id == run_id).order_by(STEP.c.position)).all()
+    bad = [step for step in steps if step.state in (EndState.FAILED, EndState.TIMED_OUT)]
+    if all(step.state == RunState.SUCCEEDED for step in steps):
+        end_run(connection, run_id, RunState.SUCCEEDED, now_us, None)
+    elif bad:
+        end_waiting_steps(connection, run_id, now_us, f"step {bad[0].name!r} did not succeed")
+        end_run(connection, run_id, RunState(bad[0].state), now_us, f"step {bad[0].name!r}: {bad[0].error}")
+    elif all(step.state != RunState.RUNNING and step.state != RunState.PENDING for step in steps):
+        end_run(connection, run_id, RunState.CANCELLED, now_us, "cancelled")

@@ -1,0 +1,241 @@
+"""Where a step runs: in this process, or in a child process group that can really be ended."""
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from falaj.kernel.codec import to_json
+from falaj.pipelines.attempt import Result, attempt
+from falaj.pipelines.child import ChildProgress, ChildRequest, ChildResources, ChildResult
+from falaj.pipelines.context import EndState, StepContext, StopSignal
+from falaj.pipelines.graph import Step
+from falaj.pipelines.process import process_start
+
+GRACE_S = 2.0
+"""Between SIGTERM, which lets a step write its checkpoint, and SIGKILL."""
+
+_LOOK_EVERY_S = 0.25
+_START_CHILD = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from falaj.pipelines.child import main; main()"
+
+Report = Callable[[float, str], None]
+
+
+class Task(msgspec.Struct, frozen=True):
+    """One attempt, ready to run.
+
+    Attributes:
+        run_id: The run.
+        step: The step.
+        attempt: Its number.
+        inputs: By needed step, plain values and digests.
+        files: Where the files of input digests lie.
+        folder: Of this attempt; made by whoever runs it.
+        checkpoint: Of the step's key.
+        log: The file that the step's words are added to.
+    """
+
+    run_id: str
+    step: Step
+    attempt: int
+    inputs: dict[str, dict[str, Any]]
+    files: dict[str, Path]
+    folder: Path
+    checkpoint: Path
+    log: Path
+
+    @property
+    def work(self) -> Path:
+        """The empty folder that the step function is given."""
+        return self.folder / "work"
+
+
+class Executor(Protocol):
+    """Runs attempts; each comes back as a result, whatever happens in it."""
+
+    def run(self, task: Task, stop: StopSignal, report: Report) -> Result:
+        """Run the attempt to its end, or until the stop signal ends it."""
+        ...
+
+
+class InProcess:
+    """Calls the function in this thread: for tiny steps and notebooks.
+
+    A stop takes hold where the step calls `context.check()` or `context.progress()`.
+
+    Args:
+        resources: Given to the steps as `context.resources`.
+    """
+
+    def __init__(self, resources: Any = None) -> None:
+        self._resources = resources
+
+    def run(self, task: Task, stop: StopSignal, report: Report) -> Result:
+        """Call the function, with its log open."""
+        with task.log.open("a", encoding="utf-8", buffering=1) as log:
+
+            def context() -> StepContext:
+                return StepContext(
+                    run_id=task.run_id,
+                    step=task.step.name,
+                    attempt=task.attempt,
+                    # A copy, as the step function may change what it is given.
+                    params=json.loads(to_json(task.step.params)),
+                    inputs=task.inputs,
+                    folder=task.work,
+                    checkpoint=task.checkpoint,
+                    files=task.files,
+                    resources=self._resources,
+                    log=lambda text: print(text, file=log),
+                    report=report,
+                    stop=stop,
+                )
+
+            return attempt(task.step.function, context, time.thread_time)
+
+
+class ChildProcess:
+    """Runs the function in a new Python process, the leader of its own group.
+
+    Args:
+        resources: How the child makes `context.resources`; None for none.
+    """
+
+    def __init__(self, resources: ChildResources | None = None) -> None:
+        self._resources = resources
+
+    def run(self, task: Task, stop: StopSignal, report: Report) -> Result:
+        """Start the child, pass on its progress, and end its group when it ends or must end."""
+        request = self._request(task)
+        # The child sees exactly this process's import path, however that came about.
+        command = [sys.executable, "-u", "-c", _START_CHILD, json.dumps(sys.path)]
+        with task.log.open("ab") as log:
+            child = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True, bufsize=0
+            )
+        try:
+            _pid_file(task.folder).write_text(f"{child.pid} {process_start(child.pid)}", encoding="ascii")
+            _send(child, to_json(request).encode() + b"\n")
+            state = _watch(child, stop, lambda: _pass_on(Path(request.progress_file), report))
+        finally:
+            _end_group(child)
+        if state is not None:
+            return Result(state=state, error=_why(state, task.step))
+        return _read_result(Path(request.result_file), child.returncode)
+
+    def _request(self, task: Task) -> ChildRequest:
+        return ChildRequest(
+            function=task.step.function,
+            run_id=task.run_id,
+            step=task.step.name,
+            attempt=task.attempt,
+            params=task.step.params,
+            inputs=task.inputs,
+            folder=str(task.work),
+            checkpoint=str(task.checkpoint),
+            files={digest: str(path) for digest, path in task.files.items()},
+            result_file=str(task.folder / "result.json"),
+            progress_file=str(task.folder / "progress.json"),
+            resources=self._resources,
+            memory_bytes=task.step.memory_bytes,
+        )
+
+
+def end_leftover(folder: Path) -> None:
+    """Kill the child group of an attempt whose worker died, if it is still there.
+
+    A child kills itself when its worker dies; this one may be too stuck for that.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        pid, started = _pid_file(folder).read_text(encoding="ascii").split()
+        if process_start(int(pid)) == started:
+            os.killpg(int(pid), signal.SIGKILL)
+
+
+def _pid_file(folder: Path) -> Path:
+    return folder / "child.pid"
+
+
+def _send(child: "subprocess.Popen[bytes]", data: bytes) -> None:
+    # From a thread: a child that dies before it reads must not leave us waiting on a full pipe.
+    def write() -> None:
+        with contextlib.suppress(OSError):
+            child.stdin.write(data)  # type: ignore[union-attr]
+
+    threading.Thread(target=write, daemon=True).start()
+
+
+def _watch(child: "subprocess.Popen[bytes]", stop: StopSignal, look: Callable[[], None]) -> EndState | None:
+    """Wait for the child's end; return why it had to be ended, or None if it ended by itself."""
+    while not _ended_within(child, _LOOK_EVERY_S):
+        look()
+        state = stop.poll()
+        if state is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGTERM)
+            _ended_within(child, GRACE_S)
+            return state
+    return None
+
+
+def _ended_within(child: "subprocess.Popen[bytes]", seconds: float) -> bool:
+    if sys.platform == "linux" and child.poll() is None:
+        # Woken at once by the end; `Popen.wait` would look only every 50 ms.
+        descriptor = os.pidfd_open(child.pid)
+        try:
+            ended = select.poll()
+            ended.register(descriptor, select.POLLIN)
+            ended.poll(seconds * 1000)
+        finally:
+            os.close(descriptor)
+        return child.poll() is not None
+    try:
+        child.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def _end_group(child: "subprocess.Popen[bytes]") -> None:
+    """Kill whatever is left of the group, the processes that the step started included."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+    if child.stdin is not None:
+        with contextlib.suppress(OSError):
+            child.stdin.close()
+
+
+def _pass_on(file: Path, report: Report) -> None:
+    with contextlib.suppress(OSError, msgspec.DecodeError):
+        progress = msgspec.json.decode(file.read_bytes(), type=ChildProgress)
+        report(progress.share, progress.text)
+
+
+def _read_result(file: Path, status: int) -> Result:
+    try:
+        read = msgspec.json.decode(file.read_bytes(), type=ChildResult)
+    except (OSError, msgspec.DecodeError):
+        how = f"was killed by signal {-status}" if status < 0 else f"left with status {status}"
+        hint = "; was it out of memory?" if status == -signal.SIGKILL else ""
+        return Result(state=EndState.LOST, error=f"the step's process {how} and gave no result{hint}")
+    files = {name: Path(path) for name, path in read.files.items()}
+    return msgspec.structs.replace(read.result, outputs={**read.result.outputs, **files})
+
+
+def _why(state: EndState, step: Step) -> str:
+    if state is EndState.TIMED_OUT:
+        return f"it took longer than its timeout_s = {step.timeout_s:g}"
+    return {EndState.PREEMPTED: "the worker was told to stop", EndState.LOST: "another worker took the step"}.get(
+        state, "cancelled"
+    )

@@ -1,0 +1,158 @@
+"""The content key of a step: everything its result depends on, as one digest."""
+
+import ast
+import importlib.util
+import os
+import platform
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import falaj
+from falaj.kernel.digest import digest_bytes, digest_value
+from falaj.kernel.errors import DefinitionError
+from falaj.pipelines.graph import Step
+from falaj.pipelines.outputs import Outputs
+
+
+class StepKeys:
+    """Computes keys; reads each source file once for as long as it does not change.
+
+    Args:
+        roots: Folders whose modules are the project's own code.
+        environment: Digest of everything installed; see `environment_digest`.
+    """
+
+    def __init__(self, roots: Sequence[Path], environment: str) -> None:
+        # Both as given and resolved: a module's file may be named either way.
+        self._roots = list(
+            dict.fromkeys(name for root in roots for name in (str(root.absolute()), str(root.resolve())))
+        )
+        self._environment = environment
+        self._parsed: dict[tuple[str, int, int], tuple[str, tuple[str, ...]]] = {}
+
+    def key(self, step: Step, run_id: str, inputs: Mapping[str, Outputs]) -> str:
+        """Return the key of a step whose inputs are known.
+
+        Args:
+            step: The step.
+            run_id: Enters the key of a step that may not be taken from another run.
+            inputs: Outputs by needed step.
+
+        Raises:
+            DefinitionError: Its function's module cannot be found.
+        """
+        return digest_value(
+            {
+                "function": step.function,
+                "code": self.code(step.function),
+                "environment": self._environment,
+                "params": step.params,
+                "inputs": {
+                    need: {name: output.digest for name, output in outputs.items()} for need, outputs in inputs.items()
+                },
+                "run": "" if step.cache else f"{run_id}/{step.name}",
+            }
+        )
+
+    def code(self, function: str) -> str:
+        """Return the digest of the function's module and of the project's modules that it imports, at any remove.
+
+        Raises:
+            DefinitionError: The module cannot be found.
+        """
+        module = function.partition(":")[0]
+        waiting = [(module, _source_of(module, function))]
+        folders = self._import_folders()
+        found: dict[str, str] = {}
+        while waiting:
+            name, path = waiting.pop()
+            if name in found:
+                continue
+            found[name], imports = self._read(name, path)
+            waiting.extend((other, file) for other in imports if (file := self._own_file(other, folders)) is not None)
+        return digest_value(found)
+
+    def _read(self, module: str, path: Path) -> tuple[str, tuple[str, ...]]:
+        stat = path.stat()
+        seen = (f"{module}={path}", stat.st_mtime_ns, stat.st_size)
+        if seen not in self._parsed:
+            source = path.read_bytes()
+            package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+            try:
+                imports = tuple(sorted(set(_imports(ast.parse(source), package))))
+            except SyntaxError as error:
+                raise DefinitionError(f"{path}: {error}", hint="correct the file") from None
+            self._parsed[seen] = digest_bytes(source), imports
+        return self._parsed[seen]
+
+    def _own_file(self, module: str, folders: Sequence[str]) -> Path | None:
+        # Looked up by path and never imported: resolving `sklearn.svm` by importing would cost seconds.
+        loaded = getattr(sys.modules.get(module), "__file__", None)
+        if loaded is not None:
+            return Path(loaded) if self._is_own(loaded) else None
+        parts = module.replace(".", "/")
+        for folder in folders:
+            for path in (f"{folder}/{parts}.py", f"{folder}/{parts}/__init__.py"):
+                if os.path.isfile(path):  # noqa: PTH113 dozens of misses for each key: a Path each would cost more
+                    return Path(path)
+        return None
+
+    def _import_folders(self) -> list[str]:
+        entries = [os.path.realpath(entry) for entry in sys.path if entry]
+        return list(dict.fromkeys([*self._roots, *filter(self._is_own, entries)]))
+
+    def _is_own(self, path: str) -> bool:
+        return "site-packages" not in path and any(
+            path == root or path.startswith(root + os.sep) for root in self._roots
+        )
+
+
+def environment_digest(import_path: Iterable[str] | None = None) -> str:
+    """Return the digest of the interpreter, of every installed distribution, and of Falaj's own source.
+
+    Falaj's source counts by its bytes, because a checkout changes without a new version number.
+
+    Args:
+        import_path: Folders to look for distributions in; `sys.path` by default.
+    """
+    folders = {Path(entry) for entry in (sys.path if import_path is None else import_path) if entry}
+    installed = {info.name for folder in folders if folder.is_dir() for info in folder.glob("*.dist-info")}
+    package = Path(falaj.__file__).parent
+    own = {
+        path.relative_to(package).as_posix(): digest_bytes(path.read_bytes()) for path in sorted(package.rglob("*.py"))
+    }
+    return digest_value([platform.python_version(), platform.machine(), sys.platform, sorted(installed), own])
+
+
+def _source_of(module: str, function: str) -> Path:
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        raise DefinitionError(
+            f"step function {function!r} is in a module that cannot be found",
+            hint="put the function in a file that Python can import; a notebook cell or a script's main is not one",
+        )
+    return Path(spec.origin)
+
+
+def _imports(tree: ast.AST, package: str) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield from _and_parents(alias.name)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parts = package.split(".")
+                base = ".".join([*parts[: len(parts) - node.level + 1], *filter(None, [node.module])])
+            yield from _and_parents(base)
+            # What is imported may itself be a module.
+            yield from (f"{base}.{alias.name}" for alias in node.names if base)
+
+
+def _and_parents(module: str) -> Iterator[str]:
+    parts = module.split(".")
+    yield from (".".join(parts[: length + 1]) for length in range(len(parts)) if module)

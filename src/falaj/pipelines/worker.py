@@ -1,0 +1,211 @@
+"""The worker: takes steps, runs them, and finishes what dead workers left."""
+
+import contextlib
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from falaj.kernel.clock import Clock, rfc3339
+from falaj.kernel.errors import FalajError, StorageError, Timeout
+from falaj.pipelines.attempt import Result, sentence
+from falaj.pipelines.claims import Claim, Claims
+from falaj.pipelines.completion import Completion, CrashPoint
+from falaj.pipelines.context import EndState, StopSignal
+from falaj.pipelines.executors import Executor, Task, end_leftover
+from falaj.pipelines.keys import StepKeys
+from falaj.pipelines.lease import Heartbeat
+from falaj.pipelines.outputs import Output, Outputs, digests
+from falaj.pipelines.process import WorkerId, this_worker
+from falaj.pipelines.runs import Run, get_run
+from falaj.storage.blobs import BlobStore
+from falaj.storage.metadata.database import Database
+
+LEASE_S = 15.0
+_REPORT_EVERY_S = 0.5
+_POLL_S = 0.1
+
+
+def _no_crash(point: str) -> None:
+    del point
+
+
+class Worker:
+    """Runs steps one at a time; start several workers, in threads or processes, for more.
+
+    Args:
+        db: The metadata database.
+        blobs: Keeps the files that steps give out.
+        clock: Judges leases and timeouts.
+        keys: Computes content keys.
+        executors: By the name that steps ask for.
+        work: Folder for the attempts' working folders and for checkpoints.
+        logs: Folder for the steps' logs.
+        lease_s: How long a claim lasts without a heartbeat.
+        id: Who this worker is; a new identity by default.
+        crash_at: Called at each place where a death must be survived.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        blobs: BlobStore,
+        clock: Clock,
+        keys: StepKeys,
+        executors: dict[str, Executor],
+        *,
+        work: Path,
+        logs: Path,
+        lease_s: float = LEASE_S,
+        id: WorkerId | None = None,
+        crash_at: CrashPoint = _no_crash,
+    ) -> None:
+        self.id = id or this_worker()
+        self._db = db
+        self._blobs = blobs
+        self._clock = clock
+        self._keys = keys
+        self._executors = executors
+        self._work = work
+        self._logs = logs
+        self._lease_s = lease_s
+        self._claims = Claims(db, clock, self.id, lease_s)
+        self._completion = Completion(db, clock, crash_at)
+        self._crash_at = crash_at
+        self._next_recovery = 0.0
+
+    def run_until_idle(self, stop: threading.Event | None = None) -> int:
+        """Run steps of any run until none is ready, or until `stop` is set; return how many were tried."""
+        stop = stop or threading.Event()
+        tried = 0
+        while not stop.is_set():
+            claim = self._next(None)
+            if claim is None:
+                break
+            self._try(claim, stop)
+            tried += 1
+        return tried
+
+    def run_forever(self, stop: threading.Event, every_s: float = 0.25) -> None:
+        """Run steps as they become ready, until `stop` is set."""
+        while not stop.is_set():
+            # A full disk or a locked database may pass; the step that met it is taken up again when its lease is over.
+            with contextlib.suppress(StorageError, Timeout):
+                self.run_until_idle(stop)
+            stop.wait(every_s)
+
+    def run_one(self, run_id: str, stop: threading.Event | None = None) -> Run:
+        """Run one run to its end, beside other workers that may have steps of it; return it as it ended.
+
+        Returns:
+            The run; not ended only if `stop` was set.
+
+        Raises:
+            NotFound: There is no such run.
+        """
+        stop = stop or threading.Event()
+        while not (run := get_run(self._db, run_id)).state.ended and not stop.is_set():
+            claim = self._next(run_id)
+            if claim is None:
+                # Another worker has a step, or a retry is not due yet.
+                stop.wait(_POLL_S)
+            else:
+                self._try(claim, stop)
+        return run
+
+    def recover(self) -> int:
+        """Give back the steps of dead workers, so that they can be tried again; return how many."""
+        lost = self._claims.lost()
+        for claim in lost:
+            end_leftover(self._folder(claim))
+            result = Result(state=EndState.LOST, error=f"worker {claim.owner} died or lost its lease")
+            self._completion.ended(claim, result)
+            shutil.rmtree(self._folder(claim), ignore_errors=True)
+        return len(lost)
+
+    def _next(self, run_id: str | None) -> Claim | None:
+        now = self._clock.monotonic()
+        if now >= self._next_recovery:
+            self._next_recovery = now + self._lease_s / 3
+            self.recover()
+        claim = self._claims.take(run_id)
+        if claim is None and self.recover():
+            claim = self._claims.take(run_id)
+        if claim is not None:
+            self._crash_at("claimed")
+        return claim
+
+    def _try(self, claim: Claim, stop: threading.Event) -> None:
+        signal = StopSignal(
+            lambda: self._claims.wanted_end(claim), self._clock.monotonic, claim.step.timeout_s, shutdown=stop
+        )
+        log = self._logs / claim.run_id / f"{claim.step.name}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with Heartbeat(self._lease_s, lambda: self._claims.renew(claim), lambda: signal.end(EndState.LOST)):
+            try:
+                self._finish(claim, signal, log)
+            except FalajError as error:
+                # No code of a module, no input file, no space for an output: the step's misfortune, not the worker's.
+                result = Result(state=EndState.FAILED, error=sentence(error), retryable=error.retryable)
+                self._completion.ended(claim, result, str(log))
+            except (KeyboardInterrupt, SystemExit):
+                self._completion.ended(claim, Result(state=EndState.PREEMPTED, error="the worker was stopped"))
+                raise
+        shutil.rmtree(self._folder(claim), ignore_errors=True)
+        self._crash_at("completed")
+
+    def _finish(self, claim: Claim, signal: StopSignal, log: Path) -> None:
+        key = self._keys.key(claim.step, claim.run_id, claim.inputs)
+        known = self._claims.cached(key)
+        if known is not None and all(self._blobs.exists(digest) for digest in digests([known])):
+            done = Result(state=EndState.SUCCEEDED)
+            self._completion.succeeded(claim, key, known, done, cached=True, log=str(log))
+            return
+        task = self._task(claim, key, log)
+        result = self._executors[claim.step.executor].run(task, signal, self._reporter(claim))
+        self._crash_at("executed")
+        if result.state is not EndState.SUCCEEDED:
+            self._completion.ended(claim, result, str(log))
+            return
+        outputs = self._stored(result)
+        self._crash_at("stored")
+        if self._completion.succeeded(claim, key, outputs, result, cached=False, log=str(log)):
+            shutil.rmtree(task.checkpoint, ignore_errors=True)
+
+    def _task(self, claim: Claim, key: str, log: Path) -> Task:
+        inputs = {
+            need: {name: output.plain for name, output in outputs.items()} for need, outputs in claim.inputs.items()
+        }
+        files = {digest: self._blobs.path(digest) for digest in digests(claim.inputs.values())}
+        checkpoint = self._work / "checkpoints" / key
+        task = Task(claim.run_id, claim.step, claim.epoch, inputs, files, self._folder(claim), checkpoint, log)
+        shutil.rmtree(task.folder, ignore_errors=True)
+        task.work.mkdir(parents=True)
+        checkpoint.mkdir(parents=True, exist_ok=True)
+        with log.open("a", encoding="utf-8") as file:
+            file.write(f"--- {rfc3339(self._clock.now())} try {claim.epoch} by {self.id}\n")
+        return task
+
+    def _stored(self, result: Result) -> Outputs:
+        outputs: Outputs = {}
+        for name, value in result.outputs.items():
+            if isinstance(value, Path):
+                outputs[name] = Output(blob=self._blobs.put_file(value), size_bytes=value.stat().st_size)
+            else:
+                outputs[name] = Output(value=value)
+        return outputs
+
+    def _reporter(self, claim: Claim) -> Callable[[float, str], None]:
+        next_write, last = 0.0, (0.0, "")
+
+        def report(share: float, text: str) -> None:
+            nonlocal next_write, last
+            now = self._clock.monotonic()
+            if now >= next_write and (share, text) != last:
+                next_write, last = now + _REPORT_EVERY_S, (share, text)
+                self._claims.report(claim, share, text)
+
+        return report
+
+    def _folder(self, claim: Claim) -> Path:
+        return self._work / f"{claim.run_id}.{claim.step.name}.{claim.epoch}"
