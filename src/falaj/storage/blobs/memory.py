@@ -1,6 +1,8 @@
 """Blobs of this process only."""
 
+import shutil
 import tempfile
+import weakref
 from pathlib import Path
 
 from falaj.kernel.digest import digest_bytes
@@ -19,7 +21,7 @@ class MemoryBlobs:
 
     def __init__(self) -> None:
         self._data: dict[str, bytes] = {}
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: Path | None = None
 
     def put(self, data: bytes) -> str:
         """Keep the bytes and return their digest."""
@@ -45,8 +47,9 @@ class MemoryBlobs:
         """Return a file with the bytes."""
         data = self.get(digest)
         if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="falaj-blobs-")
-        file = Path(self._folder.name) / digest
+            self._folder = Path(tempfile.mkdtemp(prefix="falaj-blobs-"))
+            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        file = self._folder / digest
         if not file.exists():
             file.write_bytes(data)
         return file

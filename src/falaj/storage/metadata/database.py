@@ -1,8 +1,10 @@
 """One SQL database: snapshots to read, and one writer at a time."""
 
+import shutil
 import sqlite3
 import tempfile
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,11 +38,11 @@ class Database:
         >>> database.close()
     """
 
-    def __init__(self, readers: Engine, writers: Engine, name: str, on_close: Callable[[], None]) -> None:
+    def __init__(self, readers: Engine, writers: Engine, name: str) -> None:
         self._readers = readers
         self._writers = writers
         self._name = name
-        self._on_close = on_close
+        self._on_close: Callable[[], object] = _nothing
         self._turn = threading.Lock()
         self._writing = threading.local()
 
@@ -54,7 +56,7 @@ class Database:
             StorageError: It cannot be opened.
         """
         refuse_network(path)
-        return cls._open(path, lambda: None, durable=True)
+        return cls._open(path, durable=True)
 
     @classmethod
     def memory(cls) -> Self:
@@ -63,14 +65,16 @@ class Database:
         It lives in a temporary folder and not in SQLite's own memory mode, where readers would block the writer:
         tests see the isolation of the real one.
         """
-        folder = tempfile.TemporaryDirectory(prefix="falaj-db-", ignore_cleanup_errors=True)
-        return cls._open(Path(folder.name) / "falaj.db", folder.cleanup, durable=False)
+        folder = Path(tempfile.mkdtemp(prefix="falaj-db-"))
+        database = cls._open(folder / "falaj.db", durable=False)
+        database._on_close = weakref.finalize(database, shutil.rmtree, folder, ignore_errors=True)
+        return database
 
     @classmethod
-    def _open(cls, path: Path, on_close: Callable[[], None], *, durable: bool) -> Self:
+    def _open(cls, path: Path, *, durable: bool) -> Self:
         readers = _engine(path, "BEGIN", durable=durable, query_only=True)
         writers = _engine(path, "BEGIN IMMEDIATE", durable=durable, query_only=False)
-        database = cls(readers, writers, str(path), on_close)
+        database = cls(readers, writers, str(path))
         try:
             with database.write():  # switches the file to write-ahead logging before the first reader comes
                 pass
@@ -172,6 +176,10 @@ class Database:
             f"database {self._name} is damaged: {finding}",
             hint="restore the file from a backup; it is not used as it is",
         )
+
+
+def _nothing() -> None:
+    """What closing a database on a disk leaves to do."""
 
 
 def _engine(path: Path, begin: str, *, durable: bool, query_only: bool) -> Engine:
