@@ -1,18 +1,15 @@
 """Online: features of the present, read from entity records; no dataframe library, no NumPy."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from falaj.definitions.service_spec import ServiceSpec
+from falaj.definitions.service_spec import ServiceSpec, ViewSpec
+from falaj.features.entity_key import encode_key, record_key
+from falaj.features.view_reader import ViewReader
+from falaj.kernel.errors import InputError
 from falaj.storage.keyvalue.port import KeyValueStore
-
-PRESENT = "PRESENT"
-NULL_VALUE = "NULL_VALUE"
-NOT_FOUND = "NOT_FOUND"
-OUTSIDE_MAX_AGE = "OUTSIDE_MAX_AGE"
-OUTSIDE_RETENTION = "OUTSIDE_RETENTION"
 
 
 class OnlineRows(msgspec.Struct):
@@ -21,7 +18,7 @@ class OnlineRows(msgspec.Struct):
     Attributes:
         columns: The stored feature columns (`view__feature`), which are the first of the spec's outputs.
         values: Per row one value per output of the spec; None for null. Places of on-demand views and request fields
-            are None until `features.on_demand.OnDemand.fill` fills them in place.
+            are None until `features.on_demand` fills them in place.
         statuses: Per row one status per entry of `columns`.
         applied_seq: Per row and view name, the `ingest_seq` up to which the entity's record holds all events; 0 when
             there is no record.
@@ -38,12 +35,23 @@ class OnlineReader:
 
     Args:
         kv: The store.
+
+    Example:
+        >>> from falaj.definitions.service_spec import FeatureSpec
+        >>> from falaj.storage.keyvalue.memory import MemoryStore
+        >>> n = FeatureSpec("n", "count", None, 1_000_000, "int64")
+        >>> view = ViewSpec("activity", "00" * 32, "tx", (("card", "string"),), (), (n,), None, False, 1_000_000, False)
+        >>> service = ServiceSpec("s", "11" * 32, (view,), (), (), (("activity__n", "int64"),))
+        >>> rows = OnlineReader(MemoryStore()).read(service, [{"card": "c1"}], [0])
+        >>> rows.values, rows.statuses, rows.applied_seq
+        ([[0]], [['NOT_FOUND']], [{'activity': 0}])
     """
 
     def __init__(self, kv: KeyValueStore) -> None:
         self._kv = kv
+        self._readers: dict[str, ViewReader] = {}
 
-    def read(self, spec: ServiceSpec, entities: Sequence[dict[str, Any]], at_us: Sequence[int]) -> OnlineRows:
+    def read(self, spec: ServiceSpec, entities: Sequence[Mapping[str, Any]], at_us: Sequence[int]) -> OnlineRows:
         """Return the features of each row at its instant, all from one snapshot of the store.
 
         Args:
@@ -55,4 +63,39 @@ class OnlineReader:
             InputError: A key is missing or of another type; the message names it.
             CorruptionError: A record is damaged.
         """
-        raise NotImplementedError
+        if len(entities) != len(at_us):
+            raise InputError(f"{len(entities)} entities and {len(at_us)} instants", hint="give one instant per entity")
+        readers = [self._reader(view) for view in spec.views]
+        rest = [None] * (len(spec.outputs) - sum(len(reader.names) for reader in readers))
+        keys = [_keys(spec, entity) for entity in entities]
+        rows = OnlineRows(tuple(name for reader in readers for name in reader.names), [], [], [])
+        with self._kv.snapshot() as snapshot:
+            for row_keys, at in zip(keys, at_us, strict=True):
+                values: list[Any] = []
+                statuses: list[str] = []
+                applied: dict[str, int] = {}
+                for reader, key in zip(readers, row_keys, strict=True):
+                    raw = None if key is None else snapshot.get(key)
+                    if raw is None:
+                        reader.read_absent(values, statuses)
+                        applied[reader.view.name] = 0
+                    else:
+                        applied[reader.view.name] = reader.read(raw, at, values, statuses)
+                rows.values.append(values + rest)
+                rows.statuses.append(statuses)
+                rows.applied_seq.append(applied)
+        return rows
+
+    def _reader(self, view: ViewSpec) -> ViewReader:
+        reader = self._readers.get(view.digest)
+        if reader is None:
+            reader = self._readers[view.digest] = ViewReader(view)
+        return reader
+
+
+def _keys(spec: ServiceSpec, entity: Mapping[str, Any]) -> list[bytes | None]:
+    keys: list[bytes | None] = []
+    for view in spec.views:
+        key = encode_key(view, entity)
+        keys.append(None if key is None else record_key(view.namespace, key))
+    return keys

@@ -1,0 +1,92 @@
+"""Entity keys: typed values to bytes that no other key shares."""
+
+import hashlib
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+from falaj.definitions.service_spec import ViewSpec
+from falaj.features.layout import INT64_MAX, INT64_MIN
+from falaj.kernel.errors import InputError
+
+_INT = struct.Struct(">cq")
+_LENGTH = struct.Struct(">cI")
+
+
+def encode_part(value: Any, dtype: str, column: str) -> bytes:
+    """Return one key part as bytes: its type, its length where that varies, its value.
+
+    Raises:
+        InputError: The value is not of the type; "1" is not 1, and neither is true.
+
+    Example:
+        >>> encode_part("12", "string", "a") + encode_part("3", "string", "b")
+        b's\\x00\\x00\\x00\\x0212s\\x00\\x00\\x00\\x013'
+    """
+    if dtype == "string" and isinstance(value, str):
+        try:
+            raw = value.encode()
+        except UnicodeEncodeError:
+            raise InputError(f"entity key {column!r} is not valid text", hint="send UTF-8") from None
+        return _LENGTH.pack(b"s", len(raw)) + raw
+    if dtype == "int64" and isinstance(value, int) and not isinstance(value, bool):
+        if INT64_MIN <= value <= INT64_MAX:
+            return _INT.pack(b"i", value)
+        raise InputError(f"entity key {column!r}: {value} does not fit 64 bits", hint="send a smaller whole number")
+    kind = "text" if dtype == "string" else "a whole number"
+    raise InputError(
+        f"entity key {column!r} is {value!r}, a {type(value).__name__}", hint=f"send {kind}: its type is {dtype}"
+    )
+
+
+def encode_key(view: ViewSpec, entity: Mapping[str, Any]) -> bytes | None:
+    """Return an entity's key in a view as bytes; None when a part is null, which matches nothing.
+
+    Raises:
+        InputError: A part is missing or of another type.
+    """
+    parts = []
+    null = False
+    for column, dtype in view.keys:
+        if column not in entity:
+            raise InputError(
+                f"entity key {column!r} is missing, and view {view.name!r} needs it",
+                hint=f"send it as {dtype}, or as null",
+            )
+        value = entity[column]
+        if value is None:
+            null = True
+        else:
+            parts.append(encode_part(value, dtype, column))
+    return None if null else b"".join(parts)
+
+
+def record_key(namespace: bytes, key: bytes) -> bytes:
+    """Return where the online store keeps an entity's record."""
+    return namespace + b"r" + key
+
+
+def identity_key(namespace: bytes, identity: bytes) -> bytes:
+    """Return where the online store keeps which entity an event belongs to."""
+    return namespace + b"i" + identity
+
+
+def progress_key(namespace: bytes) -> bytes:
+    """Return where the online store keeps how far a view has got."""
+    return namespace + b"a"
+
+
+def identity_of(value: Any) -> bytes:
+    """Return the sixteen bytes that stand for an event's id.
+
+    Example:
+        >>> identity_of(7) == identity_of("7"), len(identity_of("7"))
+        (False, 16)
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        return _INT_IDENTITY.pack(value, b"int64")
+    tagged = f"{type(value).__name__}:{value}"
+    return hashlib.blake2b(tagged.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+_INT_IDENTITY = struct.Struct("<q8s")

@@ -1,0 +1,250 @@
+"""Record: one entity's events of a view as bytes; `layout` says where everything stands."""
+
+import itertools
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from falaj.definitions.service_spec import ViewSpec
+from falaj.features import layout
+from falaj.features.events import STORED_DTYPES, Column, Events, Int64s, concatenate, empty_events, first_versions
+from falaj.kernel.errors import CorruptionError
+
+
+@dataclass(frozen=True, slots=True)
+class EntityRecord:
+    """What a record holds.
+
+    Attributes:
+        events: The entity's events in total order, one version each.
+        applied_seq: All events of the entity up to this `ingest_seq` are in it.
+        floor_us: Every event at or after this instant is in it; older ones may have been pruned.
+    """
+
+    events: Events
+    applied_seq: int
+    floor_us: int = layout.NOTHING_DROPPED
+
+
+def encode(view: ViewSpec, record: EntityRecord) -> bytes:
+    """Return a record as bytes.
+
+    Args:
+        view: The view, which says what its columns are read for.
+        record: The events must be in total order.
+    """
+    events = record.events
+    body = _Body(layout.timestamps_at(len(view.columns)))
+    body.add(events.ts)
+    slots = np.zeros((len(view.columns), layout.SLOTS), np.int64)
+    summed = {f.column for f in view.features if f.function in ("sum", "mean")}
+    for row, (name, dtype), column in zip(slots, view.columns, events.columns, strict=True):
+        _encode_column(body, row, column, dtype, summed=name in summed)
+    meta_at = body.add(events.created)
+    body.add(events.seq)
+    if events.identity is not None:
+        body.add(events.identity)
+    tail = b"".join(body.parts)
+    fields = [len(events), record.applied_seq, record.floor_us, meta_at, body.at, len(view.columns)]
+    header = np.array(fields, np.int64).tobytes() + slots.tobytes()
+    checksums = zlib.crc32(header) | zlib.crc32(tail) << 32
+    return layout.MAGIC.to_bytes(8, "little") + checksums.to_bytes(8, "little") + header + tail
+
+
+def decode(view: ViewSpec, raw: bytes | memoryview) -> EntityRecord:
+    """Return what the bytes hold.
+
+    Raises:
+        CorruptionError: They fail their checks.
+    """
+    if len(raw) % layout.WORD or len(raw) < layout.WORD * layout.timestamps_at(len(view.columns)):
+        raise damaged(view)
+    words = np.frombuffer(raw, np.int64)
+    body_at = layout.timestamps_at(len(view.columns))
+    header_crc, body_crc = zlib.crc32(words[2:body_at].data), zlib.crc32(words[body_at:].data)
+    checksums = int(words[layout.CHECKSUMS]) & 0xFFFF_FFFF_FFFF_FFFF
+    if int(words[0]) != layout.MAGIC or checksums != header_crc | body_crc << 32:
+        raise damaged(view)
+    n = int(words[layout.EVENTS])
+    slots = words[layout.HEADER_WORDS : body_at].reshape(-1, layout.SLOTS)
+    columns = tuple(_decode_column(words, row, n, dtype) for row, (_, dtype) in zip(slots, view.columns, strict=True))
+    meta_at = int(words[layout.META_AT])
+    created, seq = words[meta_at : meta_at + n], words[meta_at + n : meta_at + 2 * n]
+    identity = words[meta_at + 2 * n : meta_at + 4 * n].view("V16") if view.has_id else None
+    events = Events(words[body_at : body_at + n], created, seq, identity, columns)
+    return EntityRecord(events, int(words[layout.APPLIED_SEQ]), int(words[layout.FLOOR_US]))
+
+
+def merge(
+    view: ViewSpec,
+    raw: bytes | memoryview | None,
+    new: Events | None,
+    *,
+    applied_seq: int,
+    cutoff_us: int,
+    removed: frozenset[bytes] = frozenset(),
+) -> bytes:
+    """Return a record with new events in their places; the old bytes stay as they were.
+
+    Args:
+        view: The view.
+        raw: The present record; None when there is none.
+        new: Events to add, in any order. Of one identity the greatest created counts, among equals the first.
+        applied_seq: Up to which `ingest_seq` the result is complete.
+        cutoff_us: Older events are pruned, but for the latest of them where a feature may read it at any age.
+        removed: Identities that a correction moved to another entity.
+
+    Raises:
+        CorruptionError: The present record fails its checks.
+    """
+    old = EntityRecord(empty_events(view), 0) if raw is None else decode(view, raw)
+    events = old.events
+    if removed and events.identity is not None:
+        stays = [identity not in removed for identity in events.identity.tolist()]
+        events = events.take(np.array(stays, np.bool_))
+    if new is not None and len(new):
+        parts = [events, new] if len(events) else [new]
+        events = first_versions(concatenate(parts)).in_total_order()
+    events, floor_us = _prune(view, events, cutoff_us)
+    return encode(view, EntityRecord(events, max(applied_seq, old.applied_seq), max(floor_us, old.floor_us)))
+
+
+def damaged(view: ViewSpec) -> CorruptionError:
+    """Return the error for a record that fails its checks."""
+    return CorruptionError(
+        f"online store: a record of view {view.name!r} is damaged and was not used",
+        hint="run 'falaj materialise' after removing the store, and check the disk",
+    )
+
+
+def _prune(view: ViewSpec, events: Events, cutoff_us: int) -> tuple[Events, int]:
+    if view.timeless:
+        # Without identities nothing can be taken back, so no row but the latest can ever be read again.
+        return (events if view.has_id else events.take(slice(-1, None))), layout.NOTHING_DROPPED
+    kept_from = int(np.searchsorted(events.ts, cutoff_us, "left"))
+    if kept_from and any(f.function in ("column", "last") and f.window_us is None for f in view.features):
+        kept_from -= 1
+    if not kept_from:
+        return events, layout.NOTHING_DROPPED
+    return events.take(slice(kept_from, None)), int(events.ts[kept_from - 1]) + 1
+
+
+class _Body:
+    """The sections after the header; each begins at a word."""
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+        self.parts: list[bytes] = []
+
+    def add(self, array: NDArray[Any] | bytes) -> int:
+        raw = array if isinstance(array, bytes) else array.tobytes()
+        at = self.at
+        self.parts.append(raw)
+        rest = -len(raw) % layout.WORD
+        if rest:
+            self.parts.append(bytes(rest))
+        self.at += layout.words_of(len(raw))
+        return at
+
+
+def _encode_column(body: _Body, slots: Int64s, column: Column, dtype: str, *, summed: bool) -> None:
+    values = column.values
+    if column.valid is not None and not column.valid.all():
+        counts = np.zeros(len(values) + 1, np.uint32)
+        np.cumsum(column.valid, out=counts[1:])
+        slots[layout.COUNTS_AT] = body.add(counts)
+        values = values[column.valid]
+    slots[layout.VALUES] = len(values)
+    if dtype == "string":
+        _encode_strings(body, slots, values)
+        return
+    slots[layout.VALUES_AT] = body.add(values)
+    if dtype == "float64":
+        _encode_float_sums(body, slots, values, summed=summed)
+    elif summed:
+        total = float(np.abs(values.astype(np.float64)).sum())
+        if total < 1 << 62:
+            slots[layout.SUMS_AT] = body.add(_running(values.astype(np.int64)))
+        else:
+            slots[layout.FLAGS] = layout.DIRECT
+
+
+def _encode_strings(body: _Body, slots: Int64s, values: NDArray[Any]) -> None:
+    codes: dict[str, int] = {}
+    coded = [codes.setdefault(value, len(codes)) for value in values.tolist()]
+    slots[layout.VALUES_AT] = body.add(np.array(coded, np.uint32))
+    texts = [text.encode() for text in codes]
+    offsets = np.zeros(len(texts) + 1, np.uint32)
+    np.cumsum([len(text) for text in texts], out=offsets[1:])
+    slots[layout.SCALE] = body.add(offsets)
+    slots[layout.LOW_SCALE] = body.add(b"".join(texts))
+
+
+def _encode_float_sums(body: _Body, slots: Int64s, values: NDArray[np.float64], *, summed: bool) -> None:
+    finite = bool(np.isfinite(values).all())
+    if not finite:
+        slots[layout.FLAGS] = layout.NONFINITE | layout.DIRECT
+    elif summed and len(values):
+        exact = _running_exactly(values)
+        if exact is None:
+            slots[layout.FLAGS] = layout.DIRECT
+            return
+        high, low, *scales = exact
+        slots[layout.SUMS_AT] = body.add(high)
+        slots[layout.LOW_SUMS_AT] = body.add(low)
+        slots[layout.SCALE : layout.LOW_SCALE + 1] = np.array(scales).view(np.int64)
+
+
+def _running(values: Int64s) -> Int64s:
+    sums = np.zeros(len(values) + 1, np.int64)
+    np.cumsum(values, out=sums[1:])
+    return sums
+
+
+def _running_exactly(values: NDArray[np.float64]) -> tuple[Int64s, Int64s, float, float] | None:
+    """Return running sums of floats as two whole numbers each, and what to multiply them by.
+
+    Every finite float is a whole number of units of the last bit of the smallest one. Where that number fits into
+    two int64 with room for their sum, running sums and their differences are exact, so a window's sum is rounded
+    only once or twice, however long and large the history before it. None where the values span too much.
+    """
+    mantissa, exponent = np.frexp(values)
+    nonzero = exponent[mantissa != 0]
+    top = int(nonzero.max()) if len(nonzero) else 0
+    unit = (int(nonzero.min()) if len(nonzero) else 0) - 53
+    bits = 62 - len(values).bit_length()
+    if top - unit > 2 * bits or unit < -1000:
+        return None
+    middle = unit + bits if top - unit > bits else unit
+    high = np.trunc(np.ldexp(values, -middle))
+    low = np.ldexp(values - np.ldexp(high, middle), -unit)
+    scales = (float(np.ldexp(1.0, middle)), float(np.ldexp(1.0, unit)))
+    return _running(high.astype(np.int64)), _running(low.astype(np.int64)), *scales
+
+
+def _decode_column(words: Int64s, slots: Int64s, n: int, dtype: str) -> Column:
+    at, counts_at, m = int(slots[layout.VALUES_AT]), int(slots[layout.COUNTS_AT]), int(slots[layout.VALUES])
+    if dtype == "string":
+        compact = _decode_strings(words, at, m, int(slots[layout.SCALE]), int(slots[layout.LOW_SCALE]))
+    else:
+        stored = np.dtype(STORED_DTYPES[dtype])
+        compact = words[at : at + layout.words_of(m * stored.itemsize)].view(stored)[:m]
+    if not counts_at:
+        return Column(compact, None)
+    counts = words[counts_at : counts_at + layout.words_of(4 * (n + 1))].view(np.uint32)[: n + 1]
+    valid = np.diff(counts) > 0
+    values = np.zeros(n, compact.dtype)
+    values[valid] = compact
+    return Column(values, valid)
+
+
+def _decode_strings(words: Int64s, at: int, m: int, offsets_at: int, text_at: int) -> NDArray[Any]:
+    codes = words[at : at + layout.words_of(4 * m)].view(np.uint32)[:m]
+    distinct = int(codes.max()) + 1 if m else 0
+    offsets = words[offsets_at:text_at].view(np.uint32)[: distinct + 1].tolist()
+    text = words[text_at : text_at + layout.words_of(offsets[-1])].tobytes()
+    texts = [text[a:b].decode() for a, b in itertools.pairwise(offsets)]
+    return np.array(texts, object)[codes] if m else np.empty(0, object)
