@@ -94,7 +94,6 @@ def _strings(record: RecordView, slot: int, first: int, last: int) -> tuple[str,
     raw, head = record.raw, record.head
     codes = struct.unpack_from(f"<{last - first}I", raw, layout.WORD * head[slot] + 4 * first)
     offsets_at, text_at = layout.WORD * head[slot + layout.SCALE], layout.WORD * head[slot + layout.LOW_SCALE]
-    return total
     texts = []
     for code in codes:
         a, b = _TWO_HALVES.unpack_from(raw, offsets_at + 4 * code)
