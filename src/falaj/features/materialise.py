@@ -1,0 +1,216 @@
+"""Materialise: rows of a source into the entity records of its views, in the order in which they arrived."""
+
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from falaj.definitions.service_spec import ViewSpec
+from falaj.features.entity_key import identity_key, progress_key, record_key
+from falaj.features.events import Events, first_versions
+from falaj.features.layout import INT64_MIN
+from falaj.features.record import merge
+from falaj.features.rows import INGEST_SEQ, EntityRows, entity_rows
+from falaj.kernel.errors import CorruptionError, DataError
+from falaj.storage.keyvalue.port import KeyValueStore
+
+CHUNK_ROWS = 100_000
+"""Rows that are written at once: large enough to merge each record seldom, small enough for a laptop's memory."""
+
+_PROGRESS = struct.Struct("<2q")
+_OWNER = struct.Struct("<q")
+Puts = dict[bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a view has got.
+
+    Attributes:
+        applied_seq: All rows up to this `ingest_seq` are in the view; 0 before the first.
+        latest_us: The greatest event time among them; None before the first.
+    """
+
+    applied_seq: int = 0
+    latest_us: int | None = None
+
+    def watermark_us(self, view: ViewSpec) -> int | None:
+        """Return the instant up to which the view's past is complete: the greatest event time less the lateness."""
+        return None if self.latest_us is None else self.latest_us - lateness_us(view)
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What a batch did.
+
+    Attributes:
+        through_seq: Up to which `ingest_seq` every view of the batch now is, at least.
+        rows: Rows that at least one view had not seen.
+        records: Entity records written.
+    """
+
+    through_seq: int
+    rows: int
+    records: int
+
+
+def read_progress(kv: KeyValueStore, views: Sequence[ViewSpec]) -> list[Progress]:
+    """Return how far each view has got."""
+    found = kv.get_many([progress_key(view.namespace) for view in views])
+    return [Progress() if raw is None else _unpack_progress(raw) for raw in found]
+
+
+def lateness_us(view: ViewSpec) -> int:
+    """Return how late events of the view's source may come."""
+    return view.horizon_us - max((f.window_us or 0 for f in view.features), default=0)
+
+
+def apply_batch(
+    kv: KeyValueStore,
+    views: Sequence[ViewSpec],
+    table: pa.Table,
+    through_seq: int,
+    *,
+    chunk_rows: int = CHUNK_ROWS,
+    on_chunk: Callable[[int, int], None] = lambda _done, _total: None,
+) -> Applied:
+    """Bring the views of one source up to a number, each from where it stands; rows that a view has seen are skipped.
+
+    Each chunk is one atomic write of records, identities and progress, so that a kill leaves whole chunks and the
+    same call goes on from there.
+
+    Args:
+        kv: The online store, whose only writer this is.
+        views: The views; those that are ahead skip rows.
+        table: Rows, ascending by `_ingest_seq`: the source's columns, `_event_ts`, `_created` and `_ingest_seq`.
+            It must hold every row after the least progress of the views, up to `through_seq`.
+        through_seq: The last number that the table accounts for.
+        chunk_rows: Rows of one write.
+        on_chunk: Called after each write with the rows done and their total.
+
+    Raises:
+        DataError: Numbers are out of order, or a column is missing or of another type.
+        CorruptionError: A record is damaged.
+    """
+    seqs = table[INGEST_SEQ].to_numpy()
+    if len(seqs) and (np.any(np.diff(seqs) <= 0) or seqs[-1] > through_seq or seqs[0] < 1):
+        raise DataError("rows to materialise are not in the order of their numbers", hint="sort them by _ingest_seq")
+    start = int(np.searchsorted(seqs, min((p.applied_seq for p in read_progress(kv, views)), default=0), "right"))
+    rows = len(seqs) - start
+    records = 0
+    while True:
+        end = min(start + chunk_rows, len(seqs))
+        chunk_through = through_seq if end == len(seqs) else int(seqs[end - 1])
+        puts: Puts = {}
+        for view, progress in zip(views, read_progress(kv, views), strict=True):
+            records += _stage(kv, view, progress, table.slice(start, end - start), chunk_through, puts)
+        if puts:
+            kv.write(puts.items())
+        start = end
+        on_chunk(rows - (len(seqs) - start), rows)
+        if start == len(seqs):
+            return Applied(through_seq, rows, records)
+
+
+def _stage(kv: KeyValueStore, view: ViewSpec, progress: Progress, chunk: pa.Table, through_seq: int, puts: Puts) -> int:
+    """Add to `puts` what a chunk does to a view, and return the number of records."""
+    if through_seq <= progress.applied_seq:
+        return 0
+    seen = int(np.searchsorted(chunk[INGEST_SEQ].to_numpy(), progress.applied_seq, "right"))
+    chunk = chunk.slice(seen)
+    latest_us, records = progress.latest_us, 0
+    if chunk.num_rows:
+        rows = entity_rows(view, chunk)
+        latest = int(rows.events.ts.max())
+        latest_us = latest if latest_us is None else max(latest, latest_us)
+        rows, removed = _resolve_identities(kv, view, rows, puts)
+        cutoff_us = latest_us - lateness_us(view) - view.horizon_us
+        records = _merge_entities(kv, view, rows, removed, (through_seq, cutoff_us), puts)
+    at = INT64_MIN if latest_us is None else latest_us
+    puts[progress_key(view.namespace)] = _PROGRESS.pack(through_seq, at)
+    return records
+
+
+def _resolve_identities(
+    kv: KeyValueStore, view: ViewSpec, rows: EntityRows, puts: Puts
+) -> tuple[EntityRows, dict[bytes, set[bytes]]]:
+    """Keep the rows that count, and name what a correction moved away: entity key to identities.
+
+    An event lives where its winning version says. The store remembers for every identity that version's `created`
+    and entity, so that a duplicate is known even after the event was pruned, and a correction finds the old place.
+    """
+    if rows.events.identity is None:
+        return rows, {}
+    position = {identity: i for i, identity in enumerate(rows.events.identity.tolist())}
+    if len(position) < len(rows.events):
+        rows = _first_versions(rows)
+    assert rows.events.identity is not None
+    identities = rows.events.identity.tolist()
+    namespace = view.namespace
+    places = [identity_key(namespace, identity) for identity in identities]
+    known = kv.get_many(places)
+    created, entity = rows.events.created.tolist(), rows.entity.tolist()
+    removed: dict[bytes, set[bytes]] = {}
+    counts = np.ones(len(places), np.bool_)
+    for i, old in enumerate(known):
+        key = b"" if entity[i] < 0 else rows.keys[entity[i]]
+        if old is not None:
+            if created[i] <= _OWNER.unpack_from(old)[0]:
+                counts[i] = False
+                continue
+            if old[_OWNER.size :] != key:
+                removed.setdefault(old[_OWNER.size :], set()).add(identities[i])
+        puts[places[i]] = _OWNER.pack(created[i]) + key
+    removed.pop(b"", None)  # a version whose key was null lived nowhere
+    return EntityRows(rows.keys, rows.entity[counts], rows.events.take(counts)), removed
+
+
+def _first_versions(rows: EntityRows) -> EntityRows:
+    best = first_versions(rows.events)
+    kept = np.isin(rows.events.seq, best.seq, assume_unique=True)
+    return EntityRows(rows.keys, rows.entity[kept], rows.events.take(kept))
+
+
+def _merge_entities(
+    kv: KeyValueStore,
+    view: ViewSpec,
+    rows: EntityRows,
+    removed: dict[bytes, set[bytes]],
+    bounds: tuple[int, int],
+    puts: Puts,
+) -> int:
+    parts = _by_entity(rows)
+    touched = list(dict.fromkeys([*parts, *removed]))
+    records = 0
+    through_seq, cutoff_us = bounds
+    places = [record_key(view.namespace, key) for key in touched]
+    for key, place, raw in zip(touched, places, kv.get_many(places), strict=True):
+        new = parts.get(key)
+        if raw is None and new is None:
+            continue
+        gone = frozenset(removed.get(key, ()))
+        puts[place] = merge(view, raw, new, applied_seq=through_seq, cutoff_us=cutoff_us, removed=gone)
+        records += 1
+    return records
+
+
+def _by_entity(rows: EntityRows) -> dict[bytes, Events]:
+    order = np.argsort(rows.entity, kind="stable")
+    entity = rows.entity[order]
+    order, entity = order[entity >= 0], entity[entity >= 0]
+    if not len(entity):
+        return {}
+    sorted_events = rows.events.take(order)
+    starts = np.flatnonzero(np.r_[True, entity[1:] != entity[:-1]])
+    ends = np.r_[starts[1:], len(entity)]
+    spans = zip(entity[starts].tolist(), starts.tolist(), ends.tolist(), strict=True)
+    return {rows.keys[code]: sorted_events.take(slice(start, end)) for code, start, end in spans}
+
+
+def _unpack_progress(raw: bytes) -> Progress:
+    if len(raw) != _PROGRESS.size:
+        raise CorruptionError("online store: a view's progress is damaged", hint="run 'falaj materialise' anew")
+    applied_seq, latest_us = _PROGRESS.unpack(raw)
+    return Progress(applied_seq, None if latest_us == INT64_MIN else latest_us)

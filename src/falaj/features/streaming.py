@@ -1,0 +1,110 @@
+"""Streaming: keep the online views of a source up with its rows."""
+
+import threading
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+import pyarrow as pa
+
+from falaj.definitions.service_spec import ViewSpec
+from falaj.features.materialise import CHUNK_ROWS, apply_batch, read_progress
+from falaj.kernel.clock import Clock, SystemClock
+from falaj.storage.keyvalue.port import KeyValueStore
+
+
+class ReadFrom(Protocol):
+    """Gives a source's rows in the order of their numbers."""
+
+    def __call__(self, source: str, seq: int, limit: int) -> tuple[pa.Table, int]:
+        """Return at most `limit` rows numbered from `seq` on, and the last number that they account for.
+
+        Without new rows that number may be `seq - 1`.
+        """
+        ...
+
+
+class Applier:
+    """Applies a source's rows to its views; the only writer of the online store's records.
+
+    Safe to share between threads: one at a time applies, the others wait.
+
+    Args:
+        kv: The online store.
+        read_from: Gives rows.
+        views: The views in force, those that older versions still serve among them.
+        clock: Measures how long to wait.
+    """
+
+    def __init__(
+        self, kv: KeyValueStore, read_from: ReadFrom, views: Iterable[ViewSpec] = (), clock: Clock | None = None
+    ) -> None:
+        self._kv = kv
+        self._read_from = read_from
+        self._clock = clock or SystemClock()
+        self._turn = threading.RLock()
+        self._moved = threading.Condition()
+        self._views: dict[str, tuple[ViewSpec, ...]] = {}
+        self.set_views(views)
+
+    def set_views(self, views: Iterable[ViewSpec]) -> None:
+        """Replace the views; equal definitions count once. New ones are backfilled by the next `catch_up`."""
+        by_source: dict[str, dict[str, ViewSpec]] = {}
+        for view in views:
+            by_source.setdefault(view.source, {})[view.digest] = view
+        with self._turn:
+            self._views = {source: tuple(distinct.values()) for source, distinct in by_source.items()}
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The sources that have views."""
+        return tuple(self._views)
+
+    def applied_seq(self, source: str) -> int | None:
+        """Return the number up to which every view of the source is; None when it has no views."""
+        views = self._views.get(source, ())
+        return min((p.applied_seq for p in read_progress(self._kv, views)), default=None)
+
+    def catch_up(
+        self, source: str, *, limit: int = CHUNK_ROWS, on_chunk: Callable[[int], None] = lambda _through: None
+    ) -> int:
+        """Apply all rows there are to the source's views, each from where it stands.
+
+        Views that are behind, such as a new one, are brought up first; those ahead skip what they have.
+
+        Args:
+            source: The source's name.
+            limit: Rows to read and write at once.
+            on_chunk: Called with the applied number after each write.
+
+        Returns:
+            The number up to which every view of the source now is; 0 when it has no views.
+        """
+        with self._turn:
+            while True:
+                applied = self.applied_seq(source)
+                if applied is None:
+                    return 0
+                table, through_seq = self._read_from(source, applied + 1, limit)
+                if through_seq <= applied:
+                    return applied
+                apply_batch(self._kv, self._views[source], table, through_seq, chunk_rows=limit)
+                on_chunk(through_seq)
+                with self._moved:
+                    self._moved.notify_all()
+
+    def wait_applied(self, source: str, seq: int, timeout_s: float) -> bool:
+        """Wait until every view of the source holds the rows up to a number.
+
+        Returns:
+            Whether they do; False when the time is over first. True for a source without views.
+        """
+        deadline = self._clock.monotonic() + timeout_s
+        with self._moved:
+            while True:
+                applied = self.applied_seq(source)
+                if applied is None or applied >= seq:
+                    return True
+                left_s = deadline - self._clock.monotonic()
+                if left_s <= 0:
+                    return False
+                self._moved.wait(left_s)
