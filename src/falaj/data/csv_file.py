@@ -1,6 +1,7 @@
 """CSV files, plain or gzip: every value is read as text first, so that a bad cell costs its row and not the file."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -37,56 +38,70 @@ class CsvFile:
         self._path = path
         self._delimiter = delimiter
         self._malformed: list[tuple[str, str]] = []
+        self._open_quote: int | None = None
 
     def header(self) -> dict[str, pa.DataType]:
         """Return column to the type that fits every value of the first block."""
         with naming(self._path):
             refuse_empty(self._path)
-            names = self._names()
-            for batch in self._open(names):
-                return {name: _suggested(batch.column(index)) for index, name in enumerate(names)}
-            return dict.fromkeys(names, pa.null())
+            with self._reader() as (reader, names):
+                first = next(iter(reader), None)
+            columns = [pa.nulls(0)] * len(names) if first is None else first.columns
+            return {name: _suggested(column) for name, column in zip(names, columns, strict=True)}
 
     def batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
         """Give the rows as text, an empty field as null."""
         self._malformed = []
-        with naming(self._path):
-            for batch in self._open(self._names()):
-                yield batch.select(columns)
+        with naming(self._path), self._reader() as (reader, names):
+            for batch in reader:
+                yield batch.rename_columns(names).select(columns)
 
     def malformed(self) -> list[tuple[str, str]]:
         """Return the lines with too few or too many fields."""
         return self._malformed
 
-    def _names(self) -> list[str]:
-        options = pa.csv.ReadOptions(use_threads=False, block_size=1 << 20)
-        parse = self._parse_options(keep=False)
-        with self._stream() as stream, pa.csv.open_csv(stream, options, parse, _all_text([])) as reader:
-            names = list(reader.schema.names)
-        names = [name or f"column_{place}" for place, name in enumerate(names, start=1)]
+    @contextmanager
+    def _reader(self) -> Iterator[tuple[pa.csv.CSVStreamingReader, list[str]]]:
+        with self._open([]) as reader:
+            written = list(reader.schema.names)
+        names = [name or f"column_{place}" for place, name in enumerate(written, start=1)]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise DataError(
                 f"file {self._path}: its header has the column {twice[0]!r} twice",
                 hint="give every column its own name",
             )
-        return names
+        self._malformed = []
+        with self._open(written) as reader:
+            yield reader, names
 
-    def _open(self, names: list[str]) -> Iterator[pa.RecordBatch]:
+    @contextmanager
+    def _open(self, columns: list[str]) -> Iterator[pa.csv.CSVStreamingReader]:
         options = pa.csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES)
-        parse = self._parse_options(keep=True)
-        with self._stream() as stream, pa.csv.open_csv(stream, options, parse, _all_text(names)) as reader:
-            yield from reader
+        parse, convert = self._parse_options(), _all_text(columns)
+        self._open_quote = None
+        try:
+            with self._stream() as stream, pa.csv.open_csv(stream, options, parse, convert) as reader:
+                yield reader
+        except pa.ArrowInvalid:
+            if self._open_quote is None:
+                raise
+            raise DataError(
+                f"file {self._path}: the quoted text that begins in line {self._open_quote} never ends",
+                hint="close the quote, or double the quotes inside the text",
+            ) from None
 
     def _stream(self) -> pa.NativeFile:
         gzip = self._path.suffix == ".gz"
         return pa.input_stream(str(self._path), compression="gzip" if gzip else None)
 
-    def _parse_options(self, *, keep: bool) -> pa.csv.ParseOptions:
+    def _parse_options(self) -> pa.csv.ParseOptions:
         def set_aside(row: pa.csv.InvalidRow) -> str:
-            if keep:
-                reason = f"the line has {row.actual_columns} fields and the header {row.expected_columns}"
-                self._malformed.append((reason, row.text))
+            if row.text.count('"') % 2:  # it has swallowed every line after it
+                self._open_quote = row.number
+                return "error"
+            reason = f"the line has {row.actual_columns} fields and the header {row.expected_columns}"
+            self._malformed.append((reason, row.text))
             return "skip"
 
         return pa.csv.ParseOptions(
@@ -104,6 +119,8 @@ def _all_text(names: list[str]) -> pa.csv.ConvertOptions:
 
 
 def _suggested(column: pa.Array) -> pa.DataType:
+    if pa.types.is_null(column.type):
+        return column.type
     values = pc.utf8_trim_whitespace(column.drop_null())
     values = values.filter(pc.invert(pc.is_in(values, value_set=pa.array(NULLS))))
     if len(values) == 0:
