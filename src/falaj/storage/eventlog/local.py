@@ -21,8 +21,8 @@ from falaj.storage.eventlog.frames import (
 )  # fmt: skip
 from falaj.storage.eventlog.memory import check_count
 from falaj.storage.eventlog.reader import SegmentReader, damaged, list_segments, segment_path
-from falaj.storage.eventlog.watermark import Watermark
 from falaj.storage.filelock import FileLock
+from falaj.storage.watermark import Watermark
 
 SEGMENT_BYTES = 64 << 20
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from falaj.kernel.errors import CorruptionError
 from falaj.storage.eventlog.frames import BadFrame, walk
-from falaj.storage.eventlog.watermark import Watermark
+from falaj.storage.watermark import Watermark
 
 SUFFIX = ".log"
 _CHUNK_BYTES = 256 << 10

@@ -15,10 +15,12 @@ import lmdb
 from falaj.kernel.errors import CorruptionError, DiskFull, FalajError, InputError, NotFound, StorageError
 from falaj.storage.disk import refuse_network
 from falaj.storage.filelock import FileLock
+from falaj.storage.watermark import Watermark
 
 MAX_PLAIN_KEY = 510
 """LMDB's limit is 511; keys of exactly that stored length are the shortened ones, so the two kinds never meet."""
 _KEPT = 479
+_FILE = "data.mdb"
 _LENGTH = struct.Struct("<I")
 _GIB = 1 << 30
 
@@ -56,7 +58,10 @@ class LmdbSnapshot:
 
 
 class LmdbStore:
-    """A folder with an LMDB environment.
+    """A folder with an LMDB environment; a process can have it open once.
+
+    LMDB has no checksums: values that matter carry their own. What it would answer with a crash or with an older state,
+    a file cut short or a damaged first page, is refused on opening.
 
     Example:
         >>> import tempfile
@@ -72,6 +77,7 @@ class LmdbStore:
 
     def __init__(self, env: Any, path: Path, lock: FileLock | None) -> None:
         self._env = env
+        self._written = Watermark(path / "written")
         self._path = path
         self._lock = lock
         self._turn = threading.Lock()
@@ -94,7 +100,7 @@ class LmdbStore:
             Unsupported: The folder is on a network file system.
         """
         refuse_network(path)
-        if readonly and not (path / "data.mdb").exists():
+        if readonly and not (path / _FILE).exists():
             raise NotFound(f"online store {path} does not exist", hint="start control, or run 'falaj apply' first")
         lock = None
         if not readonly:
@@ -103,6 +109,7 @@ class LmdbStore:
             lock.acquire()
         try:
             with _named_errors(path):
+                _check_size(path)
                 env = lmdb.open(
                     str(path),
                     map_size=0 if readonly else int(map_gib * _GIB),
@@ -113,11 +120,13 @@ class LmdbStore:
                     max_spare_txns=8,
                 )
                 env.reader_check()  # slots of killed readers would keep their old pages for ever
+            store = cls(env, path, lock)
+            store._check_age()
         except FalajError:
             if lock is not None:
                 lock.release()
             raise
-        return cls(env, path, lock)
+        return store
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Return copies of the values in the order of the keys, all of one snapshot."""
@@ -128,11 +137,14 @@ class LmdbStore:
         """Remove, then put: all of it durably, or nothing."""
         if self._lock is None:
             raise StorageError(f"online store {self._path} was opened for reading only")
-        with self._turn, _named_errors(self._path), self._env.begin(write=True) as txn:
-            for key in deletes:
-                txn.delete(_stored_key(key))
-            for key, value in puts:
-                txn.put(_stored_key(key), value if len(key) <= MAX_PLAIN_KEY else _LENGTH.pack(len(key)) + key + value)
+        with self._turn, _named_errors(self._path):
+            with self._env.begin(write=True) as txn:
+                for key in deletes:
+                    txn.delete(_stored_key(key))
+                for key, value in puts:
+                    long = len(key) > MAX_PLAIN_KEY
+                    txn.put(_stored_key(key), _LENGTH.pack(len(key)) + key + value if long else value)
+            self._written.write(self._env.info()["last_txnid"], (self._path / _FILE).stat().st_size)
 
     def scan(self, prefix: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         """Return at most `limit` pairs whose key begins with the prefix, in key order."""
@@ -161,8 +173,15 @@ class LmdbStore:
         if not self._closed:
             self._closed = True
             self._env.close()
+            self._written.close()
             if self._lock is not None:
                 self._lock.release()
+
+    def _check_age(self) -> None:
+        written = self._written.read()
+        if written is not None and self._env.info()["last_txnid"] < written[0]:
+            self._env.close()
+            raise _damaged(self._path, f"its state is older than write {written[0]}")
 
     @contextmanager
     def _reading(self, *, buffers: bool) -> Iterator[Any]:
@@ -210,6 +229,20 @@ def _split(stored: bytes) -> tuple[bytes, bytes]:
     return stored[_LENGTH.size : end], stored[end:]
 
 
+def _check_size(path: Path) -> None:
+    """Refuse a file that was cut short: reading what is missing in a map ends the process with a bus error."""
+    written = Watermark(path / "written").read()
+    size = (path / _FILE).stat().st_size if (path / _FILE).exists() else 0
+    if written is not None and size < written[1]:
+        raise _damaged(path, f"{_FILE} has {size} bytes instead of {written[1]}")
+
+
+def _damaged(path: Path, finding: str) -> CorruptionError:
+    return CorruptionError(
+        f"online store {path} is damaged: {finding}", hint="remove the folder and run 'falaj materialise'"
+    )
+
+
 @contextmanager
 def _named_errors(path: Path) -> Iterator[None]:
     try:
@@ -219,9 +252,7 @@ def _named_errors(path: Path) -> Iterator[None]:
             f"online store {path} is full", hint="raise storage.online_map_gib in falaj.toml and restart"
         ) from None
     except (lmdb.InvalidError, lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.VersionMismatchError) as error:
-        raise CorruptionError(
-            f"online store {path} is damaged: {error}", hint="remove the folder and run 'falaj materialise'"
-        ) from error
+        raise _damaged(path, str(error)) from error
     except lmdb.Error as error:
         if getattr(error, "code", 0) in {errno.ENOSPC, errno.EDQUOT} or "No space left" in str(error):
             raise DiskFull(f"online store {path}: the disk is full", hint="free some space") from error
