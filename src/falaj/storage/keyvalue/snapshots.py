@@ -4,6 +4,8 @@ A worker polls one small key. When its value differs from the last one seen, it 
 those whose bytes changed. No SQL here: the gateway loads this module.
 """
 
+from collections.abc import Iterable
+
 from falaj.kernel.codec import from_msgpack, to_msgpack
 from falaj.storage.keyvalue.port import KeyValueStore
 
@@ -35,6 +37,11 @@ def read_epoch(store: KeyValueStore) -> int:
 def read_snapshot(store: KeyValueStore, topic: str) -> bytes | None:
     """Return a topic's published bytes, or None before the first publication."""
     return store.get_many([snapshot_key(topic)])[0]
+
+
+def has_snapshots(store: KeyValueStore, topics: Iterable[str]) -> bool:
+    """Return whether every topic was published at least once."""
+    return None not in store.get_many([snapshot_key(topic) for topic in topics])
 
 
 def write_snapshots(store: KeyValueStore, snapshots: dict[str, bytes], epoch: int) -> bool:

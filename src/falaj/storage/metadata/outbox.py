@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import sqlalchemy as sa
 
 from falaj.storage.keyvalue.port import KeyValueStore
-from falaj.storage.keyvalue.snapshots import write_snapshots
+from falaj.storage.keyvalue.snapshots import has_snapshots, read_epoch, write_snapshots
 from falaj.storage.metadata.database import Database
 from falaj.storage.metadata.schema import metadata
 
@@ -50,7 +50,9 @@ def last_announced(connection: sa.Connection, topic: str | None = None) -> int:
     return int(connection.execute(query).scalar_one())
 
 
-def publish(db: Database, store: KeyValueStore, build: Mapping[str, Build], now_us: int) -> bool:
+def publish(
+    db: Database, store: KeyValueStore, build: Mapping[str, Build], now_us: int, *, force: bool = False
+) -> bool:
     """Bring the key-value store up to what the database says, all topics at once.
 
     All topics share one epoch, so one publisher must know them all: two publishers with half the topics each could
@@ -61,20 +63,26 @@ def publish(db: Database, store: KeyValueStore, build: Mapping[str, Build], now_
         store: Where gateways read.
         build: Topic to the builder of its snapshot.
         now_us: The present, in microseconds.
+        force: Build and compare even where nothing was announced: at the start, when another release may have
+            written what the store holds.
 
     Returns:
         Whether the store changed.
     """
-    with db.read() as connection:
+    if not force and not _stale(db, store, build):
+        return False
+    # The write transaction is the queue of publishers: one that read earlier must not overwrite one that read later.
+    with db.write() as connection:
         seq = last_announced(connection)
         snapshots = {topic: make(connection) for topic, make in build.items()}
-        waiting = connection.execute(
-            sa.select(sa.func.count()).where(OUTBOX.c.published_at.is_(None), OUTBOX.c.seq <= seq)
-        ).scalar_one()
-    changed = write_snapshots(store, snapshots, seq)
-    if waiting:
-        with db.write() as connection:
-            connection.execute(
-                OUTBOX.update().where(OUTBOX.c.published_at.is_(None), OUTBOX.c.seq <= seq).values(published_at=now_us)
-            )
+        changed = write_snapshots(store, snapshots, seq)
+        connection.execute(OUTBOX.update().where(OUTBOX.c.published_at.is_(None)).values(published_at=now_us))
     return changed
+
+
+def _stale(db: Database, store: KeyValueStore, build: Mapping[str, Build]) -> bool:
+    with db.read() as connection:
+        seq = last_announced(connection)
+        waiting = connection.execute(sa.select(OUTBOX.c.seq).where(OUTBOX.c.published_at.is_(None)).limit(1)).first()
+    # The store may be empty or older although all was published: it was lost, or restored from a backup.
+    return waiting is not None or read_epoch(store) != seq or (seq > 0 and not has_snapshots(store, build))

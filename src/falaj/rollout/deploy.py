@@ -1,0 +1,157 @@
+"""Starting a rollout: the first version of an endpoint serves at once, a later one begins as a canary."""
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+import sqlalchemy as sa
+
+from falaj.definitions.rollout import Canary
+from falaj.definitions.routing_table import EndpointRoute, Variant
+from falaj.governance.access import Actor, authorise
+from falaj.governance.audit import audited
+from falaj.kernel.clock import Clock, to_us
+from falaj.kernel.errors import Conflict
+from falaj.kernel.ids import NewId
+from falaj.rollout import rollouts, table
+from falaj.rollout.canary import CanaryState, thresholds_ms
+from falaj.rollout.evidence import Counts
+from falaj.rollout.rollouts import Rollout
+from falaj.storage.metadata.database import Database
+
+CHAMPION = "champion"
+CANDIDATE = "candidate"
+
+ReadCounts = Callable[[str], Mapping[str, Counts]]
+"""Endpoint to each variant's counters, which only grow; a variant that cannot be read is absent."""
+
+Publish = Callable[[], object]
+"""Brings the key-value store up to the routing table, at once."""
+
+
+def deploy(
+    db: Database,
+    clock: Clock,
+    new_id: NewId,
+    actor: Actor,
+    endpoint: str,
+    candidate: Variant,
+    *,
+    plan: Canary,
+    read_counts: ReadCounts,
+    publish: Publish,
+    defaults: Mapping[str, float] | None = None,
+) -> Rollout:
+    """Start to roll a version out on an endpoint.
+
+    Args:
+        db: The metadata database.
+        clock: The time.
+        new_id: Makes the rollout's identifier.
+        actor: Who wants it.
+        endpoint: Where to.
+        candidate: The version; its name, weight and role are set here.
+        plan: How it grows and what stops it.
+        read_counts: For the counters' present values, above which the first step counts.
+        publish: Called after the routing is written.
+        defaults: Feature values used when the feature store fails.
+
+    Returns:
+        The rollout, running, or promoted at once where nothing served before.
+
+    Raises:
+        AccessDenied: The actor may not do `endpoint.deploy`.
+        Conflict: A rollout runs there already, that version serves already, or several variants serve.
+    """
+    authorise(actor, "endpoint.deploy", endpoint)
+    baseline = read_counts(endpoint).get(CANDIDATE, Counts())
+    now_us = to_us(clock.now())
+    detail = {"model": candidate.model, "version": candidate.version}
+    with audited(db, clock, actor, "endpoint.deploy", endpoint, detail) as connection:
+        route = table.current_route(connection, endpoint)
+        previous = () if route is None else route.variants
+        rollouts.refuse_second(connection, endpoint)
+        _check(endpoint, candidate, previous)
+        rollout = Rollout(
+            id=new_id("rollout"),
+            endpoint=endpoint,
+            status="running" if previous else "promoted",
+            plan=plan,
+            candidate=msgspec.structs.replace(candidate, name=CANDIDATE, weight=0, role="live"),
+            previous=previous,
+            state=CanaryState(0, now_us),
+            baseline=baseline,
+            revision=0,
+            started_us=now_us,
+            ended_us=None if previous else now_us,
+            reason="started" if previous else "nothing served before: it takes all traffic at once",
+            actor=actor.name,
+        )
+        rollouts.insert(connection, rollout)
+        base = route or EndpointRoute(endpoint, 0, endpoint, ())
+        base = msgspec.structs.replace(base, thresholds_ms=thresholds_ms(plan), defaults=dict(defaults or {}))
+        table.write_route(connection, routed(base, rollout), actor.name, now_us)
+    publish()
+    return rollout
+
+
+def routed(base: EndpointRoute, rollout: Rollout) -> EndpointRoute:
+    """Return the route that a rollout wants where it stands.
+
+    While it runs, the champion stays loaded even at weight zero, so that going back needs no loading. The champion's
+    share comes first, so that the units the candidate has at 10 % are among those it has at 50 %.
+    """
+    if rollout.status == "promoted":
+        winner = msgspec.structs.replace(rollout.candidate, name=CHAMPION, weight=table.WHOLE)
+        return msgspec.structs.replace(base, variants=(winner,))
+    if rollout.status != "running":
+        return msgspec.structs.replace(base, variants=rollout.previous)
+    share = rollout.plan.steps[rollout.state.step] * table.WHOLE // 100
+    champion, candidate = (
+        msgspec.structs.replace(_live(rollout.previous)[0], weight=table.WHOLE - share),
+        msgspec.structs.replace(rollout.candidate, weight=share),
+    )
+    shadows = tuple(variant for variant in rollout.previous if variant.role == "shadow")
+    return msgspec.structs.replace(base, variants=(champion, candidate, *shadows))
+
+
+def withdraw(db: Database, clock: Clock, actor: Actor, endpoint: str, *, publish: Publish) -> None:
+    """Stop serving an endpoint, and end the rollout that runs on it.
+
+    Raises:
+        AccessDenied: The actor may not do `endpoint.withdraw`.
+        NotFound: Nothing serves there.
+    """
+    authorise(actor, "endpoint.withdraw", endpoint)
+    now_us = to_us(clock.now())
+    with audited(db, clock, actor, "endpoint.withdraw", endpoint) as connection:
+        route = table.require_route(connection, endpoint)
+        end(connection, rollouts.find(connection, endpoint, "running"), now_us)
+        table.write_route(connection, msgspec.structs.replace(route, variants=()), actor.name, now_us)
+    publish()
+
+
+def end(connection: sa.Connection, rollout: Rollout | None, now_us: int) -> None:
+    """Mark a running rollout as ended by the endpoint's withdrawal."""
+    if rollout is not None:
+        ended = msgspec.structs.replace(
+            rollout, status="withdrawn", ended_us=now_us, reason="the endpoint was withdrawn"
+        )
+        rollouts.update(connection, ended)
+
+
+def _live(variants: tuple[Variant, ...]) -> list[Variant]:
+    return [variant for variant in variants if variant.role == "live"]
+
+
+def _check(endpoint: str, candidate: Variant, previous: tuple[Variant, ...]) -> None:
+    live = _live(previous)
+    if previous and len(live) != 1:
+        raise Conflict(
+            f"endpoint {endpoint!r} serves {len(live)} live variants", hint="end the rollout or experiment on it first"
+        )
+    for variant in live:
+        if (variant.model, variant.version) == (candidate.model, candidate.version):
+            raise Conflict(
+                f"version {candidate.version} of model {candidate.model!r} serves endpoint {endpoint!r} already",
+                hint="deploy another version",
+            )
