@@ -70,9 +70,11 @@ class SourceReader:
                 rows = self._from_table(source, schema, seq, through)
             else:
                 end = min([end, *(first - 1 for first, _ in sequence.in_table if first > seq)])
-                rows, through = self._from_log(source, schema, seq, end, limit, unknown_ends=sequence.reserving)
-                if self._sequence(source, seq).landed != sequence.landed:
-                    continue  # the log may have forgotten meanwhile what it was asked for
+                payloads = log.read(seq, limit)
+                forgotten = not payloads or payloads[0][0] != seq
+                if forgotten and self._sequence(source, seq).landed != sequence.landed:
+                    continue  # landed and truncated since we looked: it is in the table now
+                rows, through = _from_log(source, schema, payloads, seq, end, limit, unknown_ends=sequence.reserving)
             if rows.num_rows or through < seq:
                 return rows, through
             seq = through + 1
@@ -80,21 +82,6 @@ class SourceReader:
     def _sequence(self, source: str, seq: int) -> Sequence:
         with self._db.read() as connection:
             return provenance.sequence(connection, source, seq)
-
-    def _from_log(
-        self, source: str, schema: Mapping[str, str], seq: int, end: int, limit: int, *, unknown_ends: bool
-    ) -> tuple[pa.Table, int]:
-        payloads = self._logs(source).read(seq, limit)
-        through = end if len(payloads) < limit else min(end, payloads[-1][0])
-        if unknown_ends:  # numbers that the log skips may be those of the file that is on its way
-            expected = seq
-            for found, _ in payloads:
-                if found != expected:
-                    break
-                expected += 1
-            through = min(through, expected - 1)
-        kept = [(found, payload) for found, payload in payloads if found <= through]
-        return accepted_rows(source, schema, decode_frames(source, kept)), through
 
     def _from_table(self, source: str, schema: Mapping[str, str], first: int, last: int) -> pa.Table:
         wanted = stored_schema(schema)
@@ -106,6 +93,28 @@ class SourceReader:
         seq = ds.field(INGEST_SEQ)
         rows = dataset.to_table(columns=present, filter=(seq >= first) & (seq <= last)).sort_by(INGEST_SEQ)
         return fit_rows(source, rows, wanted)
+
+
+def _from_log(
+    source: str,
+    schema: Mapping[str, str],
+    payloads: list[tuple[int, bytes]],
+    seq: int,
+    end: int,
+    limit: int,
+    *,
+    unknown_ends: bool,
+) -> tuple[pa.Table, int]:
+    through = end if len(payloads) < limit else min(end, payloads[-1][0])
+    if unknown_ends:  # numbers that the log skips may be those of the file that is on its way
+        expected = seq
+        for found, _ in payloads:
+            if found != expected:
+                break
+            expected += 1
+        through = min(through, expected - 1)
+    kept = [(found, payload) for found, payload in payloads if found <= through]
+    return accepted_rows(source, schema, decode_frames(source, kept)), through
 
 
 def fit_rows(source: str, rows: pa.Table, wanted: pa.Schema) -> pa.Table:
