@@ -83,7 +83,7 @@ class Completion:
             detail = {"state": result.state, "error": result.error, "again": verdict.state is None}
             self._note(connection, claim, result, now_us, detail)
             _settle(connection, claim.run_id, now_us)
-            self._crash_at("completing")
+            self._crash_at("ending")
         return True
 
     def _keep(self, connection: sa.Connection, claim: Claim, key: str, outputs: dict[str, Any], now_us: int) -> None:

@@ -1,5 +1,6 @@
 """Reconcilers: short idempotent passes from what is to what is wanted, each under a lease with an epoch."""
 
+import contextlib
 import threading
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,6 +10,7 @@ import msgspec
 import sqlalchemy as sa
 
 from falaj.kernel.clock import Clock, to_us
+from falaj.kernel.errors import StorageError, Timeout
 from falaj.pipelines.attempt import sentence
 from falaj.pipelines.lease import Heartbeat
 from falaj.pipelines.process import WorkerId
@@ -110,7 +112,10 @@ class ReconcilerLoop:
         Returns:
             Whether any of them did something.
         """
-        return any([turn.run(self._stopping) for turn in self._turns])
+        did_something = False
+        for turn in self._turns:
+            did_something |= turn.run(self._stopping)
+        return did_something
 
     def start(self) -> None:
         """Start the threads."""
@@ -133,7 +138,9 @@ class ReconcilerLoop:
 
     def _loop(self, turn: "_Turn") -> None:
         while not self._stopping.is_set():
-            turn.run(self._stopping, keep=self._pause_s)
+            # The reconciler's own errors are in its row; this is a disk or database that cannot even keep that row.
+            with contextlib.suppress(StorageError, Timeout):
+                turn.run(self._stopping, keep=self._pause_s)
             turn.nudge.wait(self._pause_s)
             turn.nudge.clear()
 
@@ -168,9 +175,10 @@ class _Turn:
     def _passes(self, stopping: threading.Event, lost: threading.Event, keep: float | None) -> bool:
         did_something, in_a_row = False, 0
         while not stopping.is_set() and not lost.is_set():
-            if self._reconciler.run_pass(self._clock.now()) and in_a_row < MAX_PASSES_IN_A_ROW:
+            if self._reconciler.run_pass(self._clock.now()):
                 did_something, in_a_row = True, in_a_row + 1
-                continue
+                if in_a_row < MAX_PASSES_IN_A_ROW:
+                    continue
             if in_a_row:
                 self._worked(in_a_row)
             if keep is None:
