@@ -108,7 +108,7 @@ class Supervisor:
         logs = state / "log"
         python = [sys.executable, "-m"]
         self.control = (
-            Child("control", [*python, "falaj.app.control_main", str(folder)], logs / "control.log")
+            Child("control", [*python, "falaj.api.control_main", str(folder)], logs / "control.log")
             if with_control
             else None
         )

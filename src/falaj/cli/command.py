@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from falaj.cli.client import Client
+from falaj.app.client import Client
 from falaj.kernel.codec import to_json
 from falaj.kernel.errors import (
     AccessDenied,

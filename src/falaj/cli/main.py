@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "undeploy": ("endpoint:undeploy", "Stop serving an endpoint"),
     "predict": ("prediction:predict", "Ask an endpoint for a decision"),
     "feedback": ("prediction:feedback", "Report outcomes of decisions"),
+    "replay": ("replay:replay", "Replay history against an endpoint: decide as of each event's instant, then push it"),
     "why": ("prediction:why", "Explain one decision: features, versions, dataset, gate, approver"),
     "monitor": ("monitor:monitor", "Drift and realised performance of an endpoint"),
     "alerts": ("monitor:alerts", "Open and past alerts"),

@@ -63,7 +63,7 @@ def control(session: Session) -> None:
 
     Example: falaj control
     """
-    from falaj.app.control_main import run
+    from falaj.api.control_main import run
 
     client = session.client()
     if find_control(client.state) is not None:

@@ -6,7 +6,7 @@ import msgspec
 import sqlalchemy as sa
 
 from falaj.definitions.project import Definitions
-from falaj.definitions.service_spec import ServiceSpec
+from falaj.definitions.service_spec import ServiceSpec, ViewSpec
 from falaj.governance.access import Actor
 from falaj.governance.audit import audited
 from falaj.kernel.clock import Clock, to_us
@@ -34,11 +34,13 @@ class Document(msgspec.Struct, frozen=True):
         definitions: All definitions.
         schemas: Source name to column to type, as the files and declarations said.
         services: Feature service name to its compiled spec.
+        views: Feature view name to its compiled spec.
     """
 
     definitions: Definitions = Definitions()
     schemas: dict[str, dict[str, str]] = {}
     services: dict[str, ServiceSpec] = {}
+    views: dict[str, ViewSpec] = {}
 
 
 class Applied(msgspec.Struct, frozen=True):

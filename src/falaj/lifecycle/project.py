@@ -54,8 +54,10 @@ def _run(file: Path) -> dict[str, object]:
         spec.loader.exec_module(module)
     except FalajError as error:
         raise type(error)(f"{_place(error, file)}: {error.message}", hint=error.hint) from error
-    except Exception as error:  # noqa: BLE001 - a project's file is a plugin: whatever it raises is named, not traced
-        raise ProjectError(f"{_place(error, file)}: {type(error).__name__}: {error}", hint="correct the file") from error
+    except Exception as error:
+        raise ProjectError(
+            f"{_place(error, file)}: {type(error).__name__}: {error}", hint="correct the file"
+        ) from error
     finally:
         del sys.modules[name]
     return dict(vars(module))

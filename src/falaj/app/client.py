@@ -101,3 +101,19 @@ def _from_answer(status: int, body: bytes) -> FalajError:
         return error_by_code(fault.get("code", ""), fault["error"], fault.get("hint", ""))
     except (ValueError, KeyError, TypeError, AttributeError):
         return Unavailable(f"the server answered {status}: {body[:200].decode(errors='replace')}")
+
+
+def post_gateway(client: Client, path: str, body: Any) -> Any:
+    """Send JSON to the project's gateway and return the JSON of its answer.
+
+    Raises:
+        FalajError: The gateway answered with an error.
+        Unavailable: It does not run.
+    """
+    gateway = client.settings.gateway
+    request = urllib.request.Request(
+        f"http://{gateway.host}:{gateway.port}{path}",
+        data=msgspec.json.encode(body),
+        headers={"content-type": "application/json", "authorization": f"Bearer {client.token or ''}"},
+    )
+    return http_json(request)

@@ -1,0 +1,130 @@
+"""Backends: the one place that chooses them."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from falaj.app.migrate import migrate
+from falaj.kernel.clock import SystemClock
+from falaj.kernel.ids import id_maker
+from falaj.kernel.settings import Settings, load_settings
+from falaj.lifecycle.rooms import Rooms
+from falaj.pipelines.child import ChildResources
+from falaj.pipelines.executors import ChildProcess, InProcess
+from falaj.pipelines.keys import StepKeys, environment_digest
+from falaj.pipelines.worker import Worker
+from falaj.storage.blobs.local import LocalBlobs
+from falaj.storage.eventlog import EventLog
+from falaj.storage.eventlog.local import LocalLog
+from falaj.storage.folder import StateFolder
+from falaj.storage.keyvalue import KeyValueStore
+from falaj.storage.keyvalue.lmdb import LmdbStore
+from falaj.storage.metadata.database import Database
+from falaj.storage.tables.delta import DeltaTables
+
+
+class OpenLogs:
+    """Opens each source's event log once, and closes them all.
+
+    Args:
+        folder: Where the logs lie, a folder per source.
+        readonly: Open them for reading beside the process that writes them.
+    """
+
+    def __init__(self, folder: Path, *, readonly: bool) -> None:
+        self._folder = folder
+        self._readonly = readonly
+        self._open: dict[str, EventLog] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, source: str) -> EventLog:
+        """Return the log of a source."""
+        with self._lock:
+            if source not in self._open:
+                self._open[source] = LocalLog.open(self._folder / source, readonly=self._readonly)
+            return self._open[source]
+
+    def close(self) -> None:
+        """Close what was opened."""
+        for log in self._open.values():
+            log.close()
+
+
+@contextmanager
+def open_rooms(folder: Path, settings: Settings, *, writer: bool = True) -> Iterator[Rooms]:
+    """Open a project's rooms on the embedded backends.
+
+    Args:
+        folder: The project's folder.
+        settings: Its settings.
+        writer: Whether this process is the one that holds the project; others may read logs and write metadata only.
+
+    Raises:
+        CorruptionError: The metadata database is damaged.
+    """
+    state = StateFolder(folder / settings.storage.path)
+    state.create()
+    clock = SystemClock()
+    db = Database.sqlite(state.db)
+    logs = OpenLogs(state.log / "events", readonly=not writer)
+    opened: list[KeyValueStore] = []
+
+    def open_online() -> KeyValueStore:
+        store = LmdbStore.open(state.online, settings.storage.online_map_gib, readonly=not writer)
+        opened.append(store)
+        return store
+
+    try:
+        if writer:
+            migrate(db)
+        yield Rooms(
+            folder=folder,
+            settings=settings,
+            state=state,
+            clock=clock,
+            new_id=id_maker(clock),
+            db=db,
+            tables=DeltaTables(state.tables),
+            blobs=LocalBlobs(state.blobs),
+            logs=logs,
+            open_online=open_online,
+        )
+    finally:
+        for store in opened:
+            store.close()
+        logs.close()
+        db.close()
+
+
+def worker_for(rooms: Rooms) -> Worker:
+    """Return a worker over the project's rooms: tiny steps in this process, heavy ones in a child of their own."""
+    keys = StepKeys([rooms.folder], environment_digest())
+    resources = ChildResources("falaj.app.backends:rooms_for_step", {"folder": str(rooms.folder)})
+    executors = {"in_process": InProcess(rooms), "child": ChildProcess(resources)}
+    return Worker(
+        rooms.db,
+        rooms.blobs,
+        rooms.clock,
+        keys,
+        executors,
+        work=rooms.state.run / "work",
+        logs=rooms.state.log / "runs",
+        lease_s=rooms.settings.control.lease_s,
+    )
+
+
+def rooms_for_step(config: dict[str, Any]) -> Rooms:
+    """Return the rooms of a step in a child process; they live as long as the process.
+
+    Args:
+        config: `folder`, the project's folder.
+    """
+    folder = Path(config["folder"])
+    opened = open_rooms(folder, load_settings(folder), writer=False)
+    _KEPT.append(opened)
+    return opened.__enter__()
+
+
+_KEPT: list[Any] = []

@@ -1,0 +1,116 @@
+"""The control process: API, workers, reconcilers and the applier over one project's rooms."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from falaj.app.backends import open_rooms, worker_for
+from falaj.app.local import ensure_owner
+from falaj.app.ports import refuse_taken
+from falaj.app.reconcilers import reconcilers
+from falaj.app.running import announce, withdraw
+from falaj.kernel.errors import FalajError
+from falaj.kernel.settings import Settings
+from falaj.lifecycle.catch_up import apply_new_rows, refresh_views
+from falaj.lifecycle.publication import publish_snapshots
+from falaj.lifecycle.rooms import Rooms
+from falaj.pipelines.process import this_worker
+from falaj.pipelines.reconcile import ReconcilerLoop
+from falaj.storage.folder import StateFolder
+
+log = logging.getLogger("falaj.control")
+APPLY_EVERY_S = 0.05
+REFRESH_EVERY_S = 1.0
+
+
+def run_control(folder: Path, settings: Settings, make_app: Any) -> None:
+    """Run control until it is told to stop.
+
+    Args:
+        folder: The project's folder.
+        settings: Its settings.
+        make_app: Makes the HTTP application from the rooms and a function that authenticates tokens; the room above
+            passes it in.
+
+    Raises:
+        Locked: Another process holds the project.
+        PortInUse: Another program listens on the address.
+    """
+    host, port = settings.control.host, settings.control.port
+    refuse_taken(host, port, setting="control.port")
+    state = StateFolder(folder / settings.storage.path)
+    with state.lock(), open_rooms(folder, settings) as rooms:
+        ensure_owner(rooms)
+        rooms.ingestion.recover()
+        publish_snapshots(rooms)
+        with _background(rooms):
+            announce(state.path, f"http://{host}:{port}")
+            try:
+                asyncio.run(_serve(make_app(rooms, rooms.actors.authenticate), host, port))
+            finally:
+                withdraw(state.path)
+
+
+async def _serve(app: Any, host: str, port: int) -> None:
+    from granian.constants import Interfaces
+    from granian.server.embed import Server
+
+    server = Server(app, host, port, interface=Interfaces.ASGI, websockets=False, log_enabled=False)
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    serving = loop.create_task(server.serve())
+    waiting = loop.create_task(stopping.wait())
+    await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    server.stop()
+    with contextlib.suppress(asyncio.TimeoutError, asyncio.CancelledError):
+        await asyncio.wait_for(serving, 10)
+    waiting.cancel()
+
+
+@contextmanager
+def _background(rooms: Rooms) -> Iterator[None]:
+    """Run the worker, the reconcilers and the applier in threads."""
+    stop = threading.Event()
+    worker = worker_for(rooms)
+    loop = ReconcilerLoop(
+        rooms.db, rooms.clock, reconcilers(rooms), this_worker(), pause_s=rooms.settings.control.reconcile_s
+    )
+    threads = [
+        threading.Thread(target=worker.run_forever, args=(stop,), name="worker"),
+        threading.Thread(target=_apply_forever, args=(rooms, stop), name="applier"),
+    ]
+    for thread in threads:
+        thread.start()
+    loop.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        loop.stop()
+        for thread in threads:
+            thread.join()
+
+
+def _apply_forever(rooms: Rooms, stop: threading.Event) -> None:
+    """Bring the online views up to their sources, again and again."""
+    pause_s, next_refresh = APPLY_EVERY_S, 0.0
+    while not stop.wait(pause_s):
+        try:
+            now = rooms.clock.monotonic()
+            if now >= next_refresh:
+                refresh_views(rooms)
+                next_refresh = now + REFRESH_EVERY_S
+            apply_new_rows(rooms, stop)
+            pause_s = APPLY_EVERY_S
+        except FalajError as error:
+            # A damaged record or a full disk must not end the process that answers for everything else.
+            log.error("applying events failed: %s", error)
+            pause_s = min(pause_s * 2, 10.0)

@@ -1,0 +1,100 @@
+"""Operations done in this process, under the project's lock, when no control runs."""
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from falaj.app.backends import open_rooms, worker_for
+from falaj.app.operation import perform
+from falaj.app.operations.run import RunDetail, RunQuery
+from falaj.app.running import owner_token
+from falaj.governance.access import SYSTEM, Actor
+from falaj.kernel.settings import Settings
+from falaj.lifecycle.rooms import Rooms
+from falaj.storage.folder import StateFolder
+
+OWNER = "owner"
+_LOOK_EVERY_S = 0.2
+
+
+def perform_local(folder: Path, settings: Settings, token: str | None, name: str, params: msgspec.Struct) -> Any:
+    """Carry out one operation here.
+
+    Args:
+        folder: The project's folder.
+        settings: Its settings.
+        token: Who acts; the owner by default.
+        name: The operation.
+        params: Its parameters.
+
+    Raises:
+        Locked: Another process works on the project.
+        FalajError: Whatever the operation raises.
+    """
+    state = StateFolder(folder / settings.storage.path)
+    with state.lock(), open_rooms(folder, settings) as rooms:
+        ensure_owner(rooms)
+        return perform(rooms, who(rooms, token), name, params)
+
+
+def work_here(
+    folder: Path, settings: Settings, token: str | None, run_id: str, on_look: Callable[[RunDetail], None]
+) -> RunDetail:
+    """Work on a run in this process until it has ended.
+
+    Args:
+        folder: The project's folder.
+        settings: Its settings.
+        token: Who acts.
+        run_id: The run.
+        on_look: Called with the run now and then, and once at its end.
+    """
+    state = StateFolder(folder / settings.storage.path)
+    with state.lock(), open_rooms(folder, settings) as rooms:
+        actor = who(rooms, token)
+        stop = threading.Event()
+        working = threading.Thread(target=worker_for(rooms).run_one, args=(run_id, stop), name="worker")
+        working.start()
+        try:
+            while working.is_alive():
+                on_look(perform(rooms, actor, "run.show", RunQuery(run_id)))
+                working.join(_LOOK_EVERY_S)
+        finally:
+            stop.set()
+            working.join()
+        detail: RunDetail = perform(rooms, actor, "run.show", RunQuery(run_id))
+        on_look(detail)
+        return detail
+
+
+def who(rooms: Rooms, token: str | None) -> Actor:
+    """Return the actor of a token, or the owner's when none is given.
+
+    Raises:
+        Unauthenticated: The token is unknown, expired or revoked.
+    """
+    return rooms.actors.authenticate(token or owner_token(rooms.state.path) or "")
+
+
+def ensure_owner(rooms: Rooms) -> None:
+    """Create the owner and its token on the project's first use.
+
+    The file is readable by its owner only: whoever can read the state folder owns the project anyway.
+    """
+    path = rooms.state.owner_token
+    if path.exists():
+        return
+    if OWNER not in {actor.name for actor in rooms.actors.list()}:
+        rooms.actors.create(OWNER, "owner", SYSTEM)
+    token = rooms.actors.create_token(OWNER, by=SYSTEM)
+    part = path.with_suffix(".part")
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(token + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)

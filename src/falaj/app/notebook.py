@@ -1,0 +1,186 @@
+"""The notebook's view of a project: training sets, online features, predictions and runs as data frames."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from falaj.app.client import Client, post_gateway
+from falaj.app.operations.dataset import BuildDataset, DatasetInfo
+from falaj.app.operations.features import OnlineFeatures, OnlineQuery
+from falaj.app.operations.model import Train, VersionsQuery
+from falaj.app.operations.prediction import Explanation, LocalPredict, WhyQuery
+from falaj.app.operations.run import RunDetail, RunQuery, RunsQuery
+from falaj.app.operations.status import StatusQuery
+from falaj.app.operations.status_values import RunStatus, Status, VersionStatus
+from falaj.app.training_run import TrainingResult, train_and_follow
+from falaj.kernel.clock import rfc3339
+from falaj.kernel.errors import ExtraMissing, InputError
+from falaj.storage.blobs.local import LocalBlobs
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Frame:
+    """Rows and columns, held as Arrow, given as what you work with.
+
+    Args:
+        table: The rows.
+        digest: The dataset's digest; empty for what is no dataset.
+    """
+
+    def __init__(self, table: pa.Table, digest: str = "") -> None:
+        self.table = table
+        self.digest = digest
+
+    def to_arrow(self) -> pa.Table:
+        """Return an Arrow table."""
+        return self.table
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """Return a pandas data frame."""
+        return self.table.to_pandas()
+
+    def to_polars(self) -> Any:
+        """Return a Polars data frame.
+
+        Raises:
+            ExtraMissing: Polars is not installed.
+        """
+        try:
+            import polars
+        except ImportError:
+            raise ExtraMissing("Polars is not installed", hint="pip install polars") from None
+        return polars.from_arrow(self.table)
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    def __repr__(self) -> str:
+        return f"Frame({self.table.num_rows} rows: {', '.join(self.table.column_names)})"
+
+
+class Project:
+    """One project, for a notebook or a script.
+
+    Args:
+        client: Carries operations out, in a running control or here.
+
+    Example:
+        >>> import falaj as fj
+        >>> p = fj.open(".")  # doctest: +SKIP
+        >>> df = p.training_set("fraud").to_pandas()  # doctest: +SKIP
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    @classmethod
+    def open(cls, folder: str | Path = ".", *, token: str | None = None) -> "Project":
+        """Open the project in a folder.
+
+        Raises:
+            ProjectError: The folder holds no project.
+        """
+        return cls(Client(Path(folder), token))
+
+    def training_set(self, model: str) -> Frame:
+        """Build the model's training set as of now: one row per known label, features as of its instant.
+
+        Returns:
+            The rows with keys, `event_timestamp`, features, label and `split`; the same data gives the same digest.
+        """
+        info = self._client.perform("dataset.build", BuildDataset(model), DatasetInfo)
+        path = LocalBlobs(self._client.state / "blobs").path(info.blob)
+        return Frame(pq.read_table(path), info.digest)
+
+    def online(self, service: str, entities: Mapping[str, Sequence[Any] | Any], *, at: datetime | None = None) -> Frame:
+        """Read a feature service's stored features now, or at an instant.
+
+        Args:
+            service: The feature service.
+            entities: Key column to one value or a list; lists have one length.
+            at: The instant; now by default.
+
+        Raises:
+            InputError: A key is missing, or the lists differ in length.
+        """
+        rows = _rows(entities)
+        query = OnlineQuery(service, rows, None if at is None else rfc3339(at))
+        answer = self._client.perform("features.online", query, OnlineFeatures)
+        columns: dict[str, list[Any]] = {key: [row[key] for row in rows] for key in rows[0]} if rows else {}
+        columns |= {name: [row[i] for row in answer.values] for i, name in enumerate(answer.columns)}
+        return Frame(pa.table(columns))
+
+    def predict(
+        self,
+        endpoint: str,
+        entities: Mapping[str, Any] | None = None,
+        request: Mapping[str, Any] | None = None,
+        *,
+        at: datetime | None = None,
+    ) -> dict[str, Any]:
+        """Ask an endpoint for one decision, by the gateway if it runs, and in this process otherwise.
+
+        Returns:
+            The answer: prediction, version, variant, request id, statuses.
+        """
+        body: dict[str, Any] = {"entities": dict(entities or {}), "request": dict(request or {})}
+        if at is not None:
+            body["at"] = rfc3339(at)
+        if self._client.control() is None:
+            answers = self._client.perform("endpoint.predict", LocalPredict(endpoint, [body]), list[dict[str, Any]])
+            return answers[0]
+        answer: dict[str, Any] = post_gateway(self._client, f"/v1/endpoints/{endpoint}/predict", body)
+        return answer
+
+    def train(self, model: str, *, reason: str = "from a notebook") -> TrainingResult:
+        """Train the model as a durable run and wait for its end.
+
+        Raises:
+            RunFailed: A step failed; the message names it.
+        """
+        return train_and_follow(self._client, Train(model, reason))
+
+    def runs(self, *, limit: int = 100) -> Frame:
+        """Return runs, the newest first."""
+        found = self._client.perform("run.list", RunsQuery(limit=limit), list[RunStatus])
+        return Frame(_table(found, RunStatus))
+
+    def run(self, run_id: str) -> RunDetail:
+        """Return one run and its steps."""
+        return self._client.perform("run.show", RunQuery(run_id), RunDetail)
+
+    def versions(self, model: str = "") -> Frame:
+        """Return model versions, the newest first."""
+        found = self._client.perform("model.list", VersionsQuery(model), list[VersionStatus])
+        return Frame(_table(found, VersionStatus))
+
+    def status(self) -> Status:
+        """Return the project at a glance."""
+        return self._client.perform("project.status", StatusQuery(), Status)
+
+    def why(self, request_id: str) -> Explanation:
+        """Explain one decision."""
+        return self._client.perform("prediction.why", WhyQuery(request_id), Explanation)
+
+
+def _rows(entities: Mapping[str, Sequence[Any] | Any]) -> list[dict[str, Any]]:
+    lists = {key: value if isinstance(value, list | tuple) else [value] for key, value in entities.items()}
+    lengths = {len(values) for values in lists.values()}
+    if len(lengths) > 1:
+        raise InputError(f"entity lists have lengths {sorted(lengths)}", hint="give as many values for each key")
+    return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
+
+
+def _table(found: Sequence[msgspec.Struct], kind: type[msgspec.Struct]) -> pa.Table:
+    names = [field.name for field in msgspec.structs.fields(kind)]
+    rows = [msgspec.to_builtins(one) for one in found]
+    flat = {n: [json.dumps(r[n]) if isinstance(r[n], dict | list) else r[n] for r in rows] for n in names}
+    return pa.table(flat)

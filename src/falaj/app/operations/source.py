@@ -1,0 +1,164 @@
+"""Operations on sources: ingest, push, list, quarantine."""
+
+from typing import Any, Literal
+
+import msgspec
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from falaj.app.operations.status_values import SourceStatus
+from falaj.data.columns import STREAM
+from falaj.data.report import FileReport
+from falaj.definitions.source import Source
+from falaj.governance.access import Actor, authorise
+from falaj.kernel.clock import to_us
+from falaj.kernel.errors import InputError
+from falaj.lifecycle.apply import schema_of
+from falaj.lifecycle.catch_up import apply_pushed
+from falaj.lifecycle.rooms import Rooms
+
+_MOST_EVENTS = 50_000
+
+
+class Ingest(msgspec.Struct, frozen=True):
+    """Ask to read files into tables.
+
+    Attributes:
+        source: Which source; empty for all that have files.
+    """
+
+    source: str = ""
+
+
+class Ingested(msgspec.Struct, frozen=True):
+    """What one source took in.
+
+    Attributes:
+        source: The source.
+        files: One report per file.
+        rows: Rows read now.
+        accepted: Rows that entered the table now.
+        quarantined: Rows that were refused now, with reasons.
+    """
+
+    source: str
+    files: list[FileReport]
+    rows: int
+    accepted: int
+    quarantined: int
+
+
+class Push(msgspec.Struct, frozen=True):
+    """Send events.
+
+    Attributes:
+        source: To which source.
+        events: Objects of its columns.
+        wait: Answer when they are "logged" (durable), or "applied" (the next read sees them).
+    """
+
+    source: str
+    events: list[dict[str, Any]]
+    wait: Literal["logged", "applied"] = "logged"
+
+
+class Pushed(msgspec.Struct, frozen=True):
+    """What became of pushed events; all of it is durable.
+
+    Attributes:
+        source: The source.
+        accepted: How many were accepted.
+        last_seq: The number of the last accepted one.
+        rejected: Index and reasons of each one that went to quarantine.
+        warnings: Reason to number of events.
+        applied: Whether the next read sees them.
+    """
+
+    source: str
+    accepted: int
+    last_seq: int
+    rejected: list[tuple[int, list[str]]]
+    warnings: dict[str, int]
+    applied: bool
+
+
+class SourceQuery(msgspec.Struct, frozen=True):
+    """Which source; empty for all."""
+
+    source: str = ""
+
+
+class QuarantineQuery(msgspec.Struct, frozen=True):
+    """Which refused rows to show.
+
+    Attributes:
+        source: The source.
+        limit: Most rows.
+    """
+
+    source: str
+    limit: int = 20
+
+
+def ingest(rooms: Rooms, actor: Actor, params: Ingest) -> list[Ingested]:
+    """Read the files that have not been read before."""
+    sources = rooms.definitions.sources
+    names = [params.source] if params.source else [n for n, s in sources.items() if s.batch is not None]
+    done = []
+    for name in names:
+        source = rooms.definitions.source(name)
+        if source.batch is None:
+            raise InputError(f"source {name!r} has no files", hint="send it events with 'falaj push'")
+        report = rooms.ingestion.ingest(source, schema_of(rooms, name), rooms.folder, actor)
+        done.append(Ingested(name, report.files, report.rows, report.accepted, report.quarantined))
+    return done
+
+
+def push(rooms: Rooms, actor: Actor, params: Push) -> Pushed:
+    """Take events; what is acknowledged is durable."""
+    authorise(actor, "source.push", params.source)
+    if len(params.events) > _MOST_EVENTS:
+        raise InputError(f"{len(params.events)} events in one push", hint=f"send at most {_MOST_EVENTS}")
+    source = rooms.definitions.source(params.source)
+    accepted = rooms.events.accept(source, schema_of(rooms, params.source), params.events)
+    applied = False
+    if params.wait == "applied" and accepted.count:
+        applied = apply_pushed(rooms, params.source, accepted.last_seq)
+    return Pushed(params.source, accepted.count, accepted.last_seq, accepted.rejected, accepted.warnings, applied)
+
+
+def list_sources(rooms: Rooms, actor: Actor, params: SourceQuery) -> list[SourceStatus]:
+    """Return each source's rows, files and quarantine."""
+    del actor
+    names = [params.source] if params.source else sorted(rooms.definitions.sources)
+    return [source_facts(rooms, rooms.definitions.source(name)) for name in names]
+
+
+def quarantine(rooms: Rooms, actor: Actor, params: QuarantineQuery) -> list[dict[str, Any]]:
+    """Return refused rows with their reasons, the newest first."""
+    del actor
+    name = f"quarantine/{rooms.definitions.source(params.source).name}"
+    if rooms.tables.version(name) is None:
+        return []
+    table = rooms.tables.read(name).to_table()
+    newest = table.take(pc.sort_indices(table, sort_keys=[("_ingest_seq", "descending")])[: params.limit])
+    rows: list[dict[str, Any]] = newest.to_pylist()
+    return rows
+
+
+def source_facts(rooms: Rooms, source: Source) -> SourceStatus:
+    """Return what a source's tables hold now."""
+    name = f"source/{source.name}"
+    refused = _rows(rooms, f"quarantine/{source.name}")
+    if rooms.tables.version(name) is None:
+        return SourceStatus(source.name, quarantined=refused)
+    rows = rooms.tables.read(name, ["_event_ts", "_file"])
+    streamed = rows.count_rows(filter=ds.field("_file") == STREAM)
+    files = pc.count_distinct(rows.to_table(columns=["_file"]).column("_file")).as_py() - (1 if streamed else 0)
+    latest = None if source.timeless else pc.max(rows.to_table(columns=["_event_ts"]).column("_event_ts")).as_py()
+    last_us = None if latest is None else to_us(latest)
+    return SourceStatus(source.name, rows.count_rows(), refused, files, streamed, last_us)
+
+
+def _rows(rooms: Rooms, table: str) -> int:
+    return 0 if rooms.tables.version(table) is None else int(rooms.tables.read(table, []).count_rows())

@@ -1,0 +1,215 @@
+"""Replay: history against an endpoint. Each event is decided on as of its own instant, then pushed."""
+
+import heapq
+import http.client
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from falaj.app.client import Client
+from falaj.app.operations.source import Push, Pushed
+from falaj.definitions.endpoint import Endpoint
+from falaj.definitions.source import Source
+from falaj.kernel.clock import parse_instant, to_us
+from falaj.kernel.errors import DataError, InputError, Unavailable, error_by_code
+
+PUSH_TOGETHER = 20
+"""Events pushed at once; a decision sees all but the last few events before it."""
+
+
+class Stream(NamedTuple):
+    """Events of one source.
+
+    Attributes:
+        source: The definition.
+        file: JSON lines in order of time.
+        decides: Whether each event asks for a decision first.
+    """
+
+    source: Source
+    file: Path
+    decides: bool
+
+
+class ReplayReport(msgspec.Struct, frozen=True):
+    """What a replay did.
+
+    Attributes:
+        decisions: Answers received.
+        failed: Requests that were answered with an error.
+        events: Events accepted by their sources.
+        quarantined: Events that were refused, with reasons.
+        p50_ms: Median time from request to answer, seen from here.
+        p99_ms: 99th percentile of it.
+        seconds: How long the replay took.
+        per_version: Version to number of answers.
+    """
+
+    decisions: int
+    failed: int
+    events: int
+    quarantined: int
+    p50_ms: float | None
+    p99_ms: float | None
+    seconds: float
+    per_version: dict[str, int]
+
+
+class Replay:
+    """Replays events against an endpoint.
+
+    Args:
+        client: The project's client; control and gateway must run.
+        endpoint: The endpoint's definition: its features say which columns are keys and which are request fields.
+        on_event: Called with the number of events done so far.
+    """
+
+    def __init__(
+        self, client: Client, endpoint: Endpoint, on_event: Callable[[int], None] = lambda _done: None
+    ) -> None:
+        self._client = client
+        self._endpoint = endpoint
+        self._on_event = on_event
+        service = endpoint.model.features
+        self._keys = [key for view in service.views for key, _ in view.entity.keys]
+        self._fields = [field.name for field in service.request_fields]
+        gateway = client.settings.gateway
+        self._connection = http.client.HTTPConnection(gateway.host, gateway.port, timeout=30)
+        self._latencies_ms: list[float] = []
+        self._versions: dict[str, int] = {}
+        self._failed = self._events = self._quarantined = 0
+
+    def run(
+        self, streams: list[Stream], answers: Path | None, *, skip: int = 0, limit: int | None = None, rate: float = 0.0
+    ) -> ReplayReport:
+        """Replay the streams, merged by time.
+
+        Args:
+            streams: What to replay.
+            answers: Where to write one JSON line per decision: request id, the event's id, version, prediction.
+            skip: Leave out so many events first.
+            limit: Stop after so many events.
+            rate: Events per second at the most; 0 for as fast as they are answered.
+
+        Raises:
+            DataError: A line is no JSON object or has no timestamp.
+            Unavailable: The gateway does not answer.
+        """
+        began = time.monotonic()
+        waiting: dict[str, list[dict[str, Any]]] = {stream.source.name: [] for stream in streams}
+        out = answers.open("ab") if answers is not None else None
+        try:
+            for done, (stream, event) in enumerate(_merged(streams, skip, limit), 1):
+                _keep_rate(began, done, rate)
+                if stream.decides:
+                    self._decide(stream.source, event, out)
+                waiting[stream.source.name].append(event)
+                if sum(map(len, waiting.values())) >= PUSH_TOGETHER:
+                    self._push(waiting)
+                    self._on_event(done)
+            self._push(waiting)
+        finally:
+            self._connection.close()
+            if out is not None:
+                out.close()
+        return self._report(time.monotonic() - began)
+
+    def _decide(self, source: Source, event: dict[str, Any], out: Any) -> None:
+        body = {
+            "entities": {key: event.get(key) for key in self._keys},
+            "request": {field: event.get(field) for field in self._fields},
+            "at": event[str(source.timestamp)],
+        }
+        began = time.perf_counter()
+        status, answer = self._post(f"/v1/endpoints/{self._endpoint.name}/predict", body)
+        self._latencies_ms.append((time.perf_counter() - began) * 1e3)
+        if status != 200:
+            if status in (400, 401, 403, 404):
+                raise error_by_code(answer.get("code", ""), str(answer.get("error")), answer.get("hint", ""))
+            self._failed += 1
+            return
+        version = str(answer["model_version"])
+        self._versions[version] = self._versions.get(version, 0) + 1
+        if out is not None:
+            line = {
+                "request_id": answer["request_id"],
+                "event_id": event.get(source.id) if source.id else None,
+                "at": body["at"],
+                "model_version": answer["model_version"],
+                "prediction": answer["prediction"],
+            }
+            out.write(msgspec.json.encode(line) + b"\n")
+
+    def _post(self, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        headers = {"content-type": "application/json", "authorization": f"Bearer {self._client.token or ''}"}
+        for attempt in (1, 2):
+            try:
+                self._connection.request("POST", path, msgspec.json.encode(body), headers)
+                response = self._connection.getresponse()
+                return response.status, json.loads(response.read())
+            except (http.client.HTTPException, OSError) as error:
+                self._connection.close()  # a worker that was replaced closes its idle connections
+                if attempt == 2:
+                    raise Unavailable(f"the gateway does not answer: {error}", hint="start it: falaj up") from None
+        raise AssertionError
+
+    def _push(self, waiting: dict[str, list[dict[str, Any]]]) -> None:
+        for source, events in waiting.items():
+            if events:
+                answer = self._client.perform("source.push", Push(source, events, "applied"), Pushed)
+                self._events += answer.accepted
+                self._quarantined += len(answer.rejected)
+                events.clear()
+
+    def _report(self, seconds: float) -> ReplayReport:
+        ordered = sorted(self._latencies_ms)
+
+        def percentile(share: float) -> float | None:
+            return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else None
+
+        return ReplayReport(
+            len(ordered) - self._failed,
+            self._failed,
+            self._events,
+            self._quarantined,
+            percentile(0.5),
+            percentile(0.99),
+            seconds,
+            self._versions,
+        )
+
+
+def _merged(streams: list[Stream], skip: int, limit: int | None) -> Iterator[tuple[Stream, dict[str, Any]]]:
+    merged = heapq.merge(*(_timed(i, stream) for i, stream in enumerate(streams)), key=lambda item: item[:3])
+    for done, (_, _, _, stream, event) in enumerate(merged):
+        if done >= skip + (limit if limit is not None else 1 << 62):
+            return
+        if done >= skip:
+            yield stream, event
+
+
+def _timed(order: int, stream: Stream) -> Iterator[tuple[int, int, int, Stream, dict[str, Any]]]:
+    column = stream.source.timestamp
+    if column is None:
+        raise InputError(f"source {stream.source.name!r} has no time to replay by", hint="replay a timed source")
+    with stream.file.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                event = json.loads(line)
+                at_us = to_us(parse_instant(event[column]))
+            except (ValueError, KeyError, TypeError):
+                raise DataError(
+                    f"{stream.file} line {number}: no JSON object with {column!r}", hint="correct the line"
+                ) from None
+            yield at_us, order, number, stream, event
+
+
+def _keep_rate(began: float, done: int, rate: float) -> None:
+    if rate > 0:
+        ahead_s = done / rate - (time.monotonic() - began)
+        if ahead_s > 0:
+            time.sleep(ahead_s)

@@ -1,0 +1,88 @@
+"""Commands about features: materialise, read, verify."""
+
+import click
+
+from falaj.app.operations.features import (
+    Materialise,
+    Materialised,
+    OnlineFeatures,
+    OnlineQuery,
+    Verify,
+    VerifyResult,
+)
+from falaj.cli.command import FalajGroup, Session, pass_session
+from falaj.cli.prediction import pairs
+
+_COLOURS = {"PASS": "green", "FAIL": "red", "INCONCLUSIVE": "yellow"}
+MISMATCH = 11
+"""Exit code of `falaj features verify` when it does not pass."""
+
+
+@click.group(cls=FalajGroup)
+def features() -> None:
+    """Features: materialise, read, verify."""
+
+
+@features.command()
+@click.argument("source", default="")
+@pass_session
+def materialise(session: Session, *, source: str) -> None:
+    """Bring the online store up to the rows of SOURCE, or of all sources.
+
+    A running control does this by itself.
+
+    Example: falaj features materialise
+    """
+    done = session.client().perform("features.materialise", Materialise(source), list[Materialised])
+
+    def human() -> None:
+        for one in done:
+            click.echo(f"{one.source}: {len(one.views)} views up to row {one.applied_seq:,}, {one.seconds:.1f} s")
+
+    session.show(done, human)
+
+
+@features.command()
+@click.argument("service")
+@click.option("--entity", "entities", multiple=True, metavar="KEY=VALUE", help="An entity key; repeatable.")
+@click.option("--at", help="The instant, RFC 3339; now by default.")
+@pass_session
+def get(session: Session, *, service: str, entities: tuple[str, ...], at: str | None) -> None:
+    """Read the stored features of SERVICE for one entity.
+
+    Example: falaj features get fraud --entity customer_id=17 --entity terminal_id=4
+    """
+    query = OnlineQuery(service, [pairs(entities)], at)
+    found = session.client().perform("features.online", query, OnlineFeatures)
+
+    def human() -> None:
+        for name, value, state in zip(found.columns, found.values[0], found.statuses[0], strict=True):
+            click.echo(f"{name:<44} {value!s:>22}  {state}")
+
+    session.show(found, human)
+
+
+@features.command()
+@click.option("--endpoint", default="", help="Only decisions of this endpoint.")
+@click.option("--sample", type=click.IntRange(1), default=1000, show_default=True, help="Most decisions to check.")
+@pass_session
+@click.pass_context
+def verify(context: click.Context, session: Session, *, endpoint: str, sample: int) -> None:
+    """Recompute served features from the tables and report every mismatch.
+
+    Example: falaj features verify --sample 500
+    """
+    found = session.client().perform("features.verify", Verify(endpoint, sample), VerifyResult)
+
+    def human() -> None:
+        click.echo(f"{click.style(found.outcome, fg=_COLOURS[found.outcome], bold=True)}  {found.reason}")
+        click.echo(
+            f"  {found.decisions:,} decisions, {found.compared:,} values compared, "
+            f"{found.non_default_share:.1%} of them not defaults, {found.changed_since:,} changed by late data since"
+        )
+        for one in found.mismatches[:20]:
+            click.echo(f"  {one['request_id']} {one['column']}: served {one['served']}, recomputed {one['recomputed']}")
+
+    session.show(found, human)
+    if found.outcome != "PASS":
+        context.exit(MISMATCH)

@@ -1,0 +1,135 @@
+"""Commands about models: train, approve, reject, and a look at versions."""
+
+from pathlib import Path
+
+import click
+
+from falaj.app.operations.model import Decide, Decided, ShowVersion, Train, VersionDetail, VersionsQuery
+from falaj.app.operations.status_values import VersionStatus
+from falaj.app.training_run import TrainingResult, train_and_follow
+from falaj.cli.command import GATE_DID_NOT_PASS, FalajCommand, FalajGroup, Session, pass_session
+from falaj.cli.run import step_line
+from falaj.kernel.errors import InputError
+
+_COLOURS = {"PASS": "green", "FAIL": "red", "INCONCLUSIVE": "yellow", "SKIPPED": "white"}
+
+
+@click.command(cls=FalajCommand)
+@click.argument("model")
+@click.option("--reason", default="asked for", show_default=True, help="Why; kept with the run.")
+@pass_session
+@click.pass_context
+def train(context: click.Context, session: Session, *, model: str, reason: str) -> None:
+    """Train MODEL: ingest, validate, features, train, evaluate, gate, register, as one durable run.
+
+    Exit code 3 says that the run succeeded and its version did not pass the gate.
+
+    Example: falaj train fraud
+    """
+    result = train_and_follow(session.client(), Train(model, reason), lambda step: session.say(step_line(step)))
+    session.show(result, lambda: _print_training(result))
+    if result.gate != "PASS":
+        context.exit(GATE_DID_NOT_PASS)
+
+
+def _print_training(result: TrainingResult) -> None:
+    rows = result.rows
+    click.echo(
+        f"{result.model} version {result.version}: {rows['ingested']:,} rows ingested, "
+        f"{rows['quarantined']:,} quarantined, {rows['dataset']:,} examples, {result.seconds:.1f} s"
+    )
+    shown = ("auc", "average_precision")
+    click.echo("  " + "  ".join(f"{name} {result.metrics[name]:.4f}" for name in shown if result.metrics.get(name)))
+    click.echo(f"  gate {click.style(result.gate, fg=_COLOURS[result.gate], bold=True)}")
+    for check in result.checks:
+        outcome = str(check["outcome"])
+        click.echo(f"    {click.style(f'{outcome:<12}', fg=_COLOURS.get(outcome))} {check['name']}: {check['reason']}")
+    if result.gate == "PASS":
+        click.echo(f"next: somebody else approves it: falaj approve {result.model} {result.version} --token TOKEN")
+
+
+@click.command(cls=FalajCommand)
+@click.argument("model")
+@click.argument("version", type=click.IntRange(1))
+@click.option("--comment", default="", help="Why; kept with the approval.")
+@pass_session
+def approve(session: Session, *, model: str, version: int, comment: str) -> None:
+    """Approve VERSION of MODEL; nobody approves their own.
+
+    Example: falaj approve fraud 1 --comment "gate report read" --token flj_...
+    """
+    done = session.client().perform("model.approve", Decide(model, version, comment), Decided)
+    session.show(done, lambda: click.echo(f"{model} version {version}: {done.state.lower()} by {done.by}"))
+
+
+@click.command(cls=FalajCommand)
+@click.argument("model")
+@click.argument("version", type=click.IntRange(1))
+@click.option("--comment", default="", help="Why; kept with the refusal.")
+@pass_session
+def reject(session: Session, *, model: str, version: int, comment: str) -> None:
+    """Refuse VERSION of MODEL.
+
+    Example: falaj reject fraud 2 --comment "drift not understood"
+    """
+    done = session.client().perform("model.reject", Decide(model, version, comment), Decided)
+    session.show(done, lambda: click.echo(f"{model} version {version}: {done.state.lower()} by {done.by}"))
+
+
+@click.group(cls=FalajGroup)
+def models() -> None:
+    """Versions: list, gate report, card."""
+
+
+@models.command("list")
+@click.argument("model", default="")
+@pass_session
+def list_(session: Session, *, model: str) -> None:
+    """List the versions of MODEL, or of all models.
+
+    Example: falaj models list fraud
+    """
+    found = session.client().perform("model.list", VersionsQuery(model), list[VersionStatus])
+
+    def human() -> None:
+        for one in found:
+            auc = one.metrics.get("auc")
+            gate = click.style(f"{one.gate:<12}", fg=_COLOURS.get(one.gate))
+            approval = f"{one.approval.lower()} by {one.approved_by}" if one.approved_by else one.approval.lower()
+            score = "" if auc is None else f"AUC {auc:.4f}"
+            click.echo(f"{one.model} {one.version:<4} {one.stage:<12} {gate} {score}  {approval}")
+
+    session.show(found, human)
+
+
+@models.command()
+@click.argument("model")
+@click.argument("version", type=click.IntRange(1))
+@click.option("--card", "document", flag_value="card", help="Print the model card, as Markdown.")
+@click.option("--gate", "document", flag_value="gate", help="Print the gate report, as Markdown.")
+@click.option("--html", type=click.Path(path_type=Path), help="Write card or gate report to this file as a page.")
+@pass_session
+def show(session: Session, *, model: str, version: int, document: str | None, html: Path | None) -> None:
+    """Show VERSION of MODEL: its card, its gate report, or its facts.
+
+    Example: falaj models show fraud 1 --card
+    """
+    found = session.client().perform("model.show", ShowVersion(model, version), VersionDetail)
+    if html is not None:
+        if document is None:
+            raise InputError("--html needs --card or --gate", hint=f"write --card --html {html}")
+        html.write_text(found.card_html if document == "card" else found.gate_html, encoding="utf-8")
+        session.show({"written": str(html)}, lambda: click.echo(f"written {html}"))
+        return
+    text = {"card": found.card_markdown, "gate": found.gate_markdown}.get(document or "", "")
+
+    def human() -> None:
+        if text:
+            click.echo(text)
+            return
+        facts = found.version
+        click.echo(f"{facts.model} {facts.version}  {facts.stage}  gate {facts.gate}  dataset {facts.dataset[:16]}")
+        for name, value in facts.metrics.items():
+            click.echo(f"  {name:<20} {'–' if value is None else f'{value:.5f}'}")
+
+    session.show(found, human)

@@ -1,0 +1,70 @@
+"""Commands about the project: init, plan, apply."""
+
+from pathlib import Path
+
+import click
+
+from falaj.app.operations.project import PlanQuery, PlanResult
+from falaj.cli.command import FalajCommand, Session, pass_session
+from falaj.lifecycle.project import load_definitions
+
+_SIGNS = {"added": ("+", "green"), "changed": ("~", "yellow"), "removed": ("-", "red")}
+
+
+@click.command(cls=FalajCommand)
+@click.argument("folder", type=click.Path(path_type=Path), default=".")
+@click.option("--template", default="fraud", show_default=True, help="The template's name.")
+@click.option("--data", type=click.Path(path_type=Path), help="Your own file; the template is chosen by its columns.")
+@pass_session
+def init(session: Session, *, folder: Path, template: str, data: Path | None) -> None:
+    """Write a new project from a template into FOLDER.
+
+    Example: falaj init my-fraud --template fraud
+    """
+    from falaj.lifecycle.templates import write_template
+
+    written = write_template(template, folder, data)
+
+    def human() -> None:
+        for path in written:
+            click.echo(f"  {click.style('+', fg='green')} {path}")
+        click.echo(f"next: read {folder / 'README.md'}")
+
+    session.show({"folder": str(folder), "files": [str(path) for path in written]}, human)
+
+
+@click.command(cls=FalajCommand)
+@pass_session
+def plan(session: Session) -> None:
+    """Show what applying the project's files would change, and what that does to what serves.
+
+    Example: falaj plan
+    """
+    client = session.client()
+    query = PlanQuery(load_definitions(client.folder, client.settings))
+    result = client.perform("project.plan", query, PlanResult)
+    session.show(result, lambda: _print(result, "nothing would change", "carry it out with 'falaj apply'"))
+
+
+@click.command(cls=FalajCommand)
+@pass_session
+def apply(session: Session) -> None:
+    """Put the project's definitions in force.
+
+    Example: falaj apply
+    """
+    client = session.client()
+    query = PlanQuery(load_definitions(client.folder, client.settings))
+    result = client.perform("project.apply", query, PlanResult)
+    session.show(result, lambda: _print(result, "nothing to change", f"applied as epoch {result.epoch}"))
+
+
+def _print(result: PlanResult, nothing: str, last: str) -> None:
+    for change in result.changes:
+        sign, colour = _SIGNS[change.action]
+        kind = change.kind.replace("_", " ")
+        click.echo(f"  {click.style(sign, fg=colour)} {kind} {change.name}", nl=not change.effect)
+        if change.effect:
+            refusal = " (refused)" if change.refused else ""
+            click.echo(f": {click.style(change.effect + refusal, fg='red' if change.refused else 'yellow')}")
+    click.echo(last if result.changes else nothing)

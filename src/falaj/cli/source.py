@@ -1,0 +1,124 @@
+"""Commands about sources: ingest, push, and a look at tables and quarantine."""
+
+import sys
+from collections.abc import Iterator
+from typing import IO, Any
+
+import click
+import msgspec
+
+from falaj.app.operations.source import Ingest, Ingested, Push, Pushed, QuarantineQuery, SourceQuery
+from falaj.app.operations.status_values import SourceStatus
+from falaj.cli.command import FalajCommand, FalajGroup, Session, pass_session
+from falaj.kernel.clock import from_us, rfc3339
+from falaj.kernel.errors import InputError
+
+_CHUNK = 1000
+
+
+@click.command(cls=FalajCommand)
+@click.argument("name", default="")
+@pass_session
+def ingest(session: Session, *, name: str) -> None:
+    """Read the files of source NAME, or of all sources, into their tables; what was read before is left out.
+
+    Example: falaj ingest transactions
+    """
+    done = session.client().perform("source.ingest", Ingest(name), list[Ingested])
+
+    def human() -> None:
+        for one in done:
+            new = [file for file in one.files if not file.skipped]
+            click.echo(
+                f"{one.source}: {one.accepted:,} rows in, {one.quarantined:,} quarantined, from {len(new)} new files"
+                f" ({len(one.files) - len(new)} known)"
+            )
+            for file in new:
+                for reason, count in file.warnings.items():
+                    click.echo(f"  warning: {count:,} rows of {file.path}: {reason}")
+
+    session.show(done, human)
+
+
+@click.command(cls=FalajCommand)
+@click.argument("name")
+@click.argument("file", type=click.File("rb"), default="-")
+@click.option("--wait", type=click.Choice(["logged", "applied"]), default="logged", show_default=True)
+@pass_session
+def push(session: Session, *, name: str, file: IO[bytes], wait: str) -> None:
+    """Send events, one JSON object a line, from FILE or standard input, to source NAME.
+
+    Example: falaj push transactions events.jsonl --wait applied
+    """
+    client = session.client()
+    total, refused, last = 0, 0, 0
+    for chunk in _chunks(file):
+        answer = client.perform("source.push", Push(name, chunk, wait), Pushed)  # type: ignore[arg-type]
+        total, refused, last = total + answer.accepted, refused + len(answer.rejected), answer.last_seq or last
+        if not session.as_json:
+            for index, reasons in answer.rejected:
+                click.echo(f"quarantined event {index}: {'; '.join(reasons)}", err=True)
+    result = {"source": name, "accepted": total, "quarantined": refused, "last_seq": last}
+    session.show(result, lambda: click.echo(f"{name}: {total:,} events {wait}, {refused:,} quarantined"))
+
+
+def _chunks(file: IO[bytes]) -> Iterator[list[dict[str, Any]]]:
+    chunk: list[dict[str, Any]] = []
+    for number, line in enumerate(file, 1):
+        if line.strip():
+            try:
+                chunk.append(msgspec.json.decode(line, type=dict[str, Any]))
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                raise InputError(f"line {number}: {error}", hint="send one JSON object a line") from None
+        if len(chunk) == _CHUNK:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+@click.group(cls=FalajGroup)
+def source() -> None:
+    """Sources: rows, files and quarantine."""
+
+
+@source.command("list")
+@pass_session
+def list_(session: Session) -> None:
+    """List the sources with their rows.
+
+    Example: falaj source list
+    """
+    found = session.client().perform("source.list", SourceQuery(), list[SourceStatus])
+
+    def human() -> None:
+        for one in found:
+            last = rfc3339(from_us(one.last_event_us)) if one.last_event_us is not None else "no time"
+            click.echo(
+                f"{one.name}: {one.rows:,} rows ({one.streamed:,} streamed), {one.quarantined:,} quarantined, "
+                f"{one.files} files, latest event {last}"
+            )
+
+    session.show(found, human)
+
+
+@source.command()
+@click.argument("name")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="Most rows.")
+@pass_session
+def quarantine(session: Session, *, name: str, limit: int) -> None:
+    """Show refused rows of source NAME with their reasons, the newest first.
+
+    Example: falaj source quarantine transactions
+    """
+    rows = session.client().perform("source.quarantine", QuarantineQuery(name, limit), list[dict[str, Any]])
+
+    def human() -> None:
+        for row in rows:
+            reasons = "; ".join(row.get("_reasons") or [])
+            shown = {k: v for k, v in row.items() if not k.startswith("_")}
+            click.echo(f"{reasons}: {shown or row.get('_raw')}")
+        if not rows:
+            click.echo("no refused rows", file=sys.stderr)
+
+    session.show(rows, human)

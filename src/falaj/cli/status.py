@@ -1,0 +1,62 @@
+"""The command `falaj status`: what serves, how well, at what cost."""
+
+import click
+
+from falaj.app.operations.status import StatusQuery
+from falaj.app.operations.status_values import EndpointStatus, Status
+from falaj.cli.command import FalajCommand, Session, pass_session
+from falaj.kernel.clock import from_us, rfc3339
+
+_DRIFT = {"DRIFT": ("drift", "red"), "NO_DRIFT": ("no drift", "green"), "INCONCLUSIVE": ("too little data", "yellow")}
+
+
+@click.command(cls=FalajCommand)
+@pass_session
+def status(session: Session) -> None:
+    """Show what serves, how well and at what cost.
+
+    Example: falaj status
+    """
+    found = session.client().perform("project.status", StatusQuery(), Status)
+    session.show(found, lambda: _print(found))
+
+
+def _print(s: Status) -> None:
+    running = f"control {'runs' if s.control else 'is not running'}, {s.gateway_workers} gateway workers"
+    click.echo(f"{click.style(s.project, bold=True)}  {running}")
+    for endpoint in s.endpoints:
+        _print_endpoint(endpoint)
+    if not s.endpoints:
+        click.echo("nothing serves yet")
+    for version in s.versions[:5]:
+        auc = version.metrics.get("auc")
+        score = "" if auc is None else f"AUC {auc:.4f}"
+        waits = "  waits for approval" if version.approval == "PENDING" else ""
+        click.echo(
+            f"version   {version.model} {version.version}  {version.stage:<11} gate {version.gate} {score}{waits}"
+        )
+    for source in s.sources:
+        last = "" if source.last_event_us is None else f", latest event {rfc3339(from_us(source.last_event_us))}"
+        click.echo(f"source    {source.name}: {source.rows:,} rows, {source.quarantined:,} quarantined{last}")
+    for alert in [a for a in s.alerts if a.open][:5]:
+        click.echo(f"alert     {click.style(alert.severity, fg='red')} {alert.subject}: {alert.message}")
+    for kind, amount in s.cost.items():
+        click.echo(f"cost      {kind}: {amount:.4f} {s.currency}")
+
+
+def _print_endpoint(endpoint: EndpointStatus) -> None:
+    click.echo(f"endpoint  {click.style(endpoint.name, bold=True)}  {endpoint.rollout}")
+    for v in endpoint.variants:
+        latency = "" if v.p99_ms is None else f"p50 {v.p50_ms:.2f} ms, p99 {v.p99_ms:.2f} ms"
+        click.echo(
+            f"  {v.variant:<10} version {v.version:<4} {v.weight_percent:5.1f} %  {v.requests:>9,} decisions, "
+            f"{v.errors:,} errors, {v.rate_per_s:.1f}/s  {latency}"
+        )
+    word, colour = _DRIFT[endpoint.monitor.outcome]
+    click.echo(f"  {click.style(word, fg=colour)}: {endpoint.monitor.reason}")
+    if endpoint.monitor.realised:
+        known = {k: v for k, v in endpoint.monitor.realised.items() if v is not None}
+        shown = "  ".join(f"{name} {value:.4f}" for name, value in known.items())
+        click.echo(f"  realised over {endpoint.monitor.outcomes:,} outcomes: {shown or 'too few to say'}")
+    if endpoint.cost_per_thousand is not None:
+        click.echo(f"  {endpoint.cost_per_thousand:.5f} {endpoint.currency} per 1,000 decisions")

@@ -1,0 +1,60 @@
+"""Commands about tokens."""
+
+import click
+
+from falaj.app.operations.token import CreatedToken, CreateToken, Revoked, RevokeToken, TokenQuery
+from falaj.cli.command import FalajGroup, Session, pass_session
+from falaj.governance.identity import TokenRecord
+from falaj.kernel.clock import from_us, rfc3339
+
+
+@click.group(cls=FalajGroup)
+def token() -> None:
+    """Tokens and the actors they present."""
+
+
+@token.command()
+@click.option("--actor", required=True, help="Whom the token presents.")
+@click.option("--role", help="Create the actor with this role if there is none: engineer, approver, service, viewer.")
+@click.option("--scope", "scopes", multiple=True, help="Narrow the role, like endpoint.predict@fraud; repeatable.")
+@click.option("--expires", help="How long it lasts, like 30d; for ever by default.")
+@pass_session
+def create(session: Session, *, actor: str, role: str | None, scopes: tuple[str, ...], expires: str | None) -> None:
+    """Make a token; its text is shown this once.
+
+    Example: falaj token create --actor risk-officer --role approver
+    """
+    params = CreateToken(actor, role, scopes or ("*",), expires)
+    made = session.client().perform("token.create", params, CreatedToken)
+    session.show(made, lambda: click.echo(made.token))
+
+
+@token.command("list")
+@click.option("--actor", default="", help="Only this actor's.")
+@pass_session
+def list_(session: Session, *, actor: str) -> None:
+    """List tokens, without their secrets.
+
+    Example: falaj token list
+    """
+    tokens = session.client().perform("token.list", TokenQuery(actor), list[TokenRecord])
+
+    def human() -> None:
+        for one in tokens:
+            state = "revoked" if one.revoked else "in force"
+            expires = f", until {rfc3339(from_us(one.expires))}" if one.expires else ""
+            click.echo(f"{one.id}  {one.actor}  {state}{expires}  {' '.join(one.scopes)}")
+
+    session.show(tokens, human)
+
+
+@token.command()
+@click.argument("token_id")
+@pass_session
+def revoke(session: Session, *, token_id: str) -> None:
+    """End a token now.
+
+    Example: falaj token revoke tok_01kb8z...
+    """
+    done = session.client().perform("token.revoke", RevokeToken(token_id), Revoked)
+    session.show(done, lambda: click.echo(f"{done.token_id} is revoked"))

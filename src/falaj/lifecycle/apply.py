@@ -1,0 +1,115 @@
+"""Apply: compile the project's definitions, refuse what would break what serves, and put the rest in force."""
+
+from falaj.data.schema import source_schema
+from falaj.definitions.project import Definitions
+from falaj.definitions.service_spec import ViewSpec
+from falaj.features.compile import compile_service, compile_view
+from falaj.governance.access import Actor
+from falaj.kernel.errors import DataError, DefinitionError
+from falaj.lifecycle.applied import Applied, Document, write_applied
+from falaj.lifecycle.plan import Plan, Serving, make_plan
+from falaj.lifecycle.rooms import Rooms
+from falaj.rollout.table import current_routes
+
+
+def plan_definitions(rooms: Rooms, definitions: Definitions) -> Plan:
+    """Compare the definitions with those in force.
+
+    Args:
+        rooms: The project.
+        definitions: What the files say.
+    """
+    applied = rooms.applied
+    before = applied.document.definitions
+    return make_plan(before, definitions, epoch=applied.epoch, serving=serving_versions(rooms))
+
+
+def apply_definitions(rooms: Rooms, definitions: Definitions, actor: Actor) -> tuple[Plan, Applied]:
+    """Put the definitions in force.
+
+    Args:
+        rooms: The project.
+        definitions: What the files say.
+        actor: Who applies; already authorised.
+
+    Returns:
+        What was carried out, and the document now in force.
+
+    Raises:
+        InUse: A change would break a version that staging or production uses.
+        DataError: A source's files cannot be read for their types.
+        DefinitionError: A view does not fit its source's columns.
+        Conflict: Somebody applied meanwhile.
+    """
+    plan = plan_definitions(rooms, definitions)
+    plan.refuse()
+    document = compile_document(rooms, definitions)
+    if plan.empty and document == rooms.applied.document:
+        return plan, rooms.applied
+    detail = {"changes": [f"{c.action} {c.kind} {c.name}" for c in plan.changes]}
+    return plan, write_applied(rooms.db, rooms.clock, actor, document, after=plan.epoch, detail=detail)
+
+
+def compile_document(rooms: Rooms, definitions: Definitions) -> Document:
+    """Return the definitions with their sources' types and their compiled views and services.
+
+    Raises:
+        DataError: A source's files cannot be read.
+        DefinitionError: A view, label or request field does not fit its source's columns.
+    """
+    schemas = {name: source_schema(source, rooms.folder) for name, source in definitions.sources.items()}
+    views = {n: compile_view(v, schemas[v.source.name]) for n, v in definitions.feature_views.items()}
+    services = {n: compile_service(s, schemas) for n, s in definitions.feature_services.items()}
+    for model in definitions.models.values():
+        schema = schemas[model.label.source.name]
+        needed = {model.label.column: "label"}
+        needed |= {field.name: "request field" for field in model.features.request_fields}
+        needed |= {key: "entity key" for view in model.features.views for key, _ in view.entity.keys}
+        for column, role in needed.items():
+            if column not in schema:
+                raise DefinitionError(
+                    f"model {model.name!r}: {role} {column!r} is not a column of its label source "
+                    f"{model.label.source.name!r}",
+                    hint=f"its columns are {', '.join(sorted(schema))}",
+                )
+    return Document(definitions, schemas, services, views)
+
+
+def serving_versions(rooms: Rooms) -> list[Serving]:
+    """Return the versions that staging, production or an endpoint uses."""
+    routed: dict[tuple[str, int], list[str]] = {}
+    with rooms.db.read() as connection:
+        routes = current_routes(connection)
+    for route in routes.values():
+        for variant in route.variants:
+            routed.setdefault((variant.model, variant.version), []).append(route.endpoint)
+    found = []
+    for version in rooms.registry.versions():
+        stage = rooms.registry.stage_of(version.model, version.version)
+        endpoints = tuple(routed.get((version.model, version.version), ()))
+        if version.service is not None and (stage in ("staging", "production") or endpoints):
+            found.append(Serving(version.model, version.version, stage, version.service, endpoints))
+    return found
+
+
+def views_in_force(rooms: Rooms) -> dict[str, list[ViewSpec]]:
+    """Return, by source, the views to keep up to date online: the applied ones and those that serving versions pin."""
+    views = {view.digest: view for view in rooms.applied.document.views.values()}
+    for serving in serving_versions(rooms):
+        views |= {view.digest: view for view in serving.service.views}
+    by_source: dict[str, list[ViewSpec]] = {}
+    for view in views.values():
+        by_source.setdefault(view.source, []).append(view)
+    return by_source
+
+
+def schema_of(rooms: Rooms, source: str) -> dict[str, str]:
+    """Return the column types of an applied source.
+
+    Raises:
+        DataError: The source has not been applied.
+    """
+    try:
+        return rooms.applied.document.schemas[source]
+    except KeyError:
+        raise DataError(f"source {source!r} is not applied", hint="run 'falaj apply' first") from None

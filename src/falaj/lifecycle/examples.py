@@ -1,0 +1,75 @@
+"""Examples: the label source's rows that a model may learn from, each with its instant, keys and request fields."""
+
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from falaj.definitions.model import Model
+from falaj.definitions.service_spec import ServiceSpec
+from falaj.features.offline import EVENT_TIMESTAMP
+from falaj.kernel.errors import DataError
+from falaj.storage.tables.port import TableStore
+
+LABEL = "label"
+
+
+def examples(model: Model, spec: ServiceSpec, tables: TableStore, *, version: int | None = None) -> pa.Table:
+    """Return one row per known, mature label, in order of time.
+
+    A label is mature when its event is older than the label's delay, seen from the source's latest event: younger
+    events whose label is already known would make late labels look rarer than they are.
+
+    Args:
+        model: The definition.
+        spec: Its compiled features: whose keys and request fields are needed.
+        tables: The tables.
+        version: The label source's table version; the present one by default.
+
+    Returns:
+        Table of `event_timestamp`, entity keys, request fields, the source's id column if it has one, and `label`
+        (int64 of 0 and 1).
+
+    Raises:
+        DataError: There is no row with a known label, or a label is neither 0 nor 1.
+    """
+    source = model.label.source
+    rows = tables.read(f"source/{source.name}", version=version)
+    named = [key for key, _ in spec.entity_keys] + [field.name for field in spec.request]
+    if source.id is not None:
+        named.append(source.id)
+    columns = [c for c in dict.fromkeys(named) if c != LABEL]
+    with duckdb.connect(":memory:", config={"TimeZone": "UTC"}) as engine:
+        engine.register("rows", rows)
+        found: pa.Table = engine.sql(_query(model, columns)).to_arrow_table()
+    _check_labels(model, found)
+    return found
+
+
+def _query(model: Model, columns: list[str]) -> str:
+    source, label = model.label.source, model.label
+    shown = ", ".join(f'"{c}"' for c in columns)
+    winners = "SELECT * FROM rows"
+    if source.id is not None:
+        # The same id counts once: the latest `created` wins, and among equals the first that came.
+        order = "_created DESC NULLS LAST, _ingest_seq"
+        winners += f' QUALIFY row_number() OVER (PARTITION BY "{source.id}" ORDER BY {order}) = 1'
+    newest = "SELECT epoch_us(max(_event_ts)) FROM rows"
+    return (
+        f"WITH winners AS ({winners}) "  # noqa: S608 - column names were checked when they were declared
+        f'SELECT _event_ts AS {EVENT_TIMESTAMP}, {shown}, CAST("{label.column}" AS BIGINT) AS {LABEL} FROM winners '
+        f'WHERE "{label.column}" IS NOT NULL AND epoch_us(_event_ts) <= ({newest}) - {label.delay_us} '
+        "ORDER BY _event_ts, _ingest_seq"
+    )
+
+
+def _check_labels(model: Model, found: pa.Table) -> None:
+    where = f"model {model.name!r}: label column {model.label.column!r} of source {model.label.source.name!r}"
+    if found.num_rows == 0:
+        raise DataError(
+            f"{where} holds no label older than its delay of {model.label.delay}",
+            hint="ingest more history, or shorten the delay if labels really arrive sooner",
+        )
+    odd: list[Any] = sorted(set(found.column(LABEL).unique().to_pylist()) - {0, 1})
+    if odd:
+        raise DataError(f"{where} holds {odd[0]!r}, and a label is 0 or 1", hint="correct the file or the column")

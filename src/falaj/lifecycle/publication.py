@@ -1,0 +1,45 @@
+"""Publication: what gateways must know, brought from the database to the online store."""
+
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from falaj.kernel.clock import to_us
+from falaj.kernel.codec import to_msgpack
+from falaj.lifecycle.rooms import TOKENS_TOPIC, Rooms
+from falaj.rollout.table import TOPIC as ROUTING_TOPIC
+from falaj.rollout.table import routing_snapshot
+from falaj.storage.metadata import outbox
+
+
+def publish_snapshots(rooms: Rooms) -> bool:
+    """Publish routing and tokens, and return whether anything changed; harmless to repeat."""
+
+    def tokens(connection: sa.Connection) -> bytes:
+        del connection
+        return to_msgpack(rooms.actors.snapshot())
+
+    build = {ROUTING_TOPIC: routing_snapshot, TOKENS_TOPIC: tokens}
+    return outbox.publish(rooms.db, rooms.online, build, to_us(rooms.clock.now()))
+
+
+class Publication:
+    """Reconciler: publishes what a crash left between a write and its publication.
+
+    Args:
+        rooms: The project.
+    """
+
+    name = "publication"
+
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+
+    def run_pass(self, now: datetime) -> bool:
+        """Publish if a change is announced and not published."""
+        del now
+        with self._rooms.db.read() as connection:
+            waiting = connection.execute(
+                sa.select(outbox.OUTBOX.c.seq).where(outbox.OUTBOX.c.published_at.is_(None)).limit(1)
+            ).first()
+        return waiting is not None and publish_snapshots(self._rooms)
