@@ -1,0 +1,175 @@
+"""Prediction log: the segments that gateways write, and how far each has been moved into tables."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from falaj.definitions.prediction_record import LogRecord
+from falaj.kernel.codec import canonical_json
+from falaj.kernel.errors import CorruptionError, NotFound
+from falaj.storage.disk import flush_folder
+from falaj.storage.eventlog.segments import FINISHED, OPEN, read_segment
+from falaj.storage.metadata.schema import metadata
+
+FRAME_BYTES = 8
+"""What a segment adds to each record: its length and checksum."""
+
+PREDICTION_SEGMENT = sa.Table(
+    "prediction_segment",
+    metadata,
+    sa.Column("segment", sa.String, primary_key=True),
+    sa.Column("compacted", sa.BigInteger, nullable=False),
+)
+
+PREDICTION_BATCH = sa.Table(
+    "prediction_batch",
+    metadata,
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("state", sa.String, nullable=False),
+    sa.Column("first_seq", sa.BigInteger, nullable=False),
+    sa.Column("records", sa.BigInteger, nullable=False),
+    sa.Column("parts", sa.Text, nullable=False),
+)
+"""At most two rows: the last batch that is DONE, and one that is PENDING."""
+
+
+class Part(msgspec.Struct, frozen=True):
+    """A stretch of one segment, from the offset `begin` to the offset `end`."""
+
+    segment: str
+    begin: int
+    end: int
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """What one compaction moves: noted before, so that a repeat after a crash moves the same.
+
+    Attributes:
+        number: 1, 2, 3, …: the tables' app number.
+        first_seq: The place of its first record.
+        records: How many records.
+        parts: Where they are.
+    """
+
+    number: int
+    first_seq: int
+    records: int
+    parts: list[Part]
+
+
+_DECODER = msgspec.msgpack.Decoder(LogRecord)
+
+
+def decode(segment: str, payload: bytes) -> Any:
+    """Return the record.
+
+    Raises:
+        CorruptionError: The payload is none; the message names the segment.
+    """
+    try:
+        return _DECODER.decode(payload)
+    except msgspec.DecodeError as error:
+        raise CorruptionError(
+            f"prediction log segment {segment!r} holds what is no record: {error}",
+            hint="move the segment away and keep it; it is not used as it is",
+        ) from None
+
+
+def list_segments(folder: Path) -> list[str]:
+    """Return the names of all segments, without their endings, oldest first."""
+    return sorted({path.stem for path in folder.glob("*") if path.suffix in (OPEN, FINISHED)})
+
+
+def read_part(folder: Path, segment: str, begin: int) -> tuple[list[bytes], int]:
+    """Return the whole records of a segment from an offset on, and where they end; a growing one may be finished.
+
+    Raises:
+        NotFound: There is no such segment.
+        CorruptionError: It is damaged.
+    """
+    for ending in (OPEN, FINISHED):
+        try:
+            return read_segment(folder / f"{segment}{ending}", begin)
+        except NotFound:
+            continue
+    return read_segment(folder / f"{segment}{OPEN}", begin)
+
+
+def records_of(folder: Path, parts: list[Part]) -> Iterator[tuple[str, Any]]:
+    """Give the records of the parts with their segments.
+
+    Raises:
+        CorruptionError: A segment is damaged, or no longer has the records that were counted.
+    """
+    for part in parts:
+        at = part.begin
+        for payload in read_part(folder, part.segment, part.begin)[0]:
+            if at >= part.end:
+                break
+            at += FRAME_BYTES + len(payload)
+            yield part.segment, decode(part.segment, payload)
+        if at != part.end:
+            raise CorruptionError(
+                f"prediction log segment {part.segment!r} ends at byte {at} and had reached {part.end}",
+                hint="restore the segment from a backup",
+            )
+
+
+def compacted(connection: sa.Connection) -> dict[str, int]:
+    """Return segment to the offset up to which it is in the tables."""
+    rows = connection.execute(sa.select(PREDICTION_SEGMENT.c.segment, PREDICTION_SEGMENT.c.compacted))
+    return {row.segment: row.compacted for row in rows}
+
+
+def last_batch(connection: sa.Connection, state: str) -> Batch | None:
+    """Return the last batch in a state, PENDING or DONE."""
+    query = sa.select(PREDICTION_BATCH).where(PREDICTION_BATCH.c.state == state)
+    row = connection.execute(query.order_by(PREDICTION_BATCH.c.number.desc()).limit(1)).first()
+    if row is None:
+        return None
+    return Batch(row.number, row.first_seq, row.records, msgspec.json.decode(row.parts, type=list[Part]))
+
+
+def begin_batch(connection: sa.Connection, records: int, parts: list[Part]) -> Batch:
+    """Note what is about to be moved."""
+    last = last_batch(connection, "DONE")
+    batch = Batch(1, 1, records, parts) if last is None else Batch(
+        last.number + 1, last.first_seq + last.records, records, parts
+    )  # fmt: skip
+    values = {"number": batch.number, "state": "PENDING", "first_seq": batch.first_seq, "records": records}
+    connection.execute(PREDICTION_BATCH.insert().values(values | {"parts": canonical_json(parts).decode()}))
+    return batch
+
+
+def finish_batch(connection: sa.Connection, batch: Batch) -> None:
+    """Note that it was moved."""
+    for part in batch.parts:
+        row = PREDICTION_SEGMENT.c.segment == part.segment
+        change = PREDICTION_SEGMENT.update().where(row).values(compacted=part.end)
+        if connection.execute(change).rowcount == 0:
+            connection.execute(PREDICTION_SEGMENT.insert().values(segment=part.segment, compacted=part.end))
+    number = PREDICTION_BATCH.c.number
+    connection.execute(PREDICTION_BATCH.delete().where(number < batch.number))
+    connection.execute(PREDICTION_BATCH.update().where(number == batch.number).values(state="DONE"))
+
+
+def remove_compacted(connection: sa.Connection, folder: Path) -> list[str]:
+    """Remove the finished segments whose every record is in the tables, and return their names.
+
+    The last segment of each writer stays: the next one's number follows from it, and a number that came again would
+    be taken for one that is compacted already.
+    """
+    done = compacted(connection)
+    last = {name.rpartition("-")[0]: name for name in list_segments(folder)}
+    removed = []
+    for path in sorted(folder.glob(f"*{FINISHED}")):
+        if path.stem not in last.values() and done.get(path.stem) == path.stat().st_size:
+            path.unlink()
+            removed.append(path.stem)
+    if removed:
+        flush_folder(folder)
+        connection.execute(PREDICTION_SEGMENT.delete().where(PREDICTION_SEGMENT.c.segment.in_(removed)))
+    return removed

@@ -1,0 +1,249 @@
+"""Predictions: logged decisions and their outcomes, from the gateways' segments into two tables, each exactly once."""
+
+import threading
+from pathlib import Path
+
+import duckdb
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from falaj.data import prediction_log as log
+from falaj.data.prediction_log import Batch, Part
+from falaj.data.prediction_table import (
+    FEEDBACK,
+    FEEDBACK_SCHEMA,
+    PREDICTION_SCHEMA,
+    PREDICTIONS,
+    SEQ,
+    feedback_rows,
+    prediction_rows,
+    to_records,
+)
+from falaj.definitions.prediction_record import PredictionRecord
+from falaj.kernel.errors import CorruptionError, NotFound
+from falaj.storage.metadata.database import Database
+from falaj.storage.tables.port import TableStore
+
+WRITER = "compact"
+BATCH_BYTES = 64 << 20
+"""Most bytes of records that one commit moves: what is held in memory at once."""
+
+_JOINED = """
+    SELECT p.* EXCLUDE (place, _segment), f.outcome, f.at_us AS outcome_at_us, f.received_us AS outcome_received_us
+    FROM (SELECT *, row_number() OVER (PARTITION BY request_id ORDER BY _seq) AS place FROM predictions) AS p
+    LEFT JOIN (
+        SELECT *, row_number() OVER (PARTITION BY request_id ORDER BY at_us DESC, received_us DESC, _seq DESC) AS place
+        FROM feedback
+    ) AS f ON f.request_id = p.request_id AND f.place = 1
+    WHERE p.place = 1
+    ORDER BY p._seq
+"""
+
+
+class Compaction(msgspec.Struct, frozen=True):
+    """What one compaction moved.
+
+    Attributes:
+        predictions: Decisions.
+        feedback: Outcomes.
+        segments_removed: Segments that hold nothing that is not in the tables.
+    """
+
+    predictions: int
+    feedback: int
+    segments_removed: int
+
+
+class Predictions:
+    """The logged decisions of all endpoints.
+
+    Args:
+        tables: The tables.
+        folder: Where the gateways write their segments.
+        db: The metadata database.
+    """
+
+    def __init__(self, tables: TableStore, folder: Path, db: Database) -> None:
+        self._tables = tables
+        self._folder = folder
+        self._db = db
+        self._turn = threading.Lock()
+
+    def compact(self) -> Compaction:
+        """Move every whole record that is in the segments now into the tables.
+
+        Raises:
+            CorruptionError: A segment is damaged; it is named, and the others were moved.
+        """
+        counts = [0, 0]
+        with self._turn:
+            with self._db.read() as connection:
+                pending = log.last_batch(connection, "PENDING")
+            if pending is not None:
+                self._move(pending, counts)
+            damaged: list[CorruptionError] = []
+            size = BATCH_BYTES
+            while size >= BATCH_BYTES:  # a smaller one took all there was; what came since waits for the next call
+                parts, records = self._next_parts(damaged)
+                size = sum(part.end - part.begin for part in parts)
+                if parts:
+                    with self._db.write() as connection:
+                        batch = log.begin_batch(connection, records, parts)
+                    self._move(batch, counts)
+            with self._db.write() as connection:
+                removed = log.remove_compacted(connection, self._folder)
+        if damaged:
+            raise damaged[0]
+        return Compaction(counts[0], counts[1], len(removed))
+
+    def find(self, request_id: str) -> PredictionRecord:
+        """Return a decision, compacted or not.
+
+        Raises:
+            NotFound: No decision has that request id.
+            CorruptionError: None was found, and a damaged segment may have it.
+        """
+        damaged: list[CorruptionError] = []
+        found = self._find_in_segments(request_id, damaged) or self._find_in_table(request_id)
+        if found is None and damaged:
+            raise damaged[0]
+        if found is None:
+            raise NotFound(
+                f"no decision has the request id {request_id!r}", hint="give the request_id of a prediction's answer"
+            )
+        return found
+
+    def scan(self, after: int = 0, *, endpoint: str | None = None, limit: int = 10_000) -> tuple[pa.Table, int]:
+        """Return compacted decisions in the order of compaction, and the cursor to go on from.
+
+        Args:
+            after: The cursor of the answer before; 0 at first.
+            endpoint: Only this endpoint's.
+            limit: Most rows.
+
+        Returns:
+            Rows of `PREDICTION_SCHEMA`, and the cursor that accounts for them.
+        """
+        return self._scan(PREDICTIONS, PREDICTION_SCHEMA, after, endpoint, limit)
+
+    def scan_feedback(self, after: int = 0, *, limit: int = 10_000) -> tuple[pa.Table, int]:
+        """Return compacted outcomes in the order of compaction, and the cursor to go on from; as `scan` does."""
+        return self._scan(FEEDBACK, FEEDBACK_SCHEMA, after, None, limit)
+
+    def joined(
+        self,
+        endpoint: str,
+        *,
+        model: str | None = None,
+        version: int | None = None,
+        role: str | None = None,
+        since_us: int | None = None,
+        until_us: int | None = None,
+    ) -> pa.Table:
+        """Return compacted decisions with their outcomes, which are null where none is known yet.
+
+        A decision counts once; of several outcomes the one that became known last wins.
+
+        Args:
+            endpoint: The endpoint.
+            model: Only this model's.
+            version: Only this version's.
+            role: Only "live" or "shadow".
+            since_us: Only decisions whose T is at or after it, in microseconds since 1970.
+            until_us: Only decisions whose T is before it.
+
+        Returns:
+            Rows of `PREDICTION_SCHEMA` without `_segment`, and `outcome`, `outcome_at_us`, `outcome_received_us`;
+            ascending by `_seq`.
+        """
+        wanted = ds.field("endpoint") == endpoint
+        for column, value in (("model", model), ("version", version), ("role", role)):
+            if value is not None:
+                wanted &= ds.field(column) == value
+        if since_us is not None:
+            wanted &= ds.field("at_us") >= since_us
+        if until_us is not None:
+            wanted &= ds.field("at_us") < until_us
+        predictions = self._rows(PREDICTIONS, PREDICTION_SCHEMA).to_table(filter=wanted)
+        feedback = self._rows(FEEDBACK, FEEDBACK_SCHEMA).to_table()
+        with duckdb.connect(config={"autoinstall_known_extensions": False}) as engine:
+            engine.register("predictions", predictions)
+            engine.register("feedback", feedback)
+            return engine.execute(_JOINED).to_arrow_table()
+
+    def _next_parts(self, damaged: list[CorruptionError]) -> tuple[list[Part], int]:
+        with self._db.read() as connection:
+            done = log.compacted(connection)
+        parts, records, size = [], 0, 0
+        for segment in log.list_segments(self._folder):
+            begin = done.get(segment, 0)
+            try:
+                found, end = log.read_part(self._folder, segment, begin)
+                for payload in found:
+                    log.decode(segment, payload)
+            except CorruptionError as error:
+                damaged.append(error)
+                continue
+            if end > begin:
+                parts.append(Part(segment, begin, end))
+                records, size = records + len(found), size + end - begin
+                if size >= BATCH_BYTES:
+                    break
+        return parts, records
+
+    def _move(self, batch: Batch, counts: list[int]) -> None:
+        placed = [
+            (batch.first_seq + index, segment, record)
+            for index, (segment, record) in enumerate(log.records_of(self._folder, batch.parts))
+        ]
+        predictions = [item for item in placed if isinstance(item[2], PredictionRecord)]
+        feedback = [item for item in placed if not isinstance(item[2], PredictionRecord)]
+        app = (WRITER, batch.number)
+        if predictions:
+            self._tables.append(PREDICTIONS, prediction_rows(predictions), app=app)
+        if feedback:
+            self._tables.append(FEEDBACK, feedback_rows(feedback), app=app)
+        with self._db.write() as connection:
+            log.finish_batch(connection, batch)
+        counts[0] += len(predictions)
+        counts[1] += len(feedback)
+
+    def _find_in_segments(self, request_id: str, damaged: list[CorruptionError]) -> PredictionRecord | None:
+        with self._db.read() as connection:
+            done = log.compacted(connection)
+        wanted = request_id.encode()
+        for segment in reversed(log.list_segments(self._folder)):
+            try:
+                for payload in log.read_part(self._folder, segment, done.get(segment, 0))[0]:
+                    if wanted in payload:
+                        record = log.decode(segment, payload)
+                        if isinstance(record, PredictionRecord) and record.request_id == request_id:
+                            return record
+            except NotFound:
+                continue  # compacted and removed since it was listed
+            except CorruptionError as error:
+                damaged.append(error)
+        return None
+
+    def _find_in_table(self, request_id: str) -> PredictionRecord | None:
+        dataset = self._rows(PREDICTIONS, PREDICTION_SCHEMA)
+        rows = dataset.to_table(filter=ds.field("request_id") == request_id)
+        return next(iter(to_records(rows.sort_by(SEQ))), None)
+
+    def _scan(self, name: str, schema: pa.Schema, after: int, endpoint: str | None, limit: int) -> tuple[pa.Table, int]:
+        with self._db.read() as connection:  # before the rows: what it counts, the table has
+            last = log.last_batch(connection, "DONE")
+        end = 0 if last is None else last.first_seq + last.records - 1
+        wanted = (ds.field(SEQ) > after) & (ds.field(SEQ) <= end)
+        if endpoint is not None:
+            wanted &= ds.field("endpoint") == endpoint
+        rows = self._rows(name, schema).to_table(filter=wanted).sort_by(SEQ).slice(0, limit)
+        cursor = pc.max(rows.column(SEQ)).as_py() if rows.num_rows == limit else max(end, after)
+        return rows, cursor
+
+    def _rows(self, name: str, schema: pa.Schema) -> ds.Dataset:
+        if self._tables.version(name) is None:
+            return ds.dataset(schema.empty_table())
+        return self._tables.read(name, schema.names)
