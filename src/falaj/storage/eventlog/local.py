@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -25,6 +25,7 @@ from falaj.storage.filelock import FileLock
 from falaj.storage.watermark import Watermark
 
 SEGMENT_BYTES = 64 << 20
+Flush = Callable[[int], None]
 
 
 @dataclass
@@ -53,11 +54,14 @@ class LocalLog:
         >>> folder.cleanup()
     """
 
-    def __init__(self, folder: Path, segments: list[int], lock: FileLock | None, segment_bytes: int) -> None:
+    def __init__(
+        self, folder: Path, segments: list[int], lock: FileLock | None, segment_bytes: int, flush: Flush
+    ) -> None:
         self._folder = folder
         self._segments = segments
         self._lock = lock
         self._segment_bytes = segment_bytes
+        self._flush = flush
         self._watermark = Watermark(folder / "flushed")
         self._reader = SegmentReader(folder, self._watermark)
         self._fd = -1
@@ -69,13 +73,16 @@ class LocalLog:
         self._broken = ""
 
     @classmethod
-    def open(cls, folder: Path, segment_bytes: int = SEGMENT_BYTES, *, readonly: bool = False) -> Self:
+    def open(
+        cls, folder: Path, segment_bytes: int = SEGMENT_BYTES, *, readonly: bool = False, flush: Flush = flush_file
+    ) -> Self:
         """Open the log, or make it.
 
         Args:
             folder: Its folder.
             segment_bytes: A segment that has reached it is followed by a new one.
             readonly: Read what another process writes.
+            flush: Makes what was written to a file descriptor durable.
 
         Raises:
             Locked: Another process writes the log.
@@ -87,14 +94,14 @@ class LocalLog:
         if readonly:
             if not list_segments(folder):
                 raise NotFound(f"event log {folder} does not exist")
-            return cls(folder, [], None, segment_bytes)
+            return cls(folder, [], None, segment_bytes, flush)
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             raise failure(error, f"cannot make event log {folder}") from error
         lock = FileLock(folder / "writer.lock", f"event log {folder}")
         lock.acquire()
-        log = cls(folder, list_segments(folder), lock, segment_bytes)
+        log = cls(folder, list_segments(folder), lock, segment_bytes, flush)
         try:
             log._recover()
         except FalajError:
@@ -187,7 +194,7 @@ class LocalLog:
             data = b"".join(frames)
             if data:
                 write_all(self._fd, data)
-                flush_file(self._fd)
+                self._flush(self._fd)
             written = True
             with self._queue:
                 self._end += len(data)
@@ -208,7 +215,7 @@ class LocalLog:
         try:
             os.ftruncate(self._fd, self._end)
             os.lseek(self._fd, self._end, os.SEEK_SET)
-            flush_file(self._fd)
+            self._flush(self._fd)
         except OSError as error:
             self._broken = f"a failed write could not be taken back: {error.strerror}"
 
@@ -252,7 +259,7 @@ class LocalLog:
         self._fd = os.open(path, os.O_WRONLY)
         os.ftruncate(self._fd, self._end)
         os.lseek(self._fd, self._end, os.SEEK_SET)
-        flush_file(self._fd)
+        self._flush(self._fd)
         self._watermark.write(first, self._end)
 
 

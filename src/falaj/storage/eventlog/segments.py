@@ -9,7 +9,7 @@ import os
 import struct
 import threading
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from falaj.kernel.errors import CorruptionError, InputError, Locked, NotFound, StorageError
@@ -31,6 +31,7 @@ class SegmentWriter:
         prefix: What tells this writer's segments from others', such as a worker's name.
         max_bytes: A segment that has reached it is finished.
         fsync_ms: The longest time that written records stay unflushed; 0 flushes within every write.
+        flush: Makes what was written to a file descriptor durable.
 
     Attributes:
         flush_failures: How often the disk refused to flush.
@@ -50,9 +51,17 @@ class SegmentWriter:
         >>> folder.cleanup()
     """
 
-    def __init__(self, folder: Path, prefix: str, max_bytes: int = 64 << 20, fsync_ms: int = 1000) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        prefix: str,
+        max_bytes: int = 64 << 20,
+        fsync_ms: int = 1000,
+        flush: Callable[[int], None] = flush_file,
+    ) -> None:
         self._folder = folder
         self._prefix = prefix
+        self._flush = flush
         self._max_bytes = max_bytes
         self._each_write = fsync_ms <= 0
         self.flush_failures = 0
@@ -109,7 +118,7 @@ class SegmentWriter:
             dirty, self._dirty = self._dirty, False
             try:
                 if dirty and self._fd >= 0:
-                    flush_file(self._fd)
+                    self._flush(self._fd)
                 while self._retired:
                     _finish(*self._retired[0])
                     self._retired.pop(0)

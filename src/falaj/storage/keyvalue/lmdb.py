@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import os
 import struct
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,6 +24,7 @@ _KEPT = 479
 _FILE = "data.mdb"
 _LENGTH = struct.Struct("<I")
 _GIB = 1 << 30
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class LmdbSnapshot:
@@ -254,7 +256,7 @@ def _named_errors(path: Path) -> Iterator[None]:
     except (lmdb.InvalidError, lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.VersionMismatchError) as error:
         raise _damaged(path, str(error)) from error
     except lmdb.Error as error:
-        if getattr(error, "code", 0) in {errno.ENOSPC, errno.EDQUOT} or "No space left" in str(error):
+        if getattr(error, "code", 0) in _FULL or os.strerror(errno.ENOSPC) in str(error):
             raise DiskFull(f"online store {path}: the disk is full", hint="free some space") from error
         raise StorageError(
             f"online store {path}: {error}", hint="look at the disk and the folder's permissions"
