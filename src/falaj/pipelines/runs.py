@@ -9,9 +9,10 @@ import msgspec
 import sqlalchemy as sa
 
 from falaj.kernel.errors import NotFound
+from falaj.pipelines.context import EndState
 from falaj.pipelines.graph import Step
 from falaj.pipelines.outputs import Output, Outputs
-from falaj.pipelines.tables import RUN, STEP
+from falaj.pipelines.tables import ATTEMPT, RUN, STEP
 from falaj.storage.metadata.database import Database
 
 
@@ -105,6 +106,30 @@ class StepRun(msgspec.Struct, frozen=True):
     owner: str | None
 
 
+class Attempt(msgspec.Struct, frozen=True):
+    """One try of a step that has ended; times are microseconds since 1970.
+
+    Attributes:
+        step: The step's name.
+        epoch: Number of the try.
+        owner: The worker that had it, as text.
+        state: How it ended; PREEMPTED and LOST are tried again without spending the step's retries.
+        started: When it began.
+        ended: When its end was written down.
+        cpu_seconds: Core-seconds spent, as far as known.
+        error: Why it did not succeed.
+    """
+
+    step: str
+    epoch: int
+    owner: str
+    state: EndState
+    started: int
+    ended: int
+    cpu_seconds: float
+    error: str | None
+
+
 def get_run(db: Database, run_id: str) -> Run:
     """Return a run.
 
@@ -161,6 +186,25 @@ def run_outputs(db: Database, run_id: str) -> dict[str, dict[str, Any]]:
         for step in run_steps(db, run_id)
         if step.state is RunState.SUCCEEDED
     }
+
+
+def run_attempts(db: Database, run_id: str) -> list[Attempt]:
+    """Return the tries of a run's steps that have ended, in the order of their ends."""
+    query = sa.select(ATTEMPT).where(ATTEMPT.c.run_id == run_id).order_by(ATTEMPT.c.ended, ATTEMPT.c.epoch)
+    with db.read() as connection:
+        return [
+            Attempt(
+                row.step,
+                row.epoch,
+                row.owner,
+                EndState(row.state),
+                row.started,
+                row.ended,
+                row.cpu_seconds,
+                row.error,
+            )
+            for row in connection.execute(query)
+        ]
 
 
 def follow(

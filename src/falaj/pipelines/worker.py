@@ -1,13 +1,13 @@
 """The worker: takes steps, runs them, and finishes what dead workers left."""
 
-import contextlib
+import logging
 import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 from falaj.kernel.clock import Clock, rfc3339
-from falaj.kernel.errors import FalajError, StorageError, Timeout
+from falaj.kernel.errors import FalajError
 from falaj.pipelines.attempt import Result, sentence
 from falaj.pipelines.claims import Claim, Claims
 from falaj.pipelines.completion import Completion, CrashPoint
@@ -19,9 +19,11 @@ from falaj.pipelines.outputs import Output, Outputs, digests
 from falaj.pipelines.process import WorkerId, this_worker
 from falaj.pipelines.runs import Run, get_run
 from falaj.storage.blobs import BlobStore
+from falaj.storage.disk import failure
 from falaj.storage.metadata.database import Database
 
 LEASE_S = 15.0
+_LOG = logging.getLogger(__name__)
 _REPORT_EVERY_S = 0.5
 _POLL_S = 0.1
 
@@ -89,9 +91,11 @@ class Worker:
     def run_forever(self, stop: threading.Event, every_s: float = 0.25) -> None:
         """Run steps as they become ready, until `stop` is set."""
         while not stop.is_set():
-            # A full disk or a locked database may pass; the step that met it is taken up again when its lease is over.
-            with contextlib.suppress(StorageError, Timeout):
+            try:
                 self.run_until_idle(stop)
+            except Exception:  # noqa: BLE001 the worker loop
+                # A full disk or a broken database may pass; the step that met it is lost when its lease is over.
+                _LOG.exception("worker %s failed and goes on", self.id)
             stop.wait(every_s)
 
     def run_one(self, run_id: str, stop: threading.Event | None = None) -> Run:
@@ -140,13 +144,13 @@ class Worker:
             lambda: self._claims.wanted_end(claim), self._clock.monotonic, claim.step.timeout_s, shutdown=stop
         )
         log = self._logs / claim.run_id / f"{claim.step.name}.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
         with Heartbeat(self._lease_s, lambda: self._claims.renew(claim), lambda: signal.end(EndState.LOST)):
             try:
                 self._finish(claim, signal, log)
-            except FalajError as error:
+            except (FalajError, OSError) as error:
                 # No code of a module, no input file, no space for an output: the step's misfortune, not the worker's.
-                result = Result(state=EndState.FAILED, error=sentence(error), retryable=error.retryable)
+                named = error if isinstance(error, FalajError) else failure(error, "its working files")
+                result = Result(state=EndState.FAILED, error=sentence(named), retryable=named.retryable)
                 self._completion.ended(claim, result, str(log))
             except (KeyboardInterrupt, SystemExit):
                 self._completion.ended(claim, Result(state=EndState.PREEMPTED, error="the worker was stopped"))
@@ -182,6 +186,7 @@ class Worker:
         shutil.rmtree(task.folder, ignore_errors=True)
         task.work.mkdir(parents=True)
         checkpoint.mkdir(parents=True, exist_ok=True)
+        log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("a", encoding="utf-8") as file:
             file.write(f"--- {rfc3339(self._clock.now())} try {claim.epoch} by {self.id}\n")
         return task

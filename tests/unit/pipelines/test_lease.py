@@ -18,9 +18,7 @@ def test_it_beats_until_the_block_ends() -> None:
 
     with Heartbeat(0.003, renew, lost=lambda: None):
         assert third.wait(10)
-    after = beats
-    assert threading.active_count() == 1 or all(thread.name != "falaj-heartbeat" for thread in threading.enumerate())
-    assert beats == after
+    assert all(thread.name != "falaj-heartbeat" for thread in threading.enumerate())
 
 
 def test_a_lost_lease_is_told_once_and_ends_the_beating() -> None:

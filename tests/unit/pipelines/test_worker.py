@@ -1,5 +1,6 @@
 """Workers: each step once, in order, from the cache where its key is known, and whatever becomes of other workers."""
 
+import errno
 import threading
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from falaj.kernel.settings import CostSettings
 from falaj.pipelines.attempt import Result
 from falaj.pipelines.context import EndState, StopSignal
 from falaj.pipelines.executors import Report, Task
+from falaj.pipelines.lineage import sources, uses
 from falaj.pipelines.process import WorkerId, process_start, this_host
-from falaj.pipelines.runs import RunState, get_run
+from falaj.pipelines.runs import RunState, get_run, list_runs, run_attempts
 from falaj.pipelines.submission import cancel
 from falaj.pipelines.tables import ARTIFACT, ATTEMPT, LINEAGE, STEP
 from falaj.pipelines.worker import Worker
@@ -23,9 +25,8 @@ from unit.pipelines.worker_bench import Bench
 
 
 def _attempts(bench: Bench, step: str) -> list[str]:
-    query = sa.select(ATTEMPT.c.state).where(ATTEMPT.c.step == step).order_by(ATTEMPT.c.epoch)
-    with bench.db.read() as connection:
-        return [str(state) for state in connection.execute(query).scalars()]
+    tries = [tried for run in list_runs(bench.db) for tried in run_attempts(bench.db, run.id) if tried.step == step]
+    return [str(tried.state) for tried in tries]
 
 
 def _give_to(bench: Bench, owner: WorkerId, lease_until: int = 1 << 62) -> None:
@@ -339,11 +340,45 @@ def test_lineage_audit_and_usage_of_a_run(bench: Bench) -> None:
         ("d" * 64, keys["use"]),
         (keys["use"], "e" * 64),
     }
+    assert {edge.from_digest for edge in sources(bench.db, keys["read"])} == {keys["write"], blob}
+    assert {edge.to_digest for edge in uses(bench.db, keys["write"])} == {blob, keys["read"]}
+    assert sources(bench.db, keys["write"]) == uses(bench.db, "e" * 64) == []
     assert [record.resource for record in list_records(bench.db, action="run.step")][-1] == f"{run.id}/write"
     assert verify(bench.db).records == 4
     used = report(bench.db, CostSettings())[0].used
     assert (used.kind, used.subject) == ("pipeline", "p")
     assert used.wall_seconds > 0
+
+
+def test_a_full_disk_fails_the_step_and_not_the_worker(bench: Bench) -> None:
+    class Full:
+        def run(self, task: Task, stop: StopSignal, report: Report) -> Result:
+            del task, stop, report
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    run_id = bench.submit(bench.step("a", "add", retries=1))
+    assert _with_executor(bench, Full()).run_until_idle() == 2
+    assert get_run(bench.db, run_id).error == (
+        "step 'a': its working files: No space left on device (free some space; nothing acknowledged was lost)"
+    )
+
+
+def test_a_worker_that_fails_itself_goes_on(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    stop, run_id = threading.Event(), bench.submit(bench.step("a", "add"))
+    failed = False
+
+    def fail_once(point: str) -> None:
+        nonlocal failed
+        if point == "completed":
+            stop.set()
+        elif not failed:
+            failed = True
+            _give_to(bench, _dead())
+            raise ZeroDivisionError(point)
+
+    bench.worker(crash_at=fail_once).run_forever(stop, every_s=0.0)
+    assert get_run(bench.db, run_id).state is RunState.SUCCEEDED
+    assert "failed and goes on" in caplog.text
 
 
 def test_progress_is_written_down(bench: Bench) -> None:
