@@ -1,0 +1,71 @@
+"""ModelVersion: one registered, numbered result of training, and all that it stands on."""
+
+import msgspec
+
+from falaj.definitions.routing_table import ArtifactRef
+from falaj.definitions.service_spec import ServiceSpec
+from falaj.definitions.signature import Signature
+from falaj.models.gate_report import Outcome
+
+
+class NewVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """What training hands to the registry.
+
+    Attributes:
+        model: The model's name.
+        run_id: The run that made it; the registry keeps one version per run.
+        dataset: The dataset's name.
+        dataset_digest: Its digest.
+        artifact: The file that serves.
+        artifacts: All its files by name, such as "native" and "onnx".
+        signature: Its inputs.
+        service: Its pinned features; None for a bare model.
+        metrics: Metric name to value on the test rows; None where it is not a number.
+        trainer: The trainer's plain values, for people.
+        threshold: The score from which a decision is positive.
+        code_digest: Digest of the project's code that made it.
+        environment_digest: Digest of the installed packages.
+        reference_digest: Blob of the reference histograms that drift is measured against; empty for none.
+        mlflow_run_id: Where it is tracked; empty for nowhere.
+    """
+
+    model: str
+    run_id: str
+    dataset: str
+    dataset_digest: str
+    artifact: ArtifactRef
+    signature: Signature
+    service: ServiceSpec | None = None
+    artifacts: dict[str, ArtifactRef] = {}
+    metrics: dict[str, float | None] = {}
+    trainer: dict[str, object] = {}
+    threshold: float = 0.5
+    code_digest: str = ""
+    environment_digest: str = ""
+    reference_digest: str = ""
+    mlflow_run_id: str = ""
+
+
+class ModelVersion(NewVersion, frozen=True, kw_only=True):
+    """A registered version; nothing of it changes but the documents that are added.
+
+    Attributes:
+        version: Its number: 1, 2, 3, … of its model.
+        created_us: When it was registered, in microseconds.
+        actor: Who had it trained, and who therefore may not approve it.
+        gate_outcome: The gate's finding; None when no gate was judged.
+        gate_digest: Blob of the gate report; empty for none.
+        documents: Document name to blob, such as "card.html".
+    """
+
+    version: int
+    created_us: int
+    actor: str
+    gate_outcome: Outcome | None = None
+    gate_digest: str = ""
+    documents: dict[str, str] = {}
+
+    @property
+    def subject(self) -> str:
+        """How approvals and audit records call it, such as `fraud/3`."""
+        return f"{self.model}/{self.version}"
