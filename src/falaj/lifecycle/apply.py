@@ -83,13 +83,15 @@ def serving_versions(rooms: Rooms) -> list[Serving]:
     for route in routes.values():
         for variant in route.variants:
             routed.setdefault((variant.model, variant.version), []).append(route.endpoint)
-    found = []
-    for version in rooms.registry.versions():
-        stage = rooms.registry.stage_of(version.model, version.version)
-        endpoints = tuple(routed.get((version.model, version.version), ()))
-        if version.service is not None and (stage in ("staging", "production") or endpoints):
-            found.append(Serving(version.model, version.version, stage, version.service, endpoints))
-    return found
+    wanted = {(v.model, v.version): v for model in rooms.registry.models() for v in rooms.registry.in_use(model)}
+    for model, number in routed:
+        wanted.setdefault((model, number), rooms.registry.get(model, number))
+    return [
+        Serving(model, number, rooms.registry.stage_of(model, number), version.service, tuple(routed.get(key, ())))
+        for key, version in sorted(wanted.items())
+        for model, number in [key]
+        if version.service is not None
+    ]
 
 
 def views_in_force(rooms: Rooms) -> dict[str, list[ViewSpec]]:

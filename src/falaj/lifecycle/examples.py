@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from falaj.definitions.model import Model
 from falaj.definitions.service_spec import ServiceSpec
-from falaj.features.offline import EVENT_TIMESTAMP
+from falaj.features.offline import TIME_COLUMN
 from falaj.kernel.errors import DataError
 from falaj.storage.tables.port import TableStore
 
@@ -57,7 +57,7 @@ def _query(model: Model, columns: list[str]) -> str:
     newest = "SELECT epoch_us(max(_event_ts)) FROM rows"
     return (
         f"WITH winners AS ({winners}) "  # noqa: S608 - column names were checked when they were declared
-        f'SELECT _event_ts AS {EVENT_TIMESTAMP}, {shown}, CAST("{label.column}" AS BIGINT) AS {LABEL} FROM winners '
+        f'SELECT _event_ts AS {TIME_COLUMN}, {shown}, CAST("{label.column}" AS BIGINT) AS {LABEL} FROM winners '
         f'WHERE "{label.column}" IS NOT NULL AND epoch_us(_event_ts) <= ({newest}) - {label.delay_us} '
         "ORDER BY _event_ts, _ingest_seq"
     )

@@ -119,7 +119,8 @@ def _changed(kind: str, name: str, before: Definitions, after: Definitions, serv
         if users:
             return Change("changed", kind, name, f"{_list(users)} keeps the old one; both are kept up to date")
     if kind == "source" and users and before.sources[name].id != after.sources[name].id:
-        return Change("changed", kind, name, f"its identity column changes; {_list(users)} reads from it", refused=True)
+        effect = f"its identity column changes; {_list(users)} reads from it"
+        return Change("changed", kind, name, effect, refused=True)
     if users and kind in ("model", "on_demand_view", "feature_service"):
         return Change("changed", kind, name, f"{_list(users)} is untouched; the next training uses it")
     if kind == "endpoint" and users:

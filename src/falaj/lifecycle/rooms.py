@@ -1,6 +1,7 @@
 """Rooms: one opened project, as the pieces that the lifecycle works with; each is opened when first used."""
 
 import functools
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,6 +73,7 @@ class Rooms:
         self.blobs = blobs
         self.logs = logs
         self._open_online = open_online
+        self.promoting = threading.Lock()
         self._applied = Applied()
 
     @property

@@ -1,0 +1,1 @@
+"""Consistency: are the features that were served those that the tables say?"""

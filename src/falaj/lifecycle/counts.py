@@ -1,0 +1,23 @@
+"""Counts: what the gateways' counters say of each variant, as the rollout judges it."""
+
+from collections.abc import Mapping
+
+from falaj.kernel.clock import to_us
+from falaj.lifecycle.rooms import Rooms
+from falaj.rollout.evidence import Counts
+from falaj.serving.stats import GatewayStats, Series, read_stats
+
+
+def gateway_stats(rooms: Rooms) -> GatewayStats:
+    """Return the counters of all gateway workers."""
+    return read_stats(rooms.state.run / "stats", to_us(rooms.clock.now()))
+
+
+def read_counts(rooms: Rooms, endpoint: str) -> Mapping[str, Counts]:
+    """Return each live variant's counters of an endpoint; a variant without counters is absent."""
+    return {name: _counts(series) for name, series in gateway_stats(rooms).variants(endpoint).items()}
+
+
+def _counts(series: Series) -> Counts:
+    over = {float(ms): above for ms, (_, above) in series.thresholds.items()}
+    return Counts(series.requests, series.errors, over)
