@@ -6,7 +6,7 @@ yesterday's is compared in.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -217,23 +217,6 @@ def unpack(counts: Iterable[int], reference: Reference) -> Counts:
             hint="the reference changed since they were counted; begin a new window",
         )
     return array
-
-
-def references_to_msgpack(references: Mapping[str, Reference]) -> bytes:
-    """Return references by column name as MessagePack, the artifact kept beside a model version."""
-    return msgspec.msgpack.encode(dict(references))
-
-
-def references_from_msgpack(raw: bytes) -> dict[str, Reference]:
-    """Return references by column name.
-
-    Raises:
-        InputError: The bytes are not such an artifact.
-    """
-    try:
-        return msgspec.msgpack.decode(raw, type=dict[str, Reference])
-    except msgspec.DecodeError as error:
-        raise InputError(f"reference histograms cannot be read: {error}", hint="fit them again") from None
 
 
 def _numbers(values: Any) -> tuple[NDArray[np.float32], int]:

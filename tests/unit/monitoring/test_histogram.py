@@ -12,8 +12,6 @@ from falaj.monitoring.histogram import (
     NumericReference,
     add,
     fit_reference,
-    references_from_msgpack,
-    references_to_msgpack,
     subtract,
     unpack,
 )
@@ -128,16 +126,6 @@ def test_an_identifier_column_has_no_unseen() -> None:
 def test_fit_is_repeatable() -> None:
     values = ["a", "b", None] * 100
     assert fit_reference(values) == fit_reference(values)
-
-
-def test_references_survive_the_artifact_and_stay_small() -> None:
-    rng = np.random.default_rng(0)
-    references = {"amount": fit_reference(rng.normal(size=10_000)), "country": fit_reference(["AE", None] * 50)}
-    raw = references_to_msgpack(references)
-    assert references_from_msgpack(raw) == references
-    assert len(raw) < 4096
-    with pytest.raises(InputError, match="cannot be read"):
-        references_from_msgpack(b"\xc1")
 
 
 def test_counts_of_other_cells_are_refused() -> None:

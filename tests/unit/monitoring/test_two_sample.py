@@ -37,7 +37,7 @@ def compare_numbers(reference: Draw, window: Draw, max_groups: int = 20) -> Comp
 @pytest.mark.parametrize(("n", "m"), [(100, 100), (1000, 200), (5000, 1000), (500, 5000)])
 @pytest.mark.parametrize("kind", ["normal", "lognormal", "poisson", "half_zero"])
 def test_false_alarms_of_numbers_stay_at_the_nominal_rate(n: int, m: int, kind: str) -> None:
-    rng, runs = np.random.default_rng(n + m), 1000
+    rng, runs = np.random.default_rng(n + m), 600
 
     def draw(size: int) -> Draw:
         if kind == "poisson":
@@ -53,7 +53,7 @@ def test_false_alarms_of_numbers_stay_at_the_nominal_rate(n: int, m: int, kind: 
 
 @pytest.mark.parametrize("categories", [3, 400, 10_000])
 def test_false_alarms_of_categories_stay_at_the_nominal_rate(categories: int) -> None:
-    rng, runs = np.random.default_rng(categories), 400
+    rng, runs = np.random.default_rng(categories), 120
     alarms = unseen = 0
     for _ in range(runs):
         fitted = CategoricalReference.fit(rng.integers(0, categories, 2000))
