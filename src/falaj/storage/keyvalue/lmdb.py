@@ -24,6 +24,7 @@ _KEPT = 479
 _FILE = "data.mdb"
 _LENGTH = struct.Struct("<I")
 _GIB = 1 << 30
+_LITTLE_ROOM_BYTES = 1 << 20
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -239,6 +240,13 @@ def _check_size(path: Path) -> None:
         raise _damaged(path, f"{_FILE} has {size} bytes instead of {written[1]}")
 
 
+def _is_full(path: Path, code: int, said: str) -> bool:
+    """Return whether the disk is the reason; LMDB calls a write of which only a part fitted an input/output error."""
+    room = os.statvfs(path)
+    nearly = room.f_bavail * room.f_frsize < _LITTLE_ROOM_BYTES
+    return code in _FULL or os.strerror(errno.ENOSPC) in said or (code == errno.EIO and nearly)
+
+
 def _damaged(path: Path, finding: str) -> CorruptionError:
     return CorruptionError(
         f"online store {path} is damaged: {finding}", hint="remove the folder and run 'falaj materialise'"
@@ -256,7 +264,7 @@ def _named_errors(path: Path) -> Iterator[None]:
     except (lmdb.InvalidError, lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.VersionMismatchError) as error:
         raise _damaged(path, str(error)) from error
     except lmdb.Error as error:
-        if getattr(error, "code", 0) in _FULL or os.strerror(errno.ENOSPC) in str(error):
+        if _is_full(path, getattr(error, "code", 0), str(error)):
             raise DiskFull(f"online store {path}: the disk is full", hint="free some space") from error
         raise StorageError(
             f"online store {path}: {error}", hint="look at the disk and the folder's permissions"

@@ -28,8 +28,9 @@ from falaj.storage.tables.files import (
     damaged,
     open_dataset,
     small_runs,
+    taken_back,
     write_files,
-)  # fmt: skip
+)
 from falaj.storage.tables.manifest import Manifest, state_digest
 
 _LOG = "_delta_log"
@@ -85,7 +86,8 @@ class DeltaTables:
                 return self._create(name, data, None)
             schema = fit_schema(name, None, data.schema)
             adds = self._write(name, int(table.version()) + 1, data, schema)
-            table.create_write_transaction([*adds], "overwrite", Schema.from_arrow(schema))
+            with taken_back(self._folder(name) / _LOG, int(table.version()), adds):
+                table.create_write_transaction([*adds], "overwrite", Schema.from_arrow(schema))
             return self._flush_log(name)
 
     def compact(self, name: str) -> int:
@@ -168,14 +170,16 @@ class DeltaTables:
     def _create(self, name: str, data: pa.Table | pa.RecordBatchReader, app: tuple[str, int] | None) -> int:
         folder = self._folder(name)
         schema = fit_schema(name, None, data.schema)
-        create_table_with_add_actions(
-            str(folder),
-            Schema.from_arrow(schema),
-            self._write(name, 0, data, schema),
-            name=name,
-            configuration=_CONFIGURATION,
-            commit_properties=_properties(app),
-        )
+        adds = self._write(name, 0, data, schema)
+        with taken_back(folder / _LOG, -1, adds):
+            create_table_with_add_actions(
+                str(folder),
+                Schema.from_arrow(schema),
+                adds,
+                name=name,
+                configuration=_CONFIGURATION,
+                commit_properties=_properties(app),
+            )
         for parent in [folder, *folder.parents[: len(Path(name).parts)]]:
             flush_folder(parent)
         return self._flush_log(name)
@@ -186,10 +190,11 @@ class DeltaTables:
         delta = Schema.from_arrow(schema)
         known = set(_schema(table).names)
         new = [field for field in delta.fields if field.name not in known]
-        if new:  # a commit of its own that adds no row: a crash after it leaves the same table with empty columns
-            table.alter.add_columns(new)
-            table = DeltaTable(self._folder(name))
-        table.create_write_transaction([*adds], "append", delta, commit_properties=_properties(app))
+        with taken_back(self._folder(name) / _LOG, int(table.version()), adds):
+            if new:  # a commit of its own that adds no row: a crash after it leaves the same table with empty columns
+                table.alter.add_columns(new)
+                table = DeltaTable(self._folder(name))
+            table.create_write_transaction([*adds], "append", delta, commit_properties=_properties(app))
         return self._flush_log(name)
 
     def _join(self, name: str, table: DeltaTable, run: list[DataFile]) -> None:
@@ -203,7 +208,8 @@ class DeltaTables:
             RemoveAction(file, data_change=False, deletion_timestamp=now_ms, size=size, partition_values={})
             for file, size in run
         ]
-        table.create_write_transaction([*adds, *removes], "append", Schema.from_arrow(schema))
+        with taken_back(folder / _LOG, int(table.version()), adds):
+            table.create_write_transaction([*adds, *removes], "append", Schema.from_arrow(schema))
         self._flush_log(name)
 
     def _flush_log(self, name: str) -> int:
@@ -237,13 +243,12 @@ class DeltaTables:
     def _named_errors(self, name: str) -> Iterator[None]:
         try:
             yield
-        except DeltaError as error:
-            finding = str(error).partition("\n")[0]
-            if os.strerror(errno.ENOSPC) in finding:
+        except (DeltaError, OSError) as error:
+            if os.strerror(errno.ENOSPC) in str(error):  # delta-rs gives no error number
                 raise failure(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), f"table {name!r}") from error
-            raise damaged(name, finding) from error
-        except OSError as error:
-            raise failure(error, f"table {name!r}") from error
+            if isinstance(error, OSError):
+                raise failure(error, f"table {name!r}") from error
+            raise damaged(name, str(error).partition("\n")[0]) from error
 
 
 def _schema(table: DeltaTable) -> pa.Schema:

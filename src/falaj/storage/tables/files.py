@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -58,6 +59,27 @@ def write_files(folder: Path, place: str, batches: Iterator[pa.RecordBatch], *, 
             for add in adds:
                 (folder / add.path).unlink(missing_ok=True)
     return adds
+
+
+@contextmanager
+def taken_back(log: Path, version: int, adds: list[AddAction]) -> Iterator[None]:
+    """Remove the files when the commit that names them fails: on a full disk they would take the last room.
+
+    Args:
+        log: The folder of the log's entries.
+        version: The table's version before the commit.
+        adds: The files.
+    """
+    committed = False
+    try:
+        yield
+        committed = True
+    finally:
+        if not committed:  # a failure may come after the entry was written: only what no entry names goes
+            entries = [path.read_bytes() for path in log.glob("*.json") if int(path.stem) > version]
+            for add in adds:
+                if not any(add.path.encode() in entry for entry in entries):
+                    (log.parent / add.path).unlink(missing_ok=True)
 
 
 def _finish(temporary: Path, prefix: str, rows: int, *, data_change: bool) -> AddAction:
