@@ -30,7 +30,7 @@ ALLOWED: dict[Role, tuple[str, ...]] = {
     # Approving is allowed here, approving one's own is refused by `governance.approvals` for every role.
     Role.ENGINEER: (
         "project.*", "source.*", "features.*", "dataset.*", "run.*", "model.*", "endpoint.*", "monitor.*", "alert.*",
-        "approval.*", "prediction.read", "feedback.push", "cost.read", "audit.read",
+        "approval.*", "prediction.*", "feedback.push", "cost.read", "audit.read",
     ),
     Role.APPROVER: (*_READ, "prediction.read", "audit.read", "model.approve", "endpoint.approve", "approval.decide"),
     Role.SERVICE: (

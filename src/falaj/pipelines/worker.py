@@ -3,7 +3,7 @@
 import logging
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from falaj.kernel.clock import Clock, rfc3339
@@ -54,7 +54,7 @@ class Worker:
         blobs: BlobStore,
         clock: Clock,
         keys: StepKeys,
-        executors: dict[str, Executor],
+        executors: Mapping[str, Executor],
         *,
         work: Path,
         logs: Path,

@@ -8,7 +8,7 @@ from falaj.governance.access import Actor, Role
 from falaj.kernel.clock import Clock, SystemClock
 from falaj.kernel.ids import NewId, id_maker
 from falaj.pipelines.child import ChildResources
-from falaj.pipelines.executors import ChildProcess, InProcess
+from falaj.pipelines.executors import ChildProcess, Executor, InProcess
 from falaj.pipelines.graph import Graph, Step
 from falaj.pipelines.keys import StepKeys
 from falaj.pipelines.runs import Run, StepRun, run_steps
@@ -35,7 +35,7 @@ class Bench:
         (folder / "blobs").mkdir(exist_ok=True)
 
     def worker(self, environment: str = "env", crash_at: Callable[[str], None] | None = None) -> Worker:
-        executors = {
+        executors: dict[str, Executor] = {
             "in_process": InProcess({"shared": True}),
             "child": ChildProcess(ChildResources(f"{STEPS}:make_resources", {"folder": "f"})),
         }
@@ -46,7 +46,7 @@ class Bench:
             self.blobs,
             self.clock,
             keys,
-            executors,  # type: ignore[arg-type]
+            executors,
             work=self.folder / "work",
             logs=self.folder / "logs",
             **more,
