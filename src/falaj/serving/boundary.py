@@ -1,4 +1,4 @@
-"""The request boundary: the one place of this room where a fault of our own code is caught."""
+"""The boundary: the one place of this room where faults are caught, of requests and of what a model brings along."""
 
 import logging
 from collections.abc import Callable
@@ -9,8 +9,8 @@ P = ParamSpec("P")
 _log = logging.getLogger("falaj.serving")
 
 
-def contain(work: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> Exception | None:
-    """Run the work; log and return what it raised, so that one request's fault stops no other.
+def contain(work: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> Exception | None:
+    """Run the work; log and return what it raised, so that one request's or one model's fault stops no other.
 
     Example:
         >>> contain(print, "done")
@@ -18,7 +18,7 @@ def contain(work: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> Excep
     """
     try:
         work(*args, **kwargs)
-    except Exception as error:  # noqa: BLE001 - the request boundary
-        _log.exception("a request failed inside the gateway")
+    except Exception as error:  # noqa: BLE001 - the boundary
+        _log.exception("the gateway goes on after a fault")
         return error
     return None

@@ -73,7 +73,7 @@ def _predictions(series: list[Series]) -> Iterator[str]:
         [
             ((*of, ("feature", column), ("status", status)), rows)
             for s, of in named
-            for column, counts in s.statuses.items()
+            for column, counts in s.status_counts().items()
             for status, rows in counts.items()
         ],
     )

@@ -1,8 +1,7 @@
 """Stats: what each gateway worker counts, and the sum of all workers."""
 
 from bisect import bisect_left
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -17,6 +16,9 @@ BOUNDS_US: tuple[int, ...] = (
 
 BATCH_BOUNDS: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096)
 """Upper bounds of the batch size buckets in rows; one more bucket takes larger ones."""
+
+EVERY = "*"
+"""Stands for all stored features, when they have the same status."""
 
 SUFFIX = ".msgpack"
 
@@ -38,7 +40,9 @@ class Series(msgspec.Struct, kw_only=True):
         latency_us: The sum of all latencies.
         buckets: Decisions per latency bucket, see `BOUNDS_US`.
         thresholds: Milliseconds (as text) to the decisions seen since the threshold was named, and those above it.
-        statuses: `view__feature` to status to the number of rows.
+        columns: The stored feature columns.
+        uniform: Status to the number of rows of which every stored feature had that status.
+        statuses: For the other rows: `view__feature` to status to the number of rows.
     """
 
     endpoint: str
@@ -51,6 +55,8 @@ class Series(msgspec.Struct, kw_only=True):
     latency_us: int = 0
     buckets: list[int] = msgspec.field(default_factory=lambda: [0] * (len(BOUNDS_US) + 1))
     thresholds: dict[str, tuple[int, int]] = {}
+    columns: list[str] = []
+    uniform: dict[str, int] = {}
     statuses: dict[str, dict[str, int]] = {}
 
     def observe(self, latency_us: int, rows: int = 1, errors: int = 0) -> None:
@@ -73,17 +79,23 @@ class Series(msgspec.Struct, kw_only=True):
         for threshold_ms in thresholds_ms:
             self.thresholds.setdefault(f"{threshold_ms:g}", (0, 0))
 
-    def count_statuses(self, columns: Iterable[str], patterns: Counter[tuple[str, ...]]) -> None:
-        """Count feature statuses.
+    def count_statuses(self, statuses: Mapping[str, str], rows: int) -> None:
+        """Count the feature statuses that so many rows had.
 
         Args:
-            columns: The stored feature columns.
-            patterns: How many rows had each combination of statuses, in the columns' order.
+            statuses: Stored feature column to status; `EVERY` alone stands for all of them.
+            rows: How many rows.
         """
-        for position, column in enumerate(columns):
-            counts = self.statuses.setdefault(column, {})
-            for pattern, rows in patterns.items():
-                counts[pattern[position]] = counts.get(pattern[position], 0) + rows
+        for column, status in statuses.items():
+            counts = self.uniform if column == EVERY else self.statuses.setdefault(column, {})
+            counts[status] = counts.get(status, 0) + rows
+
+    def status_counts(self) -> dict[str, dict[str, int]]:
+        """Return, for each stored feature column, the number of rows per status."""
+        total = {column: dict(self.uniform) for column in self.columns}
+        for column, counts in self.statuses.items():
+            _add_counts(total.setdefault(column, {}), counts)
+        return total
 
     def over(self, threshold_ms: float) -> tuple[int, int]:
         """Return the decisions seen since the threshold was named, and those of them that took longer."""
@@ -122,10 +134,10 @@ class Series(msgspec.Struct, kw_only=True):
         for name, (seen, over) in other.thresholds.items():
             mine = self.thresholds.get(name, (0, 0))
             self.thresholds[name] = (mine[0] + seen, mine[1] + over)
+        self.columns = self.columns or other.columns
+        _add_counts(self.uniform, other.uniform)
         for column, counts in other.statuses.items():
-            total = self.statuses.setdefault(column, {})
-            for status, rows in counts.items():
-                total[status] = total.get(status, 0) + rows
+            _add_counts(self.statuses.setdefault(column, {}), counts)
 
 
 class WorkerStats(msgspec.Struct, kw_only=True):
@@ -188,8 +200,7 @@ class WorkerStats(msgspec.Struct, kw_only=True):
         """Add another worker's counts; gauges are for `read_stats`, which knows who lives."""
         for series in other.series:
             self.find(series.endpoint, series.variant, series.version, series.role).add(series)
-        for status, count in other.responses.items():
-            self.responses[status] = self.responses.get(status, 0) + count
+        _add_counts(self.responses, other.responses)
         self.batches = [a + b for a, b in zip(self.batches, other.batches, strict=True)]
         for name in _COUNTERS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
@@ -198,6 +209,11 @@ class WorkerStats(msgspec.Struct, kw_only=True):
 _COUNTERS = (
     "batch_rows", "log_records", "log_drops", "rejected", "store_failures", "load_failures", "faults",
 )  # fmt: skip
+
+
+def _add_counts(total: dict[str, int], counts: Mapping[str, int]) -> None:
+    for key, count in counts.items():
+        total[key] = total.get(key, 0) + count
 
 
 class GatewayStats(msgspec.Struct, frozen=True):
@@ -214,6 +230,15 @@ class GatewayStats(msgspec.Struct, frozen=True):
     live: tuple[str, ...]
     unreadable: tuple[str, ...]
 
+    def variants(self, endpoint: str) -> dict[str, Series]:
+        """Return the counts of an endpoint's live variants by name, all versions that bore the name together."""
+        found: dict[str, Series] = {}
+        for series in self.total.series:
+            if series.endpoint == endpoint and series.role == "live":
+                empty = Series(endpoint=endpoint, variant=series.variant, version=series.version)
+                found.setdefault(series.variant, empty).add(series)
+        return found
+
 
 def write_stats(stats: WorkerStats, folder: Path) -> None:
     """Write a worker's counts to its file, which readers see whole or as it was.
@@ -228,6 +253,22 @@ def write_stats(stats: WorkerStats, folder: Path) -> None:
         part.replace(path)
     except OSError as error:
         raise failure(error, f"cannot write {path}") from error
+
+
+def resume_stats(folder: Path, worker: str) -> WorkerStats:
+    """Return the counts that a worker of this name left, to count on from them; none of them ever falls.
+
+    Args:
+        folder: Where workers write.
+        worker: The name; the caller has made sure that no other process of this name lives.
+    """
+    try:
+        left = msgspec.msgpack.decode((folder / f"{worker}{SUFFIX}").read_bytes(), type=WorkerStats)
+        stats = WorkerStats(worker=worker)
+        stats.add(left)
+    except (OSError, ValueError):
+        return WorkerStats(worker=worker)
+    return stats
 
 
 def read_stats(folder: Path, now_us: int) -> GatewayStats:

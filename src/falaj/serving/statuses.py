@@ -26,7 +26,7 @@ STATUS_BY_CODE: dict[str, int] = {
     "unsupported": 501,
     "extra_missing": 501,
 }
-"""HTTP status by error code; a code that is not here answers 500."""
+"""HTTP status by error code; a code that is not here is a fault of our side and answers 500."""
 
 REASONS: dict[int, bytes] = {status.value: status.phrase.encode() for status in http.HTTPStatus}
 """The reason phrase of each status line."""

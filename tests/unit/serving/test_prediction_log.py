@@ -18,8 +18,8 @@ def record(request_id: str = "req_1", score: float = 0.5) -> PredictionRecord:
     return PredictionRecord(
         request_id=request_id, client_id="", endpoint="fraud", variant="champion", role="live", model="fraud",
         version=1, epoch=1, unit="c1", at_us=1, received_us=1, latency_us=1, entities={"card_id": "c1"},
-        request={"amount": 1.5}, features=[1, None, float("nan"), "AE", score], statuses={"v": "PRESENT"}, applied_seq={"v": 7},
-        score=score,
+        request={"amount": 1.5}, features=[1, None, float("nan"), "AE", score], statuses={"v": "PRESENT"},
+        applied_seq={"v": 7}, score=score,
     )  # fmt: skip
 
 

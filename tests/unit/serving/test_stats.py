@@ -1,7 +1,6 @@
 """Stats: workers' counts add up, never fall, and read as Prometheus text."""
 
 import re
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ from hypothesis import strategies as st
 
 from falaj.kernel.errors import StorageError
 from falaj.serving.exposition import render
-from falaj.serving.stats import Series, WorkerStats, read_stats, write_stats
+from falaj.serving.stats import Series, WorkerStats, read_stats, resume_stats, write_stats
 
 SECOND_US = 1_000_000
 
@@ -22,7 +21,9 @@ def worker(name: str, *, requests: int, written_us: int = 0) -> WorkerStats:
     for _ in range(requests):
         series.observe(700)
     series.observe(20_000, rows=2, errors=1)
-    series.count_statuses(["v__a", "v__b"], Counter({("PRESENT", "NOT_FOUND"): 2, ("PRESENT", "PRESENT"): requests}))
+    series.columns = ["v__a", "v__b"]
+    series.count_statuses({"v__a": "PRESENT", "v__b": "NOT_FOUND"}, 2)
+    series.count_statuses({"*": "PRESENT"}, requests)
     stats.count_batch(requests)
     stats.count_response(200)
     stats.log_drops = 1
@@ -39,10 +40,20 @@ def test_workers_add_up_and_the_dead_stay_counted(tmp_path: Path) -> None:
     assert series.over(10) == (17, 4)
     assert series.over(0.5) == (17, 17)
     assert series.over(99) == (0, 0)
-    assert series.statuses == {"v__a": {"PRESENT": 17}, "v__b": {"NOT_FOUND": 4, "PRESENT": 13}}
+    assert series.status_counts() == {"v__a": {"PRESENT": 17}, "v__b": {"NOT_FOUND": 4, "PRESENT": 13}}
     assert stats.live == ("gateway-0.1",)
     assert (stats.total.connections, stats.total.routing_epoch, stats.total.log_drops) == (6, 6, 2)
     assert stats.total.responses == {"200": 2}
+
+
+def test_a_worker_counts_on_from_what_its_predecessor_left(tmp_path: Path) -> None:
+    write_stats(worker("gateway-0", requests=5), tmp_path)
+    resumed = resume_stats(tmp_path, "gateway-0")
+    resumed.find("fraud", "champion", 3).observe(1)
+    assert (resumed.series[0].requests, resumed.connections) == (8, 0)
+    write_stats(resumed, tmp_path)
+    assert read_stats(tmp_path, 0).total.series[0].requests == 8
+    assert resume_stats(tmp_path, "gateway-1").series == []
 
 
 def test_a_threshold_named_later_counts_from_then_on() -> None:

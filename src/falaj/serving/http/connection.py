@@ -23,6 +23,7 @@ class Host(Protocol):
         draining: Whether each answer is to be its connection's last.
         drain_idle_s: How long a draining server keeps connections that ask nothing.
         connections: All open connections.
+        responses: HTTP status to answers given.
     """
 
     app: Application
@@ -32,6 +33,7 @@ class Host(Protocol):
     draining: bool
     drain_idle_s: float
     connections: "set[Connection]"
+    responses: dict[int, int]
 
 
 class Connection(asyncio.Protocol):
@@ -114,6 +116,8 @@ class Connection(asyncio.Protocol):
 
     def answered(self, exchange: Exchange) -> None:
         """Send the exchange's answer and those that waited behind it."""
+        responses = self._host.responses
+        responses[exchange.status] = responses.get(exchange.status, 0) + 1
         pending = self._pending
         if pending[0] is not exchange:
             return

@@ -9,7 +9,12 @@ from falaj.serving.statuses import REASONS, error_body
 
 JSON = b"application/json"
 
-NO_HEADERS: tuple[tuple[bytes, bytes], ...] = ()
+Headers = tuple[tuple[bytes, bytes], ...]
+
+NO_HEADERS: Headers = ()
+
+_RETRY: Headers = ((b"retry-after", b"1"),)
+_FAILURE_HEADERS: dict[int, Headers] = {401: ((b"www-authenticate", b"Bearer"),), 429: _RETRY, 503: _RETRY}
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -100,11 +105,12 @@ class ResponseHeads:
 class Exchange:
     """One request's way back; `respond` may be called at once or later, in any order among exchanges."""
 
-    __slots__ = ("_sink", "answer", "connection_header", "last", "without_body")
+    __slots__ = ("_sink", "answer", "connection_header", "last", "status", "without_body")
 
     def __init__(self, sink: AnswerSink, *, last: bool, without_body: bool, connection_header: bytes) -> None:
         self._sink: AnswerSink | None = sink
         self.answer: bytes | None = None
+        self.status = 0
         self.last = last
         self.without_body = without_body
         self.connection_header = connection_header
@@ -119,7 +125,7 @@ class Exchange:
         status: int,
         body: bytes = b"",
         content_type: bytes = JSON,
-        extra_headers: tuple[tuple[bytes, bytes], ...] = NO_HEADERS,
+        extra_headers: Headers = NO_HEADERS,
     ) -> None:
         """Answer; only the first call counts.
 
@@ -144,13 +150,14 @@ class Exchange:
         else:
             head = b"%b%d\r\n\r\n" % (prefix, len(body))
         self._sink = None
+        self.status = status
         self.answer = head if self.without_body else head + body
         sink.answered(self)
 
-    def fail(self, status: int, message: str, code: str, hint: str = "") -> None:
+    def fail(self, status: int, message: str, code: str, hint: str = "", extra_headers: Headers = NO_HEADERS) -> None:
         """Answer with an error's JSON body."""
-        retry = ((b"retry-after", b"1"),) if status in (429, 503) else NO_HEADERS
-        self.respond(status, error_body(message, code, hint), JSON, retry)
+        headers = _FAILURE_HEADERS.get(status, NO_HEADERS) + extra_headers
+        self.respond(status, error_body(message, code, hint), JSON, headers)
 
     def abandon(self) -> None:
         """Forget the connection: its client has left."""
@@ -165,7 +172,7 @@ class Application(Protocol):
         ...
 
 
-def _header_lines(headers: tuple[tuple[bytes, bytes], ...]) -> bytes:
+def _header_lines(headers: Headers) -> bytes:
     lines = b"".join(b"%b: %b\r\n" % header for header in headers)
     if lines.count(b"\r") != len(headers) or lines.count(b"\n") != len(headers):
         raise ValueError("an answer's header holds a line break")

@@ -27,6 +27,7 @@ class HttpServer:
     Attributes:
         now_s: Monotonic seconds as of the last tick: deadlines need no finer time, and reading the clock for each
             request would cost more than parsing a header.
+        responses: HTTP status to answers given so far.
     """
 
     def __init__(self, app: Application, clock: Clock, limits: Limits = Limits(), drain_idle_s: float = 0.5) -> None:  # noqa: B008
@@ -36,6 +37,7 @@ class HttpServer:
         self.draining = False
         self.drain_idle_s = drain_idle_s
         self.connections: set[Connection] = set()
+        self.responses: dict[int, int] = {}
         self._clock = clock
         self._server: asyncio.Server | None = None
         self._timer: asyncio.TimerHandle | None = None

@@ -1,0 +1,264 @@
+"""Gateway: one worker process of the data plane, from its configuration to its drain."""
+
+import asyncio
+import gc
+import logging
+import signal
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+import uvloop
+
+from falaj.features.online import OnlineReader
+from falaj.kernel.clock import Clock, SystemClock
+from falaj.kernel.errors import FalajError, StorageError
+from falaj.serving.application import Gateway
+from falaj.serving.batching import Batcher
+from falaj.serving.boundary import contain
+from falaj.serving.http import HttpServer, Limits
+from falaj.serving.intake import Intake
+from falaj.serving.late_store import LateStore
+from falaj.serving.native import NativeForm
+from falaj.serving.open_inference import OpenInference
+from falaj.serving.prediction_log import PredictionLog
+from falaj.serving.predictor import Predictor
+from falaj.serving.request_ids import RequestIds
+from falaj.serving.rows import Job
+from falaj.serving.snapshots import POLL_S, Snapshots
+from falaj.serving.stats import resume_stats, write_stats
+from falaj.serving.variants import LoadModel, Serving, model_loader
+from falaj.storage.blobs.local import LocalBlobs
+from falaj.storage.eventlog.segments import SegmentWriter
+from falaj.storage.keyvalue import KeyValueStore
+from falaj.storage.keyvalue.lmdb import LmdbStore
+
+_FIRST_LOAD_S = 10.0
+_POLLS_PER_STATS = 2
+
+_log = logging.getLogger("falaj.serving.gateway")
+
+
+class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What one worker needs to know.
+
+    Attributes:
+        worker: Its name, such as "gateway-0"; no two live workers share one.
+        online: Folder of the online store, which it only reads.
+        blobs: Root of the blob store with the models.
+        log: Folder of the prediction log's segments.
+        stats: Folder of all workers' counts.
+        host: Address to listen on.
+        port: TCP port, shared by all workers.
+        listen_fd: A listening socket inherited from the supervisor, instead of host and port. Connections then wait
+            in it while a worker restarts, and none is lost.
+        tls_certificate: PEM file with the chain; speaks TLS when given.
+        tls_key: PEM file with the key.
+        limits: What one connection may ask.
+        max_rows: Most rows in one request.
+        max_queue_rows: Rows that may wait; above it requests get 503 and Retry-After.
+        fsync_ms: How long the prediction log may keep what a power cut would lose.
+        segment_bytes: Size at which a segment of the log is finished.
+        ready_grace_s: How long ready says 503 while everything is still accepted, so that load balancers notice.
+        drain_s: How long requests in flight may take at the end.
+    """
+
+    worker: str
+    online: Path
+    blobs: Path
+    log: Path
+    stats: Path
+    host: str = "127.0.0.1"
+    port: int = 8600
+    listen_fd: int | None = None
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    limits: Limits = Limits()
+    max_rows: int = 10_000
+    max_queue_rows: int = 20_000
+    fsync_ms: int = 1000
+    segment_bytes: int = 64 << 20
+    ready_grace_s: float = 0.3
+    drain_s: float = 15.0
+
+
+class GatewayWorker:
+    """Everything of one worker, put together.
+
+    Args:
+        config: What it needs to know.
+        clock: For deadlines and dates.
+        now_us: The present instant in microseconds; asked for with every request.
+        open_store: Opens the online store for reading.
+        load_model: Loads a variant's model.
+
+    Attributes:
+        server: Listens.
+        snapshots: What serves.
+        stats: What it counts.
+
+    Raises:
+        Locked: Another worker of that name lives.
+        StorageError: The log or the stats folder cannot be written.
+    """
+
+    def __init__(
+        self, config: GatewayConfig, clock: Clock, now_us: Callable[[], int], open_store: Callable[[], KeyValueStore],
+        load_model: LoadModel,
+    ) -> None:  # fmt: skip
+        self._config = config
+        self._loop = asyncio.get_running_loop()
+        self._executor = ThreadPoolExecutor(1, "load-models")
+        self._now_us = now_us
+        # The log's lock proves that no other worker of this name lives, before its counts are taken over.
+        self._log = PredictionLog(
+            SegmentWriter(config.log, config.worker, config.segment_bytes, config.fsync_ms), clock
+        )
+        config.stats.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.stats = resume_stats(config.stats, config.worker)
+        self._base = msgspec.msgpack.decode(msgspec.msgpack.encode(self.stats), type=type(self.stats))
+        self._store = LateStore(open_store)
+        reader = OnlineReader(self._store)
+        self._predictor = Predictor(reader, self._log, self.stats, clock.monotonic)
+        self._batcher = Batcher(self._compute, self._failed, self._loop.call_soon, max_rows=config.max_queue_rows)
+        self._shadows = Batcher(
+            self._predictor.compute_shadows, lambda _jobs, _error: None, self._loop.call_soon,
+            max_rows=config.max_queue_rows,
+        )  # fmt: skip
+        self.snapshots = Snapshots(load_model, self._beside, self.stats, self._switched)
+        intake = Intake(self._batcher, RequestIds(), self.stats, config.max_rows)
+        self._open_inference = OpenInference(self.snapshots, intake)
+        native = NativeForm(self.snapshots, intake, self._log, reader)
+        app = Gateway(self.snapshots, native, self._open_inference, self.write_stats, now_us, clock.monotonic)
+        self.server = HttpServer(app, clock, config.limits)
+        self._switch = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._polls = 0
+
+    async def start(self) -> None:
+        """Load what was published, then listen.
+
+        A worker that listened first would answer 404 to its share of the connections while the others serve.
+
+        Raises:
+            PortInUse: Another program listens there.
+        """
+        self._poll()
+        try:
+            await asyncio.wait_for(self._switch.wait(), _FIRST_LOAD_S)
+        except TimeoutError:
+            _log.warning("nothing was published yet; ready says so until it is")
+        config = self._config
+        sock = None if config.listen_fd is None else socket.socket(fileno=config.listen_fd)
+        await self.server.start(config.host, config.port, sock=sock, tls=_tls(config))
+
+    async def stop(self) -> bool:
+        """Drain: say so, stop accepting, answer what is in flight, flush the log.
+
+        Returns:
+            Whether everything in flight was answered in time.
+        """
+        self._open_inference.draining = True
+        await asyncio.sleep(self._config.ready_grace_s)
+        finished = await self.server.drain(self._config.drain_s)
+        if self._timer is not None:
+            self._timer.cancel()
+        await asyncio.sleep(0)
+        await self._loop.run_in_executor(None, self._executor.shutdown)
+        self._log.close()
+        contain(self.write_stats)
+        self._store.close()
+        return finished
+
+    def write_stats(self) -> Path:
+        """Write this worker's counts and return the folder of all workers' counts."""
+        stats, base = self.stats, self._base
+        stats.written_us = self._now_us()
+        stats.connections = len(self.server.connections)
+        stats.queue_rows = self._batcher.rows
+        stats.log_records = base.log_records + self._log.written
+        stats.log_drops = base.log_drops + self._log.dropped
+        stats.responses = dict(base.responses)
+        for status, count in self.server.responses.items():
+            stats.responses[str(status)] = base.responses.get(str(status), 0) + count
+        try:
+            write_stats(stats, self._config.stats)
+        except StorageError as error:
+            _log.error("counts cannot be written: %s", error)
+        return self._config.stats
+
+    def _compute(self, jobs: list[Job]) -> None:
+        self._predictor.compute(jobs)
+        for job in jobs:
+            if job.shadows:
+                self._shadows.submit(job, len(job.shadows))
+
+    def _failed(self, jobs: list[Job], error: Exception) -> None:
+        del error  # logged where it was caught
+        self.stats.faults += 1
+        for job in jobs:
+            job.rows[0].error = FalajError("the gateway failed on this request")
+            contain(job.finish, job)
+
+    def _beside(self, work: Callable[[], Serving], done: Callable[[Serving], None]) -> None:
+        loading = self._loop.run_in_executor(self._executor, work)
+        loading.add_done_callback(lambda future: done(future.result()))
+
+    def _switched(self) -> None:
+        # What was just loaded lives long: without this every full collection would walk all of it, and the slowest
+        # answers would be ten times slower.
+        gc.collect()
+        gc.freeze()
+        self._switch.set()
+
+    def _poll(self) -> None:
+        self._timer = self._loop.call_later(POLL_S, self._poll)
+        if self._store.try_open():
+            contain(self.snapshots.poll, self._store)
+        self._polls += 1
+        if self._polls % _POLLS_PER_STATS == 0:
+            self.write_stats()
+
+
+def run_worker(config: GatewayConfig) -> None:
+    """Serve until SIGTERM or SIGINT, then drain.
+
+    Raises:
+        PortInUse: Another program listens on the port.
+        Locked: Another worker of that name lives.
+        StorageError: The log cannot be written.
+    """
+    uvloop.run(_serve(config))
+
+
+async def _serve(config: GatewayConfig) -> None:
+    worker = GatewayWorker(
+        config,
+        SystemClock(),
+        lambda: time.time_ns() // 1000,
+        lambda: LmdbStore.open(config.online, readonly=True),
+        model_loader(LocalBlobs(config.blobs)),
+    )
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await worker.start()
+    _log.info("%s listens on port %d", config.worker, worker.server.port)
+    await stop.wait()
+    finished = await worker.stop()
+    _log.info("%s ended, %s", config.worker, "everything answered" if finished else "some requests were cut off")
+
+
+def _tls(config: GatewayConfig) -> ssl.SSLContext | None:
+    if config.tls_certificate is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(config.tls_certificate, config.tls_key)
+    except OSError as error:
+        raise StorageError(f"TLS certificate {config.tls_certificate} cannot be used: {error}") from None
+    return context

@@ -1,0 +1,143 @@
+"""Intake: from a checked request to a job in the batch, for every protocol alike."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from falaj.kernel.clock import parse_instant, to_us
+from falaj.kernel.errors import InputError, Unavailable
+from falaj.serving.batching import Batcher
+from falaj.serving.request_ids import RequestIds
+from falaj.serving.routing import unit_of
+from falaj.serving.rows import Job, Row
+from falaj.serving.stats import WorkerStats
+from falaj.serving.variants import LoadedRoute, LoadedVariant
+
+
+class Instance(msgspec.Struct, forbid_unknown_fields=True):
+    """One thing to decide on, as callers of the native form write it.
+
+    Attributes:
+        entities: The entity keys by name.
+        request: The request fields by name.
+        id: The caller's own id; echoed and stored.
+        unit: What the variant is chosen by; the entity keys by default.
+        at: T as RFC 3339; the present by default.
+    """
+
+    entities: dict[str, Any] = {}
+    request: dict[str, Any] = {}
+    id: str = ""
+    unit: str | int = ""
+    at: str = ""
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """When a request was received, and from whom.
+
+    Attributes:
+        received_us: Wall clock.
+        started_s: Monotonic clock.
+        actor: Who asked.
+    """
+
+    received_us: int
+    started_s: float
+    actor: str
+
+
+class Intake:
+    """Checks instances, chooses their variants and submits them.
+
+    Args:
+        batcher: Takes the jobs.
+        ids: Makes request ids.
+        stats: Counts refusals.
+        max_rows: Most rows of one request.
+    """
+
+    def __init__(self, batcher: Batcher[Job], ids: RequestIds, stats: WorkerStats, max_rows: int) -> None:
+        self._batcher = batcher
+        self._ids = ids
+        self._stats = stats
+        self._max_rows = max_rows
+
+    def decide(
+        self, route: LoadedRoute, instances: Sequence[Instance], receipt: Receipt, finish: Callable[[Job], None],
+        version: str | None = None,
+    ) -> None:  # fmt: skip
+        """Submit instances to be decided by the endpoint's variants.
+
+        Args:
+            route: The endpoint.
+            instances: At least one.
+            receipt: When and from whom.
+            finish: Gets the job when every row has a score or an error.
+            version: The version that decides, whatever the weights say.
+
+        Raises:
+            InputError: An instance is not what the signature says; the message says which one and why.
+            NotFound: The version does not serve.
+            Unavailable: Too many rows wait.
+        """
+        self._check_count(len(instances))
+        pinned = None if version is None else route.version(version)
+        many = len(instances) > 1
+        rows = []
+        shadows: list[tuple[Row, LoadedVariant]] = []
+        for number, instance in enumerate(instances):
+            request_id = self._ids.make(receipt.received_us)
+            unit = str(instance.unit) if instance.unit != "" else unit_of(instance.entities, request_id)
+            variant = pinned or route.chooser.live(unit)
+            where = f"instance {number}" if many else ""
+            variant.entities.check(instance.entities, where)
+            variant.request.check(instance.request, where)
+            row = Row(
+                variant,
+                request_id,
+                instance.id,
+                unit,
+                to_us(parse_instant(instance.at)) if instance.at else receipt.received_us,
+                instance.entities,
+                instance.request,
+            )
+            rows.append(row)
+            if route.has_shadows:
+                shadows += [(row, shadow) for shadow in route.chooser.shadows(unit)]
+        self._submit(Job(rows, finish, receipt.received_us, receipt.started_s, receipt.actor, shadows))
+
+    def score(
+        self, variant: LoadedVariant, given: list[list[Any]], receipt: Receipt, finish: Callable[[Job], None],
+        client_id: str = "",
+    ) -> None:  # fmt: skip
+        """Submit feature values that the caller sends itself.
+
+        Args:
+            variant: Who scores.
+            given: Per row one value per input, in the signature's order.
+            receipt: When and from whom.
+            finish: Gets the job.
+            client_id: The caller's own id.
+
+        Raises:
+            InputError: There are no rows, or too many.
+            Unavailable: Too many rows wait.
+        """
+        self._check_count(len(given))
+        rows = []
+        for values in given:
+            request_id = self._ids.make(receipt.received_us)
+            rows.append(Row(variant, request_id, client_id, request_id, receipt.received_us, {}, {}, values))
+        self._submit(Job(rows, finish, receipt.received_us, receipt.started_s, receipt.actor))
+
+    def _check_count(self, rows: int) -> None:
+        if not rows:
+            raise InputError("the request has no instances", hint="send at least one")
+        if rows > self._max_rows:
+            raise InputError(f"the request has {rows} rows", hint=f"send {self._max_rows} at most, in several requests")
+
+    def _submit(self, job: Job) -> None:
+        if not self._batcher.submit(job, len(job.rows)):
+            self._stats.rejected += 1
+            raise Unavailable("too many rows wait", hint="try again in a second, with fewer requests at once")

@@ -1,0 +1,225 @@
+"""Predictor: rows to scores, whatever protocol they came by; logged before anybody is answered."""
+
+from collections.abc import Callable, Sequence
+from operator import itemgetter
+from typing import Any, Protocol
+
+from falaj.definitions.prediction_record import LogRecord, PredictionRecord
+from falaj.definitions.service_spec import ServiceSpec
+from falaj.features.online import OnlineRows
+from falaj.kernel.errors import CorruptionError, DataError, FalajError, InputError, StorageError
+from falaj.serving.boundary import contain
+from falaj.serving.prediction_log import PredictionLog
+from falaj.serving.rows import Job, Row
+from falaj.serving.stats import EVERY, Series, WorkerStats
+from falaj.serving.variants import LoadedVariant
+
+STORE_FAILED = "STORE_FAILED"
+"""The feature store failed, and declared defaults were used."""
+
+Monotonic = Callable[[], float]
+
+
+class FeatureReader(Protocol):
+    """What fetches features; `features.online.OnlineReader` is one."""
+
+    def read(self, spec: ServiceSpec, entities: Sequence[Any], at_us: Sequence[int]) -> OnlineRows:
+        """Return the features of each row at its instant."""
+        ...
+
+
+class Predictor:
+    """Computes jobs together, variant by variant.
+
+    Args:
+        reader: Fetches features.
+        log: Takes a record of every decision.
+        stats: Counts.
+        monotonic: Seconds, for latencies.
+    """
+
+    def __init__(self, reader: FeatureReader, log: PredictionLog, stats: WorkerStats, monotonic: Monotonic) -> None:
+        self._reader = reader
+        self._log = log
+        self._stats = stats
+        self._monotonic = monotonic
+
+    def compute(self, jobs: list[Job]) -> None:
+        """Decide every row, log the decisions, then answer.
+
+        A row that cannot be decided has an error; its batch-mates do not notice.
+        """
+        rows = [row for job in jobs for row in job.rows]
+        self._stats.count_batch(len(rows))
+        groups = self._score_all(rows)
+        now_s = self._monotonic()
+        latencies = [max(0, int((now_s - job.started_s) * 1e6)) for job in jobs]
+        self._log.append([_record(row, job, us) for job, us in zip(jobs, latencies, strict=True) for row in job.rows])
+        for job in jobs:
+            contain(job.finish, job)
+        for job, us in zip(jobs, latencies, strict=True):
+            for row in job.rows:
+                self._series(row.variant).observe(us, 1, 0 if row.error is None else 1)
+        for variant, group in groups:
+            self._count(variant, group)
+
+    def compute_shadows(self, jobs: list[Job]) -> None:
+        """Let shadow variants decide what was decided already, and log what they would have said."""
+        shadow_jobs = [
+            Job([_shadow_row(row, variant) for row, variant in job.shadows], job.finish, job.received_us,
+                job.started_s, job.actor)
+            for job in jobs
+        ]  # fmt: skip
+        began_s = self._monotonic()
+        groups = self._score_all([row for job in shadow_jobs for row in job.rows])
+        spent_us = int((self._monotonic() - began_s) * 1e6)
+        records: list[LogRecord] = []
+        for job in shadow_jobs:
+            for row in job.rows:
+                records.append(_record(row, job, spent_us))
+                self._series(row.variant).observe(spent_us, 1, 0 if row.error is None else 1)
+        self._log.append(records)
+        for variant, group in groups:
+            self._count(variant, group)
+
+    def _score_all(self, rows: list[Row]) -> list[tuple[LoadedVariant, list[Row]]]:
+        groups: dict[int, tuple[LoadedVariant, list[Row]]] = {}
+        for row in rows:
+            groups.setdefault(id(row.variant), (row.variant, []))[1].append(row)
+        for variant, group in groups.values():
+            self._each(variant, group, self._score)
+        return list(groups.values())
+
+    def _each(self, variant: LoadedVariant, rows: list[Row], work: Callable[[LoadedVariant, list[Row]], None]) -> None:
+        """Do the work for all rows at once; when that fails, row by row, so that only the bad one has an error."""
+        error = contain(work, variant, rows)
+        if error is None:
+            return
+        if len(rows) > 1:
+            for row in rows:
+                self._each(variant, [row], work)
+            return
+        rows[0].error = _fault(variant, error)
+
+    def _score(self, variant: LoadedVariant, rows: list[Row]) -> None:
+        fetched = [row for row in rows if row.given is None]
+        if fetched:
+            self._fetch(variant, fetched)
+        for row in rows:
+            if row.given is not None:
+                row.features = row.given
+        scores = variant.runtime.predict(variant.encoder.encode([row.features for row in rows])).tolist()
+        for row, score in zip(rows, scores, strict=True):
+            if score - score != 0.0:  # NaN or infinite: JSON has no such number, and no caller a use for it
+                raise FalajError(f"version {variant.spec.version} of model {variant.spec.model!r} answered {score}")
+            row.score = score
+
+    def _fetch(self, variant: LoadedVariant, rows: list[Row]) -> None:
+        service, on_demand = variant.service, variant.on_demand
+        if service is None or on_demand is None:
+            names = variant.inputs
+            for row in rows:
+                row.features = [row.request[name] for name in names]
+            return
+        online = self._read(variant, service, rows)
+        on_demand.fill(online.values, [row.request for row in rows])
+        patterns: dict[tuple[str, ...], dict[str, str]] = {}
+        pick = None if variant.positions is None else itemgetter(*variant.positions)
+        for row, values, statuses, applied in zip(
+            rows, online.values, online.statuses, online.applied_seq, strict=True
+        ):
+            pattern = tuple(statuses)
+            compact = patterns.get(pattern)
+            if compact is None:
+                compact = patterns[pattern] = _compact(online.columns, pattern)
+            row.statuses = compact
+            row.applied_seq = applied
+            row.features = values if pick is None else list(pick(values)) if len(variant.inputs) > 1 else [pick(values)]
+
+    def _read(self, variant: LoadedVariant, service: ServiceSpec, rows: list[Row]) -> OnlineRows:
+        try:
+            return self._reader.read(service, [row.entities for row in rows], [row.at_us for row in rows])
+        except (StorageError, CorruptionError) as error:
+            self._stats.store_failures += 1
+            if isinstance(error, CorruptionError) and len(rows) > 1:
+                raise  # one entity's record is damaged: the others are read alone
+            return self._defaults(variant, service, rows)
+
+    def _defaults(self, variant: LoadedVariant, service: ServiceSpec, rows: list[Row]) -> OnlineRows:
+        columns = tuple(variant.stored)
+        rest = [None] * (len(service.outputs) - len(columns))
+        for row in rows:
+            row.defaulted = True
+        return OnlineRows(
+            columns,
+            [[*variant.stored_defaults, *rest] for _ in rows],
+            [[STORE_FAILED] * len(columns) for _ in rows],
+            [{view.name: 0 for view in service.views} for _ in rows],
+        )
+
+    def _series(self, variant: LoadedVariant) -> Series:
+        if variant.series is None:
+            spec = variant.spec
+            variant.series = self._stats.find(variant.endpoint, spec.name, spec.version, spec.role)
+            variant.series.watch(variant.route.thresholds_ms)
+            variant.series.columns = variant.stored
+        return variant.series
+
+    def _count(self, variant: LoadedVariant, rows: list[Row]) -> None:
+        series = self._series(variant)
+        statuses = rows[0].statuses
+        count = 0
+        for row in rows:
+            if row.statuses is not statuses:  # rows of one batch share the same few dictionaries
+                series.count_statuses(statuses, count)
+                statuses, count = row.statuses, 0
+            count += 1
+            series.defaulted += row.defaulted
+        series.count_statuses(statuses, count)
+
+
+def _fault(variant: LoadedVariant, error: Exception) -> FalajError:
+    """Return what the caller is told: its input was checked before, so this is a fault of the serving side."""
+    if isinstance(error, InputError | DataError):
+        return FalajError(
+            f"version {variant.spec.version} of {variant.spec.model!r} cannot score this: {error.message}"
+        )
+    return error if isinstance(error, FalajError) else FalajError("the gateway failed on this request")
+
+
+def _compact(columns: tuple[str, ...], statuses: tuple[str, ...]) -> dict[str, str]:
+    if statuses and statuses.count(statuses[0]) == len(statuses):
+        return {EVERY: statuses[0]}
+    return dict(zip(columns, statuses, strict=True))
+
+
+def _shadow_row(row: Row, variant: LoadedVariant) -> Row:
+    return Row(variant, row.request_id, row.client_id, row.unit, row.at_us, row.entities, row.request, row.given)
+
+
+def _record(row: Row, job: Job, latency_us: int) -> PredictionRecord:
+    variant = row.variant
+    spec = variant.spec
+    return PredictionRecord(
+        row.request_id,
+        row.client_id,
+        variant.endpoint,
+        spec.name,
+        spec.role,
+        spec.model,
+        spec.version,
+        variant.route.epoch,
+        row.unit,
+        row.at_us,
+        job.received_us,
+        latency_us,
+        row.entities,
+        row.request,
+        row.features,
+        row.statuses,
+        row.applied_seq,
+        row.score,
+        row.defaulted,
+        "" if row.error is None else row.error.code,
+        job.actor,
+    )

@@ -1,0 +1,115 @@
+"""Snapshots: routing and tokens as control publishes them; adopted while requests go on."""
+
+import logging
+from collections.abc import Callable
+
+import msgspec
+
+from falaj.definitions.routing_table import RoutingTable
+from falaj.governance.tokens import TokenSnapshot
+from falaj.kernel.codec import from_msgpack
+from falaj.kernel.errors import FalajError
+from falaj.serving.guard import Guard
+from falaj.serving.stats import WorkerStats
+from falaj.serving.variants import LoadModel, Serving, load_serving
+from falaj.storage.keyvalue import KeyValueStore
+from falaj.storage.keyvalue.snapshots import EPOCH_KEY, snapshot_key
+
+ROUTING_KEY = snapshot_key("routing")
+TOKENS_KEY = snapshot_key("tokens")
+
+POLL_S = 0.1
+_RETRY_POLLS = 50
+
+_log = logging.getLogger("falaj.serving.snapshots")
+
+Beside = Callable[[Callable[[], Serving], Callable[[Serving], None]], None]
+"""Does work in another thread, then hands its result over in the loop's."""
+
+
+class Snapshots:
+    """What the worker serves and whom it lets in.
+
+    Args:
+        load_model: Loads one model.
+        beside: Runs the loading where it delays no request.
+        stats: Counts failures and keeps the routing epoch.
+        switched: Called after a new routing table is in force.
+
+    Attributes:
+        serving: What serves now. Requests keep the one they began with, so the old models go when those are done.
+        guard: Who is let in now.
+        ready: Whether both have been read once.
+    """
+
+    def __init__(
+        self, load_model: LoadModel, beside: Beside, stats: WorkerStats, switched: Callable[[], None] = lambda: None
+    ) -> None:
+        self.serving = Serving()
+        self.guard = Guard()
+        self.ready = False
+        self._load_model = load_model
+        self._beside = beside
+        self._stats = stats
+        self._switched = switched
+        self._epoch: bytes | None = None
+        self._loading = False
+        self._polls_to_retry = 0
+
+    def poll(self, store: KeyValueStore) -> None:
+        """Look whether something new was published, and begin to adopt it; never blocks on a model."""
+        if self._loading:
+            return
+        try:
+            epoch = store.get_many([EPOCH_KEY])[0]
+            retry = self._retry_due()
+            if epoch is None or (epoch == self._epoch and not retry):
+                return
+            epoch, routing, tokens = store.get_many([EPOCH_KEY, ROUTING_KEY, TOKENS_KEY])
+        except FalajError as error:
+            self._failed(f"the online store cannot be read: {error.message}")
+            return
+        self._epoch = epoch
+        self._adopt_tokens(tokens)
+        self._adopt_routing(routing)
+
+    def _retry_due(self) -> bool:
+        if not self._polls_to_retry:
+            return False
+        self._polls_to_retry -= 1
+        return self._polls_to_retry == 0
+
+    def _adopt_tokens(self, raw: bytes | None) -> None:
+        # At once and without a thread: a revoked token must not wait for a model to load.
+        if raw is None:
+            return
+        try:
+            self.guard = Guard(from_msgpack(raw, TokenSnapshot))
+        except msgspec.DecodeError as error:
+            self._failed(f"the token snapshot cannot be read: {error}")
+
+    def _adopt_routing(self, raw: bytes | None) -> None:
+        if raw is None:
+            return
+        try:
+            table = from_msgpack(raw, RoutingTable)
+        except msgspec.DecodeError as error:
+            self._failed(f"the routing snapshot cannot be read: {error}")
+            return
+        self._loading = True
+        before, load_model = self.serving, self._load_model
+        self._beside(lambda: load_serving(table, before, load_model), self._adopt)
+
+    def _adopt(self, serving: Serving) -> None:
+        self._loading = False
+        self.serving = serving
+        self._stats.routing_epoch = serving.epoch
+        self.ready = True
+        for endpoint, reason in serving.failures.items():
+            self._failed(f"endpoint {endpoint!r} keeps its old route: {reason}")
+        self._polls_to_retry = _RETRY_POLLS if serving.failures else 0
+        self._switched()
+
+    def _failed(self, sentence: str) -> None:
+        self._stats.load_failures += 1
+        _log.error("%s", sentence)

@@ -1,0 +1,199 @@
+"""Variants: what serves now, loaded; a changed routing table becomes a new set beside the old one."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from falaj.definitions.routing_table import EndpointRoute, RoutingTable, Variant
+from falaj.features.on_demand import OnDemand
+from falaj.kernel.errors import CorruptionError, FalajError, NotFound, Unavailable
+from falaj.kernel.names import did_you_mean
+from falaj.models.artifacts import load_artifact
+from falaj.models.encoding import Encoder
+from falaj.models.runtimes import Runtime
+from falaj.serving.boundary import contain
+from falaj.serving.routing import Chooser
+from falaj.serving.stats import EVERY, Series
+from falaj.serving.validation import groups_of
+from falaj.storage.blobs import BlobStore
+
+
+class LoadedVariant:
+    """A model version in memory, with everything derived from its signature.
+
+    Args:
+        route: The endpoint it stands behind.
+        spec: The variant as published.
+        runtime: Its model.
+
+    Attributes:
+        inputs: The feature columns in the signature's order.
+        stored: The feature columns that are fetched, in the service's order.
+        stored_defaults: Their values for when the feature store fails.
+        positions: Where each input stands among the service's outputs; None when all stand in the same order.
+        on_demand: Its request fields and on-demand features.
+        series: What is counted of it, once anything is.
+
+    Raises:
+        CorruptionError: The signature takes what the feature service does not give.
+        DefinitionError: Its on-demand code does not load here.
+    """
+
+    def __init__(self, route: EndpointRoute, spec: Variant, runtime: Runtime) -> None:
+        self.route = route
+        self.endpoint = route.endpoint
+        self.spec = spec
+        self.runtime = runtime
+        self.service = spec.service
+        self.series: Series | None = None
+        self.encoder = Encoder(spec.signature)
+        self.entities, self.request = groups_of(spec)
+        self.inputs = [each.name for each in spec.signature.inputs]
+        views = () if spec.service is None else spec.service.views
+        self.stored = [view.column_name(feature.name) for view in views for feature in view.features]
+        self.stored_defaults = self._defaults()
+        self.positions = self._positions()
+        self.on_demand = None if spec.service is None else OnDemand(spec.service)
+        self._statuses_json: dict[str, msgspec.Raw] = {}
+
+    def statuses_json(self, statuses: dict[str, str]) -> msgspec.Raw:
+        """Return statuses as callers read them: one for each stored feature.
+
+        Args:
+            statuses: Stored feature to status; `EVERY` stands for all.
+        """
+        if EVERY not in statuses:
+            return msgspec.Raw(msgspec.json.encode(statuses))
+        status = statuses[EVERY]
+        known = self._statuses_json.get(status)
+        if known is None:
+            known = self._statuses_json[status] = msgspec.Raw(msgspec.json.encode(dict.fromkeys(self.stored, status)))
+        return known
+
+    def _positions(self) -> list[int] | None:
+        outputs = [name for name, _ in self.service.outputs] if self.service else self.inputs
+        if outputs == self.inputs:
+            return None
+        absent = [name for name in self.inputs if name not in outputs]
+        if absent:
+            raise CorruptionError(
+                f"endpoint {self.endpoint!r}: version {self.spec.version} takes {absent[0]!r}, "
+                "which its feature service does not give",
+                hint="publish its routing again",
+            )
+        return [outputs.index(name) for name in self.inputs]
+
+    def _defaults(self) -> list[Any]:
+        own = {spec.name: spec.default for spec in self.spec.signature.inputs}
+        return [self.route.defaults.get(name, own.get(name)) for name in self.stored]
+
+
+class LoadedRoute:
+    """One endpoint, ready to serve."""
+
+    def __init__(self, route: EndpointRoute, variants: list[LoadedVariant]) -> None:
+        self.route = route
+        self.variants = variants
+        self.chooser = Chooser(route, variants)
+        self.has_shadows = any(variant.spec.role == "shadow" for variant in variants)
+
+    @property
+    def live(self) -> list[LoadedVariant]:
+        """The variants that answer callers, the heaviest first."""
+        live = [variant for variant in self.variants if variant.spec.role == "live"]
+        return sorted(live, key=lambda variant: -variant.spec.weight)
+
+    def version(self, version: str) -> LoadedVariant:
+        """Return the live variant of a version.
+
+        Raises:
+            NotFound: No live variant has it.
+        """
+        for variant in self.live:
+            if str(variant.spec.version) == version:
+                return variant
+        raise NotFound(
+            f"version {version!r} does not serve at endpoint {self.route.endpoint!r}",
+            hint=f"versions that do: {', '.join(str(v.spec.version) for v in self.live)}",
+        )
+
+
+class Serving(msgspec.Struct, frozen=True):
+    """All that serves now; replaced as a whole.
+
+    Attributes:
+        epoch: Of the routing table.
+        routes: By endpoint name.
+        failures: Endpoint to the reason why its newest route could not be loaded; its older one serves, if any.
+    """
+
+    epoch: int = 0
+    routes: dict[str, LoadedRoute] = {}
+    failures: dict[str, str] = {}
+
+    def route(self, endpoint: str) -> LoadedRoute:
+        """Return an endpoint.
+
+        Raises:
+            NotFound: There is none of that name.
+            Unavailable: It could not be loaded.
+        """
+        found = self.routes.get(endpoint)
+        if found is None:
+            if endpoint in self.failures:
+                raise Unavailable(f"endpoint {endpoint!r} cannot be served: {self.failures[endpoint]}")
+            raise NotFound(f"endpoint {endpoint[:80]!r} does not exist", hint=did_you_mean(endpoint[:80], self.routes))
+        return found
+
+
+LoadModel = Callable[[Variant], Runtime]
+"""Loads a variant's model; raises a FalajError when it cannot."""
+
+
+def model_loader(blobs: BlobStore) -> LoadModel:
+    """Return what loads models from the blob store, checked against their digests."""
+
+    def load(variant: Variant) -> Runtime:
+        return load_artifact(blobs, variant.artifact, len(variant.signature.inputs))
+
+    return load
+
+
+def load_serving(table: RoutingTable, before: Serving, load_model: LoadModel) -> Serving:
+    """Load a routing table beside what serves now; models that serve already are used again.
+
+    Args:
+        table: The table as published.
+        before: What serves now; an endpoint whose new route cannot be loaded keeps its old one.
+        load_model: Loads one model.
+    """
+    runtimes = {
+        (variant.spec.artifact.digest, len(variant.inputs)): variant.runtime
+        for loaded in before.routes.values()
+        for variant in loaded.variants
+    }
+    routes: dict[str, LoadedRoute] = {}
+    failures: dict[str, str] = {}
+    for name, route in table.endpoints.items():
+        error = contain(_load_route, route, runtimes, load_model, routes)
+        if error is not None:
+            failures[name] = error.message if isinstance(error, FalajError) else f"{type(error).__name__}: {error}"
+            if name in before.routes:
+                routes[name] = before.routes[name]
+    return Serving(table.epoch, routes, failures)
+
+
+def _load_route(
+    route: EndpointRoute,
+    runtimes: dict[tuple[str, int], Runtime],
+    load_model: LoadModel,
+    routes: dict[str, LoadedRoute],
+) -> None:
+    loaded = []
+    for spec in route.variants:
+        key = (spec.artifact.digest, len(spec.signature.inputs))
+        if key not in runtimes:
+            runtimes[key] = load_model(spec)
+        loaded.append(LoadedVariant(route, spec, runtimes[key]))
+    routes[route.endpoint] = LoadedRoute(route, loaded)
