@@ -1,7 +1,6 @@
 """A claim holds by its epoch: renewed while it does, told that it is lost when it does not."""
 
 import sqlalchemy as sa
-from unit.pipelines.worker_bench import Bench
 
 from falaj.kernel.clock import EPOCH, ManualClock
 from falaj.pipelines.attempt import Result
@@ -11,6 +10,7 @@ from falaj.pipelines.context import EndState
 from falaj.pipelines.process import this_worker
 from falaj.pipelines.submission import cancel
 from falaj.pipelines.tables import STEP
+from unit.pipelines.worker_bench import Bench
 
 
 def test_a_lease_is_renewed_from_now(bench: Bench) -> None:
