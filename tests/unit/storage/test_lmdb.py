@@ -165,6 +165,19 @@ def test_a_closed_store_says_so(tmp_path: Path) -> None:
     store.close()
     with pytest.raises(StorageError, match=str(tmp_path)):
         store.get_many([b"a"])
+    with pytest.raises(StorageError, match=str(tmp_path)):
+        store.scan(b"", 1)
+
+
+def test_a_snapshot_used_too_late_says_so(tmp_path: Path) -> None:
+    store = LmdbStore.open(tmp_path, map_gib=0.0625)
+    with store.snapshot() as snapshot:
+        pass
+    with pytest.raises(StorageError, match=str(tmp_path)):
+        snapshot.get(b"a")
+    with pytest.raises(StorageError, match=str(tmp_path)):
+        snapshot.get_many([b"a"])
+    store.close()
 
 
 def test_the_gateway_loads_no_heavy_library_with_it() -> None:

@@ -40,15 +40,19 @@ class LmdbSnapshot:
 
     def get(self, key: bytes) -> memoryview | None:
         """Return the value without copying it, or None."""
-        if 0 < len(key) <= MAX_PLAIN_KEY:
-            value: memoryview | None = self._get(key)
-            return value
-        return _long_value(key, self._get)
+        try:
+            value: memoryview | None = self._get(key) if 0 < len(key) <= MAX_PLAIN_KEY else _long_value(key, self._get)
+        except lmdb.Error as error:
+            raise self._store._named(error) from error
+        return value
 
     def get_many(self, keys: Sequence[bytes]) -> list[memoryview | None]:
         """Return the values without copying them, in the order of the keys."""
         get = self._get
-        return [get(key) if 0 < len(key) <= MAX_PLAIN_KEY else _long_value(key, get) for key in keys]
+        try:
+            return [get(key) if 0 < len(key) <= MAX_PLAIN_KEY else _long_value(key, get) for key in keys]
+        except lmdb.Error as error:
+            raise self._store._named(error) from error
 
     def __enter__(self) -> Self:
         return self
@@ -56,8 +60,7 @@ class LmdbSnapshot:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._txn.abort()
-        self._store._leave()
+        self._store._end(self._txn)
 
 
 class LmdbStore:
@@ -84,7 +87,7 @@ class LmdbStore:
         self._path = path
         self._lock = lock
         self._turn = threading.Lock()
-        self._open_snapshots = 0
+        self._reading_now: set[int] = set()
         self._closed = False
 
     @classmethod
@@ -153,7 +156,8 @@ class LmdbStore:
         """Return at most `limit` pairs whose key begins with the prefix, in key order."""
         start = prefix[:_KEPT]
         found: list[tuple[bytes, bytes]] = []
-        with self._reading(buffers=False) as txn, _named_errors(self._path):
+        txn = self._begin(buffers=False)
+        try:
             cursor = txn.cursor()
             more = cursor.set_range(start) if start else cursor.first()
             while more and len(found) < limit:
@@ -165,6 +169,10 @@ class LmdbStore:
                 if key.startswith(prefix):
                     found.append((key, value))
                 more = cursor.next()
+        except lmdb.Error as error:
+            raise self._named(error) from error
+        finally:
+            self._end(txn)
         return found
 
     def snapshot(self) -> LmdbSnapshot:
@@ -186,30 +194,27 @@ class LmdbStore:
             self._env.close()
             raise _damaged(self._path, f"its state is older than write {written[0]}")
 
-    @contextmanager
-    def _reading(self, *, buffers: bool) -> Iterator[Any]:
-        txn = self._begin(buffers=buffers)
-        try:
-            yield txn
-        finally:
-            txn.abort()
-            self._leave()
-
     def _begin(self, *, buffers: bool) -> Any:
-        with _named_errors(self._path):
+        try:
             try:
                 txn = self._env.begin(buffers=buffers)
             except lmdb.MapResizedError:
                 self._adopt_size()
                 txn = self._env.begin(buffers=buffers)
-        self._open_snapshots += 1
+        except lmdb.Error as error:
+            raise self._named(error) from error
+        self._reading_now.add(id(txn))
         return txn
 
-    def _leave(self) -> None:
-        self._open_snapshots -= 1
+    def _end(self, txn: Any) -> None:
+        txn.abort()
+        self._reading_now.discard(id(txn))
+
+    def _named(self, error: lmdb.Error) -> FalajError:
+        return _named(self._path, error)
 
     def _adopt_size(self) -> None:
-        if self._open_snapshots:  # remapping would pull the memory from under their values
+        if self._reading_now:  # remapping would pull the memory from under their values
             raise StorageError(f"online store {self._path} has grown its map", hint="close the open snapshots first")
         self._env.set_mapsize(0)
 
@@ -257,15 +262,17 @@ def _damaged(path: Path, finding: str) -> CorruptionError:
 def _named_errors(path: Path) -> Iterator[None]:
     try:
         yield
-    except lmdb.MapFullError:
-        raise StorageError(
-            f"online store {path} is full", hint="raise storage.online_map_gib in falaj.toml and restart"
-        ) from None
-    except (lmdb.InvalidError, lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.VersionMismatchError) as error:
-        raise _damaged(path, str(error)) from error
     except lmdb.Error as error:
-        if _is_full(path, getattr(error, "code", 0), str(error)):
-            raise DiskFull(f"online store {path}: the disk is full", hint="free some space") from error
-        raise StorageError(
-            f"online store {path}: {error}", hint="look at the disk and the folder's permissions"
-        ) from error
+        raise _named(path, error) from error
+
+
+def _named(path: Path, error: lmdb.Error) -> FalajError:
+    if isinstance(error, lmdb.MapFullError):
+        return StorageError(
+            f"online store {path} is full", hint="raise storage.online_map_gib in falaj.toml and restart"
+        )
+    if isinstance(error, lmdb.InvalidError | lmdb.CorruptedError | lmdb.PageNotFoundError | lmdb.VersionMismatchError):
+        return _damaged(path, str(error))
+    if _is_full(path, getattr(error, "code", 0), str(error)):
+        return DiskFull(f"online store {path}: the disk is full", hint="free some space")
+    return StorageError(f"online store {path}: {error}", hint="look at the disk and the folder's permissions")
