@@ -1,0 +1,206 @@
+"""Small worlds of events and questions, and one answer to them per engine."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+from hypothesis import strategies as st
+
+from falaj.definitions.aggregation import column, count, last, max, mean, min, std, sum
+from falaj.definitions.entity import Entity
+from falaj.definitions.feature_service import FeatureService
+from falaj.definitions.feature_view import FeatureView
+from falaj.definitions.service_spec import FeatureSpec, ServiceSpec, ViewSpec
+from falaj.definitions.source import Push, Source
+from falaj.features.compile import compile_service
+from falaj.features.materialise import apply_batch
+from falaj.features.naive import Event, feature_value, winners
+from falaj.features.offline import training_frame
+from falaj.features.online import OnlineReader, OnlineRows
+from falaj.storage.keyvalue.memory import MemoryStore
+
+SCHEMA = {
+    "event": "string",
+    "at": "timestamp",
+    "known": "timestamp",
+    "a": "string",
+    "b": "string",
+    "n": "int64",
+    "amount": "float64",
+    "points": "int64",
+    "country": "string",
+    "ok": "bool",
+}
+INSTANT = pa.timestamp("us", "UTC")
+ARROW = {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64(), "bool": pa.bool_(), "timestamp": INSTANT}
+ENTITIES = {
+    "text": Entity("text", key="a"),
+    "number": Entity("number", key="n", dtype="int64"),
+    "pair": Entity("pair", key=("a", "b")),
+}
+WINDOWED = {
+    "rows_10": count(window="10us"),
+    "rows_25": count(window="25us"),
+    "amounts": count("amount", window="25us"),
+    "spent_10": sum("amount", window="10us"),
+    "spent_25": sum("amount", window="25us"),
+    "mean": mean("amount", window="25us"),
+    "least": min("amount", window="10us"),
+    "most": max("amount", window="25us"),
+    "spread": std("amount", window="25us"),
+    "points": sum("points", window="25us"),
+    "points_mean": mean("points", window="10us"),
+    "points_least": min("points", window="25us"),
+    "points_spread": std("points", window="25us"),
+    "oks": sum("ok", window="25us"),
+    "any_ok": max("ok", window="10us"),
+    "last_10": last("country", window="10us"),
+}
+UNWINDOWED = {"amount": column("amount"), "ok": column("ok"), "known": last("known"), "country": last("country")}
+
+
+@dataclass(frozen=True)
+class World:
+    """A service of one view, rows in the order of arrival, where to cut them into batches, and questions."""
+
+    spec: ServiceSpec
+    rows: list[dict[str, Any]]
+    cuts: list[int]
+    questions: list[tuple[dict[str, Any], int]]
+
+    @property
+    def view(self) -> ViewSpec:
+        return self.spec.views[0]
+
+
+def make_service(
+    entity: str = "text", *, has_id: bool = True, lateness: str = "0s", ttl: str | None = None, **features: Any
+) -> ServiceSpec:
+    source = Source(
+        "tx",
+        stream=Push(),
+        id="event" if has_id else None,
+        timestamp="at",
+        created="known",
+        schema=SCHEMA,
+        lateness=lateness,
+    )
+    view = FeatureView("v", ENTITIES[entity], source, features or WINDOWED | UNWINDOWED, ttl=ttl)
+    return compile_service(FeatureService("s", [view]), {"tx": SCHEMA})
+
+
+def table(rows: Sequence[dict[str, Any]], first_seq: int = 1) -> pa.Table:
+    """Return rows as the data room gives them."""
+    columns = {name: pa.array([row[name] for row in rows], ARROW[dtype]) for name, dtype in SCHEMA.items()}
+    columns["_event_ts"] = columns["at"]
+    columns["_created"] = columns["known"]
+    columns["_ingest_seq"] = pa.array(range(first_seq, first_seq + len(rows)), pa.int64())
+    return pa.table(columns)
+
+
+def online_store(world: World) -> MemoryStore:
+    """Return a store to which the rows were applied, batch by batch."""
+    kv = MemoryStore()
+    whole = table(world.rows)
+    start = 0
+    for end in [*world.cuts, len(world.rows)]:
+        apply_batch(kv, world.spec.views, whole.slice(start, end - start), end)
+        start = end
+    return kv
+
+
+def online(world: World) -> OnlineRows:
+    entities = [entity for entity, _ in world.questions]
+    return OnlineReader(online_store(world)).read(world.spec, entities, [at for _, at in world.questions])
+
+
+def offline(world: World) -> list[list[Any]]:
+    keys = dict(world.spec.entity_keys)
+    frame = {key: pa.array([e[key] for e, _ in world.questions], ARROW[dtype]) for key, dtype in keys.items()}
+    frame["event_timestamp"] = pa.array([at for _, at in world.questions], INSTANT)
+    result = training_frame(world.spec, pa.table(frame), {"tx": table(world.rows)})
+    columns = []
+    for name, dtype in world.spec.outputs:
+        column = result[name]
+        columns.append((column.cast(pa.int64()) if dtype == "timestamp" else column).to_pylist())
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def events_of(world: World, entity: dict[str, Any]) -> list[Event]:
+    """Return an entity's events, one version each, in total order."""
+    has_id = world.view.has_id
+    versions = [
+        Event(row["at"], row["known"], seq, row, row["event"] if has_id else None)
+        for seq, row in enumerate(world.rows, start=1)
+    ]
+    keys = [name for name, _ in world.view.keys]
+    if any(entity[key] is None for key in keys):
+        return []
+    return [e for e in winners(versions) if all(e.values[key] == entity[key] for key in keys)]
+
+
+def naive(world: World) -> list[list[Any]]:
+    return [
+        [feature_value(world.view, f, events_of(world, entity), at) for f in world.view.features]
+        for entity, at in world.questions
+    ]
+
+
+def agree(world: World, feature: FeatureSpec, question: tuple[dict[str, Any], int], one: Any, two: Any) -> bool:
+    """Whether two engines' answers are the same: exactly, and floats to 1e-9 of the sum of absolute values."""
+    if one is None or two is None or feature.dtype != "float64":
+        return bool(one == two) and type(one) is type(two)
+    if math.isnan(one) or math.isnan(two):
+        return math.isnan(one) and math.isnan(two)
+    if feature.function not in ("sum", "mean", "std") or math.isinf(one) or math.isinf(two):
+        return bool(one == two)
+    entity, at = question
+    assert feature.window_us is not None
+    inside = [e.values[feature.column or ""] for e in events_of(world, entity) if at - feature.window_us <= e.ts_us < at]
+    return bool(abs(one - two) <= 1e-9 * math.fsum(abs(v) for v in inside if v is not None))
+
+
+AMOUNTS = st.one_of(
+    st.none(),
+    st.sampled_from([0.0, -0.0, 0.1, 57.16, 1e-9, 1e15, -3.25, math.nan, math.inf, -math.inf]),
+    st.floats(-1e6, 1e6),
+)
+POINTS = st.one_of(st.none(), st.integers(-5, 5), st.sampled_from([(1 << 62), -(1 << 62), (1 << 53) + 1]))
+TIMES = st.one_of(st.sampled_from([0, 5, 10]), st.integers(-40, 40))
+
+
+@st.composite
+def worlds(draw: st.DrawFn, lateness: str = "0s") -> World:
+    """Late, duplicated, corrected, moved and tied events with nulls and NaN, asked at every edge."""
+    entity = draw(st.sampled_from(sorted(ENTITIES)))
+    ttl = draw(st.sampled_from([None, "15us"]))
+    spec = make_service(entity, has_id=draw(st.booleans()), lateness=lateness, ttl=ttl)
+    row: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+        {
+            "event": st.sampled_from(["e1", "e2", "e3", "e4", "e5", None]),
+            "at": TIMES,
+            "known": st.one_of(st.none(), st.integers(-1, 1)),
+            "a": st.sampled_from(["1", "12", None]),
+            "b": st.sampled_from(["23", "3", None]),
+            "n": st.sampled_from([1, -1, None]),
+            "amount": AMOUNTS,
+            "points": POINTS,
+            "country": st.sampled_from(["AE", "OM", "سلام", "", None]),
+            "ok": st.sampled_from([True, False, None]),
+        }
+    )
+    rows = draw(st.lists(row, max_size=16))
+    cuts = sorted(draw(st.lists(st.integers(0, len(rows)), max_size=3)))
+    key = st.fixed_dictionaries(
+        {
+            "a": st.sampled_from(["1", "12", "absent", None]),
+            "b": st.sampled_from(["23", "3"]),
+            "n": st.sampled_from([1, -1, 7, None]),
+        }
+    )
+    edges = [r["at"] + later for r in rows for later in (0, 1, 10, 15, 25)]
+    at = st.one_of(st.integers(-60, 80), st.sampled_from(edges)) if edges else st.integers(-60, 80)
+    questions = draw(st.lists(st.tuples(key, at), min_size=1, max_size=6))
+    return World(spec, rows, cuts, questions)
