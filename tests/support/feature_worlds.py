@@ -204,3 +204,28 @@ def worlds(draw: st.DrawFn, lateness: str = "0s") -> World:
     at = st.one_of(st.integers(-60, 80), st.sampled_from(edges)) if edges else st.integers(-60, 80)
     questions = draw(st.lists(st.tuples(key, at), min_size=1, max_size=6))
     return World(spec, rows, cuts, questions)
+
+
+def row(event: str | None = None, at: int = 0, **values: Any) -> dict[str, Any]:
+    """Return a row of the source; what is not given is null, but `a`, which is "1"."""
+    return dict.fromkeys(SCHEMA, None) | {"a": "1", "event": event, "at": at} | values
+
+
+def ask(
+    spec: ServiceSpec, rows: list[dict[str, Any]], *questions: tuple[dict[str, Any], int], cuts: Sequence[int] = ()
+) -> list[list[Any]]:
+    """Return what every engine answers, after seeing that they agree.
+
+    Args:
+        spec: A service of one view.
+        rows: Rows in the order of arrival.
+        questions: Entities and instants.
+        cuts: Where batches end.
+    """
+    world = World(spec, rows, list(cuts), list(questions))
+    expected = naive(world)
+    for answers in (offline(world), online(world).values):
+        for question, got_row, want_row in zip(questions, answers, expected, strict=True):
+            for feature, got, want in zip(world.view.features, got_row, want_row, strict=True):
+                assert agree(world, feature, question, got, want), (feature, question, got, want)
+    return expected

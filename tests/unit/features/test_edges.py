@@ -1,0 +1,205 @@
+"""Edges of windows, order, identity and keys, asked of all engines at once."""
+
+import math
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from falaj.definitions.aggregation import column, count, last, max, mean, min, std, sum
+from falaj.definitions.service_spec import ServiceSpec
+from falaj.features.offline import training_frame
+from falaj.features.online import OnlineReader
+from falaj.features.status import NOT_FOUND, OUTSIDE_MAX_AGE, OUTSIDE_RETENTION, PRESENT
+from falaj.kernel.errors import InputError
+from support.feature_worlds import World, ask, make_service, offline, online, online_store, row, table
+
+ONE = {"a": "1"}
+
+
+def service(**features: Any) -> ServiceSpec:
+    return make_service(lateness="1h", **features)
+
+
+def test_window_has_its_start_and_not_its_end() -> None:
+    spec = service(n=count(window="10us"))
+    rows = [row("x", at=0)]
+    asked = [(ONE, t) for t in (-1, 0, 1, 10, 11)]
+    assert ask(spec, rows, *asked) == [[0], [0], [1], [1], [0]]
+
+
+def test_windows_before_1970() -> None:
+    rows = [row("x", at=-1_000_000), row("y", at=-999_995, amount=2.0)]
+    assert ask(service(n=count(window="10us"), s=sum("amount", window="5us")), rows, (ONE, -999_990)) == [[2, 2.0]]
+
+
+def test_plain_column_sees_the_event_at_t_and_last_does_not() -> None:
+    spec = service(now=column("country"), before=last("country"))
+    rows = [row("x", at=0, country="AE"), row("y", at=5, country="OM")]
+    assert ask(spec, rows, (ONE, 5), (ONE, 0), (ONE, -1)) == [["OM", "AE"], ["AE", None], [None, None]]
+
+
+def test_ttl_is_closed_at_both_ends() -> None:
+    spec = make_service(lateness="1h", ttl="10us", now=column("amount"), before=last("amount"))
+    rows = [row("x", at=0, amount=1.0)]
+    assert ask(spec, rows, (ONE, 10), (ONE, 11)) == [[1.0, 1.0], [None, None]]
+    assert online(World(spec, rows, [], [(ONE, 11)])).statuses == [[OUTSIDE_MAX_AGE, OUTSIDE_MAX_AGE]]
+
+
+@pytest.mark.parametrize("has_id", [True, False])
+def test_of_equal_instants_the_later_known_wins_and_then_the_later_numbered(has_id: bool) -> None:
+    spec = make_service(has_id=has_id, lateness="1h", now=column("country"))
+    known = [row("x", at=0, known=2, country="AE"), row("y", at=0, known=1, country="OM")]
+    assert ask(spec, known, (ONE, 0)) == [["AE"]]
+    assert ask(spec, [row("x", country="AE"), row("y", country="OM")], (ONE, 0)) == [["OM"]]
+    assert ask(spec, [row("x", known=-5, country="AE"), row("y", country="OM")], (ONE, 0)) == [["AE"]]
+
+
+def test_a_late_event_never_beats_a_newer_one() -> None:
+    rows = [row("x", at=10, country="AE"), row("y", at=5, country="OM", known=99)]
+    assert ask(service(now=column("country"), n=count(window="10us")), rows, (ONE, 11), cuts=[1]) == [["AE", 2]]
+
+
+@pytest.mark.parametrize("cuts", [[], [1], [1, 2]])
+def test_the_same_id_counts_once_and_a_later_created_corrects(cuts: list[int]) -> None:
+    spec = service(s=sum("amount", window="20us"))
+    rows = [row("x", known=1, amount=1.0), row("x", known=1, amount=7.0), row("x", known=0, amount=9.0)]
+    assert ask(spec, rows, (ONE, 5), cuts=cuts) == [[1.0]]
+    assert ask(spec, [*rows, row("x", at=3, known=2, amount=4.0)], (ONE, 5), cuts=cuts) == [[4.0]]
+
+
+@pytest.mark.parametrize("cuts", [[], [1], [2], [1, 2]])
+def test_a_correction_moves_the_event_to_another_entity_and_a_duplicate_does_not(cuts: list[int]) -> None:
+    spec = service(n=count(window="20us"), now=column("country"))
+    first = row("x", a="1", country="AE")
+    asked = [({"a": "1"}, 5), ({"a": "12"}, 5)]
+    assert ask(spec, [first, row("x", a="12")], *asked, cuts=[1]) == [[1, "AE"], [0, None]]
+    moved = [first, row("x", a="12", country="OM", known=1)]
+    assert ask(spec, moved, *asked, cuts=[1]) == [[0, None], [1, "OM"]]
+    back = [*moved, row("x", a="1", country="SA", known=2)]
+    assert ask(spec, back, *asked, cuts=cuts) == [[1, "SA"], [0, None]]
+    lost = [*moved, row("x", a=None, known=3)]
+    assert ask(spec, lost, *asked, cuts=cuts) == [[0, None], [0, None]]
+
+
+def test_composite_keys_that_concatenate_alike_stay_apart() -> None:
+    spec = make_service("pair", lateness="1h", n=count(window="20us"))
+    rows = [row("x", a="1", b="23"), row("y", a="12", b="3"), row("z", a="12", b="3")]
+    assert ask(spec, rows, ({"a": "1", "b": "23"}, 5), ({"a": "12", "b": "3"}, 5)) == [[1], [2]]
+
+
+def test_null_keys_match_nothing() -> None:
+    spec = make_service("pair", lateness="1h", n=count(window="20us"), now=column("country"))
+    rows = [row("x", a=None, b="3", country="AE")]
+    question = ({"a": None, "b": "3"}, 5)
+    assert ask(spec, rows, question) == [[0, None]]
+    assert online(World(spec, rows, [], [question])).statuses == [[NOT_FOUND, NOT_FOUND]]
+
+
+def test_keys_are_strict_about_type_and_presence() -> None:
+    reader = OnlineReader(online_store(World(make_service("number"), [row("x", n=1)], [], [])))
+    spec = make_service("number")
+    for wrong in ("1", 1.0, True, 1 << 63):
+        with pytest.raises(InputError, match="'n'"):
+            reader.read(spec, [{"n": wrong}], [0])
+    with pytest.raises(InputError, match="'n' is missing"):
+        reader.read(spec, [{"a": "1"}], [0])
+    assert reader.read(spec, [], []).values == []
+
+
+def test_no_events_is_not_the_same_as_only_nulls() -> None:
+    features = {"n": count(window="9us"), "v": count("amount", window="9us"), "s": sum("amount", window="9us")}
+    assert ask(service(**features), [row("x")], (ONE, 5), (ONE, 50)) == [[1, 0, None], [0, 0, None]]
+
+
+def test_nan_poisons_and_null_is_skipped() -> None:
+    features = {f.__name__: f("amount", window="20us") for f in (sum, mean, min, max, std)}
+    rows = [row("x", amount=1.0), row("y", amount=None), row("z", amount=3.0)]
+    assert ask(service(**features), rows, (ONE, 5)) == [[4.0, 2.0, 1.0, 3.0, math.sqrt(2)]]
+    poisoned = ask(service(**features), [*rows, row("n", amount=math.nan)], (ONE, 5))
+    assert all(math.isnan(value) for value in poisoned[0])
+    assert ask(service(**features), [row("n", at=-30, amount=math.nan), *rows], (ONE, 5))[0][0] == 4.0
+
+
+def test_infinities_add_up_as_infinities_do() -> None:
+    features = {f.__name__: f("amount", window="20us") for f in (sum, mean, min, max, std)}
+    rows = [row("x", amount=math.inf), row("y", amount=1.0)]
+    answer = ask(service(**features), rows, (ONE, 5))[0]
+    assert answer[:4] == [math.inf, math.inf, 1.0, math.inf]
+    assert math.isnan(answer[4])
+    assert math.isnan(ask(service(**features), [*rows, row("z", amount=-math.inf)], (ONE, 5))[0][0])
+
+
+def test_deviation_needs_two_rows_and_survives_great_numbers() -> None:
+    spec = service(d=std("amount", window="20us"))
+    assert ask(spec, [row("x", amount=math.nan)], (ONE, 5)) == [[None]]
+    answer = ask(spec, [row("x", amount=1e200), row("y", amount=-1e200)], (ONE, 5))[0][0]
+    assert answer == pytest.approx(math.sqrt(2) * 1e200)
+
+
+def test_sums_are_exact_however_great_the_history() -> None:
+    spec = service(s=sum("amount", window="10us"), m=mean("amount", window="10us"))
+    for past in (1e3, 1e17, 1e250):
+        rows = [row("p", at=-50, amount=past), row("x", amount=0.1), row("y", amount=0.2), row("z", at=1, amount=-0.25)]
+        world = World(spec, rows, [], [(ONE, 5)])
+        assert online(world).values[0][0] == pytest.approx(0.05, rel=1e-14, abs=0)
+        assert offline(world)[0][0] == pytest.approx(0.05, rel=1e-14, abs=0)
+
+
+def test_a_whole_sum_beyond_64_bits_is_null() -> None:
+    spec = service(s=sum("points", window="20us"), m=mean("points", window="20us"))
+    rows = [row("x", points=(1 << 63) - 1), row("y", points=1)]
+    assert ask(spec, rows, (ONE, 5)) == [[None, float(1 << 62)]]
+    assert ask(spec, rows[:1], (ONE, 5))[0][0] == (1 << 63) - 1
+
+
+def test_pruning_keeps_what_a_plain_column_needs() -> None:
+    spec = make_service(now=column("country"), n=count(window="10us"))
+    rows = [row("x", at=0, country="AE"), row("y", at=1, country="OM"), row("z", a="12", at=100)]
+    world = World(spec, [*rows, row("w", at=-7, country="SA")], [3], [(ONE, 100), (ONE, 0), (ONE, 5)])
+    answers = online(world)
+    assert answers.values == [["OM", 0], [None, None], ["OM", None]]
+    assert answers.statuses == [
+        [PRESENT, PRESENT],
+        [OUTSIDE_RETENTION, OUTSIDE_RETENTION],
+        [PRESENT, OUTSIDE_RETENTION],
+    ]
+
+
+def test_a_future_event_is_not_visible_before_its_time() -> None:
+    rows = [row("x", country="AE"), row("y", at=1_000, country="OM")]
+    assert ask(service(now=column("country"), n=count(window="2h")), rows, (ONE, 999), (ONE, 1_000)) == [
+        ["AE", 1],
+        ["OM", 1],
+    ]
+
+
+def test_frames_may_mix_units_and_widths() -> None:
+    spec = make_service("number", lateness="1h", n_10=count(window="10us"))
+    frame = pa.table(
+        {
+            "n": pa.array([1, 1, 2], pa.int32()),
+            "event_timestamp": pa.array([5_000, 5_000, 5_000], pa.timestamp("ns", "Asia/Dubai")),
+            "note": ["kept", "kept", "kept too"],
+        }
+    )
+    result = training_frame(spec, frame, {"tx": table([row("x", n=1)])})
+    assert result["v__n_10"].to_pylist() == [1, 1, 0]
+    assert result["note"].to_pylist() == ["kept", "kept", "kept too"]
+
+
+@pytest.mark.parametrize(
+    ("frame", "says"),
+    [
+        ({"n": [1], "event_timestamp": pa.array([5], pa.timestamp("us"))}, "is timestamp"),
+        ({"n": [1], "event_timestamp": pa.array([None], pa.timestamp("us", "UTC"))}, "row 0"),
+        ({"n": [1]}, "no column 'event_timestamp'"),
+        ({"m": [1], "event_timestamp": pa.array([5], pa.timestamp("us", "UTC"))}, "no column 'n'"),
+        ({"n": ["1"], "event_timestamp": pa.array([5], pa.timestamp("us", "UTC"))}, "'n' .* is string"),
+        ({"n": [1], "v__x": [1], "event_timestamp": pa.array([5], pa.timestamp("us", "UTC"))}, "'v__x'"),
+    ],
+)
+def test_bad_frames_are_named(frame: dict[str, Any], says: str) -> None:
+    spec = make_service("number", x=count(window="10us"))
+    with pytest.raises(InputError, match=says):
+        training_frame(spec, pa.table(frame), {"tx": table([row("x", n=1)])})
