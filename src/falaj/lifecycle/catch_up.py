@@ -78,6 +78,15 @@ def apply_new_rows(rooms: Rooms, stop: threading.Event) -> bool:
     return worked
 
 
+def land_all(rooms: Rooms, source: str) -> int:
+    """Move every pushed event of a source into its table, and return the last number landed."""
+    schema = schema_of(rooms, source)
+    landed = rooms.events.landed(source)
+    while (now := rooms.events.land(source, schema)) > landed:
+        landed = now
+    return landed
+
+
 def land_events(rooms: Rooms) -> bool:
     """Move pushed events into their tables, and let the logs forget what every view has; return whether any moved."""
     moved = False
@@ -85,7 +94,7 @@ def land_events(rooms: Rooms) -> bool:
         if source.stream is None:
             continue
         before = rooms.events.landed(name)
-        landed = rooms.events.land(name, schema_of(rooms, name))
+        landed = land_all(rooms, name)
         moved = moved or landed > before
         applied = rooms.applier.applied_seq(name)
         if landed > before and applied is not None:

@@ -1,0 +1,190 @@
+"""Operations on models: train, list, show, approve, reject."""
+
+import msgspec
+
+from falaj.app.operations.status_values import VersionStatus
+from falaj.governance.access import Actor
+from falaj.governance.approvals import Approval, ApprovalState
+from falaj.kernel.errors import AccessDenied, Conflict
+from falaj.lifecycle.pipeline import training_graph
+from falaj.lifecycle.promotion import begin_wished
+from falaj.lifecycle.rooms import Rooms
+from falaj.models.version import ModelVersion
+from falaj.pipelines.runs import get_run
+from falaj.pipelines.submission import submit
+
+
+class Train(msgspec.Struct, frozen=True):
+    """Ask for a training run.
+
+    Attributes:
+        model: Which model.
+        reason: Why; kept with the run.
+    """
+
+    model: str
+    reason: str = "asked for"
+
+
+class Started(msgspec.Struct, frozen=True):
+    """A run that was submitted."""
+
+    run_id: str
+
+
+class VersionsQuery(msgspec.Struct, frozen=True):
+    """Which versions to list.
+
+    Attributes:
+        model: Only this model's; empty for all.
+    """
+
+    model: str = ""
+
+
+class ShowVersion(msgspec.Struct, frozen=True):
+    """Which version to show."""
+
+    model: str
+    version: int
+
+
+class VersionDetail(msgspec.Struct, frozen=True):
+    """One version with its documents.
+
+    Attributes:
+        version: Its facts.
+        card_markdown: The model card.
+        card_html: The model card as a page.
+        gate_markdown: The gate report.
+        gate_html: The gate report as a page.
+    """
+
+    version: VersionStatus
+    card_markdown: str
+    card_html: str
+    gate_markdown: str
+    gate_html: str
+
+
+class Decide(msgspec.Struct, frozen=True):
+    """Approve or refuse a version.
+
+    Attributes:
+        model: The model.
+        version: The version.
+        comment: Why.
+    """
+
+    model: str
+    version: int
+    comment: str = ""
+
+
+class Decided(msgspec.Struct, frozen=True):
+    """What was decided.
+
+    Attributes:
+        model: The model.
+        version: The version.
+        state: APPROVED or REJECTED.
+        by: Who decided.
+    """
+
+    model: str
+    version: int
+    state: str
+    by: str
+
+
+def train(rooms: Rooms, actor: Actor, params: Train) -> Started:
+    """Submit a training run; a worker takes it."""
+    definition = rooms.definitions.model(params.model)
+    run_id = submit(
+        rooms.db,
+        rooms.clock,
+        rooms.new_id,
+        training_graph(rooms, definition.name),
+        by=actor,
+        reason=params.reason,
+        params={"model": definition.name},
+        dedup_key=f"train:{definition.name}",
+    )
+    return Started(run_id)
+
+
+def list_versions(rooms: Rooms, actor: Actor, params: VersionsQuery) -> list[VersionStatus]:
+    """Return versions, the newest first."""
+    del actor
+    models = [rooms.definitions.model(params.model).name] if params.model else rooms.registry.models()
+    found = [version_status(rooms, version) for model in models for version in rooms.registry.versions(model)]
+    return sorted(found, key=lambda version: -version.created_us)
+
+
+def show(rooms: Rooms, actor: Actor, params: ShowVersion) -> VersionDetail:
+    """Return a version with its card and gate report."""
+    del actor
+    version = rooms.registry.get(params.model, params.version)
+
+    def text(name: str) -> str:
+        digest = version.documents.get(name)
+        return rooms.blobs.get(digest).decode() if digest else ""
+
+    documents = [text(name) for name in ("card.md", "card.html", "gate.md", "gate.html")]
+    return VersionDetail(version_status(rooms, version), *documents)
+
+
+def approve(rooms: Rooms, actor: Actor, params: Decide) -> Decided:
+    """Approve a version; a rollout that waited for it begins."""
+    approval = _pending(rooms, actor, params)
+    decided = rooms.approvals.approve(approval.id, actor, params.comment)
+    begin_wished(rooms)
+    return Decided(params.model, params.version, decided.state, actor.name)
+
+
+def reject(rooms: Rooms, actor: Actor, params: Decide) -> Decided:
+    """Refuse a version."""
+    decided = rooms.approvals.reject(_pending(rooms, actor, params).id, actor, params.comment)
+    return Decided(params.model, params.version, decided.state, actor.name)
+
+
+def _pending(rooms: Rooms, actor: Actor, params: Decide) -> Approval:
+    version = rooms.registry.get(params.model, params.version)
+    if version.actor == actor.name:
+        raise AccessDenied(
+            f"actor {actor.name!r} had version {params.version} of model {params.model!r} trained and may not decide "
+            "about it",
+            hint="ask somebody else: falaj token create --actor NAME --role approver",
+        )
+    asked = rooms.approvals.find(kind="model", subject=version.subject)
+    pending = [approval for approval in asked if approval.state is ApprovalState.PENDING]
+    if pending:
+        return pending[0]
+    if asked:
+        raise Conflict(
+            f"version {params.version} of model {params.model!r} is already {asked[0].state.lower()}",
+            hint="train another version to decide anew",
+        )
+    raise Conflict(
+        f"version {params.version} of model {params.model!r} asks for no approval: its gate is {version.gate_outcome}",
+        hint=f"read why: falaj models show {params.model} {params.version} --gate",
+    )
+
+
+def version_status(rooms: Rooms, version: ModelVersion) -> VersionStatus:
+    """Return a version as the command line and the page show it."""
+    approvals = rooms.approvals.find(kind="model", subject=version.subject)
+    reason = get_run(rooms.db, version.run_id).reason
+    return VersionStatus(
+        version.model,
+        version.version,
+        rooms.registry.stage_of(version.model, version.version),
+        version.gate_outcome or "none",
+        approvals[0].state if approvals else "",
+        (approvals[0].decided_by or "") if approvals else "",
+        version.created_us,
+        version.metrics,
+        version.dataset_digest,
+        version.run_id,
+        reason,
+    )

@@ -1,0 +1,65 @@
+"""The training pipeline: seven steps as one durable graph."""
+
+from falaj.definitions.project import digest_of
+from falaj.kernel.codec import to_builtins
+from falaj.lifecycle.rooms import Rooms
+from falaj.pipelines.graph import Graph, Step
+
+STEPS = "falaj.lifecycle.training"
+
+
+def training_graph(rooms: Rooms, model: str) -> Graph:
+    """Return the graph that trains a model by the definitions now in force.
+
+    A step's parameters hold all that its result depends on besides its inputs, so that a repeat of the same work is
+    taken from the run before. Steps that look at what changes by itself (files, production) are done in every run.
+
+    Args:
+        rooms: The project.
+        model: The model's name.
+
+    Raises:
+        NotFound: There is no such model.
+    """
+    definition = rooms.definitions.model(model)
+    service = rooms.applied.document.services[definition.features.name]
+    base = {"model": model, "definition": digest_of(definition), "service": service.digest}
+    train = {**base, "trainer": to_builtins(definition.trainer)}
+    return Graph(
+        f"train:{model}",
+        (
+            Step(name="ingest", function=f"{STEPS}:ingest", params=base, cache=False),
+            Step(name="validate", function=f"{STEPS}:validate", needs=("ingest",), params=base),
+            Step(
+                name="features",
+                function=f"{STEPS}:features",
+                needs=("ingest", "validate"),
+                params=base,
+                executor="child",
+            ),
+            Step(name="train", function=f"{STEPS}:train", needs=("features",), params=train, executor="child"),
+            Step(
+                name="evaluate",
+                function=f"{STEPS}:evaluate",
+                needs=("ingest", "features", "train"),
+                params=base,
+                executor="child",
+                cache=False,
+            ),
+            Step(
+                name="gate",
+                function=f"{STEPS}:gate",
+                needs=("features", "train", "evaluate"),
+                params=base,
+                cache=False,
+            ),
+            Step(
+                name="register",
+                function=f"{STEPS}:register",
+                needs=("features", "train", "evaluate", "gate"),
+                params=base,
+                executor="child",
+                cache=False,
+            ),
+        ),
+    )

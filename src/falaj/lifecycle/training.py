@@ -1,0 +1,165 @@
+"""The steps of the training pipeline. Each takes a StepContext whose resources are the project's rooms."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from falaj.definitions.model import Model
+from falaj.definitions.routing_table import ArtifactRef
+from falaj.definitions.service_spec import ServiceSpec
+from falaj.definitions.signature import Signature
+from falaj.governance.access import SYSTEM, Actor, Role
+from falaj.kernel.errors import DataError
+from falaj.lifecycle.catch_up import land_all
+from falaj.lifecycle.dataset import SPLIT, build_dataset, table_versions
+from falaj.lifecycle.examples import LABEL
+from falaj.lifecycle.rooms import Rooms
+from falaj.models.encoding import encode_columns, fit_signature
+from falaj.models.export import export
+from falaj.models.training.fit import fit
+from falaj.pipelines.context import StepContext
+from falaj.pipelines.runs import Run, get_run
+
+Outputs = Mapping[str, Any]
+
+
+def ingest(context: StepContext) -> Outputs:
+    """Read new files and land pushed events of every source that the model reads."""
+    rooms, model = _model(context)
+    actor = run_actor(rooms, _run(context))
+    accepted = quarantined = 0
+    for name in sorted(_source_names(model)):
+        source = rooms.definitions.source(name)
+        if source.stream is not None:
+            land_all(rooms, name)
+        if source.batch is not None:
+            context.progress(0.0, f"reading {name}")
+            report = rooms.ingestion.ingest(
+                source,
+                rooms.applied.document.schemas[name],
+                rooms.folder,
+                actor,
+                lambda file: context.progress(0.5, f"{file.path}: {file.accepted:,} rows"),
+            )
+            accepted, quarantined = accepted + report.accepted, quarantined + report.quarantined
+    versions = table_versions(rooms, model)
+    return {"accepted": accepted, "quarantined": quarantined, "versions": versions}
+
+
+def validate(context: StepContext) -> Outputs:
+    """Hold the sources against what training needs: rows, a usable label, and not mostly refused rows."""
+    rooms, model = _model(context)
+    found: dict[str, Any] = {}
+    for name, version in context.input("ingest", "versions").items():
+        rows = rooms.tables.read(f"source/{name}", version=version).count_rows()
+        refused_table = f"quarantine/{name}"
+        refused = 0
+        if rooms.tables.version(refused_table) is not None:
+            refused = rooms.tables.read(refused_table).count_rows()
+        found[name] = {"rows": rows, "quarantined": refused}
+        if refused > rows:
+            raise DataError(
+                f"source {name!r}: {refused:,} rows are in quarantine and {rows:,} are not",
+                hint=f"look at the reasons: falaj source quarantine {name}",
+            )
+    label = model.label
+    version = context.input("ingest", "versions")[label.source.name]
+    column = rooms.tables.read(f"source/{label.source.name}", [label.column], version=version).to_table()
+    values = column.column(label.column).drop_null()
+    if pc.count_distinct(values).as_py() < 2:
+        raise DataError(
+            f"label {label.column!r} of source {label.source.name!r} has fewer than two classes among "
+            f"{len(values):,} known labels",
+            hint="ingest more history, or look whether labels have arrived",
+        )
+    return {"sources": found, "labels": len(values)}
+
+
+def features(context: StepContext) -> Outputs:
+    """Build the immutable training set."""
+    rooms, model = _model(context)
+    dataset = build_dataset(rooms, model, run_actor(rooms, _run(context)), context.input("ingest", "versions"))
+    context.made(dataset.digest)
+    context.progress(1.0, f"{dataset.rows:,} examples")
+    return {"dataset": dataset.digest, "rows": dataset.rows}
+
+
+def train(context: StepContext) -> Outputs:
+    """Fit, export, and choose the file that serves."""
+    rooms, model = _model(context)
+    spec = service_of(rooms, model)
+    rows = rooms.datasets.load(context.input("features", "dataset"))
+    context.used(context.input("features", "dataset"))
+    training = rows.filter(pc.field(SPLIT) == "train")
+    columns = {name: training.column(name) for name, _ in spec.outputs}
+    signature = fit_signature(columns, dict(spec.outputs))
+    matrix, labels = encode_columns(signature, columns), labels_of(training)
+    context.progress(0.1, f"fitting {len(labels):,} rows")
+    fitted = fit(
+        model.trainer, matrix, labels, [i.name for i in signature.inputs], threads=max(1, (os.cpu_count() or 2))
+    )
+    context.progress(0.7, "exporting")
+    exported = export(fitted, matrix)
+    outputs: dict[str, Any] = {
+        "signature": msgspec.to_builtins(signature),
+        "runtime": exported.serving.runtime,
+        "parity": msgspec.to_builtins(exported.serving.parity),
+        "importance": fitted.importance,
+        "params": fitted.params,
+        "train_rows": len(labels),
+        "files": {},
+    }
+    for file in exported.files:
+        if file.content:
+            path = context.folder / f"model.{file.runtime}"
+            path.write_bytes(file.content)
+            outputs[f"model_{file.runtime}"] = path
+            outputs["files"][file.runtime] = file.error or msgspec.to_builtins(file.parity)
+    return outputs
+
+
+def labels_of(rows: pa.Table) -> Any:
+    """Return the labels, int64, (rows,)."""
+    return rows.column(LABEL).to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+def service_of(rooms: Rooms, model: Model) -> ServiceSpec:
+    """Return the compiled features that a model is trained on now."""
+    return rooms.applied.document.services[model.features.name]
+
+
+def artifacts_of(context: StepContext) -> tuple[ArtifactRef, dict[str, ArtifactRef], Signature]:
+    """Return what the train step made: the file that serves, all files, and the signature."""
+    made = context.inputs["train"]
+    files = {
+        name.removeprefix("model_"): ArtifactRef(digest, name.removeprefix("model_"))  # type: ignore[arg-type]
+        for name, digest in made.items()
+        if name.startswith("model_")
+    }
+    return files[made["runtime"]], files, msgspec.convert(made["signature"], Signature)
+
+
+def run_actor(rooms: Rooms, run: Run) -> Actor:
+    """Return who started a run; a trigger's runs are Falaj's own."""
+    known = {one.name: one for one in rooms.actors.list()}
+    found = known.get(run.actor)
+    return SYSTEM if found is None else Actor(found.name, Role(found.role))
+
+
+def _run(context: StepContext) -> Run:
+    rooms: Rooms = context.resources
+    return get_run(rooms.db, context.run_id)
+
+
+def _model(context: StepContext) -> tuple[Rooms, Model]:
+    rooms: Rooms = context.resources
+    return rooms, rooms.definitions.model(context.params["model"])
+
+
+def _source_names(model: Model) -> set[str]:
+    return {view.source.name for view in model.features.views} | {model.label.source.name}

@@ -1,0 +1,149 @@
+"""Watching: what an endpoint decided is held against what its version was trained on, and against the outcomes."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from falaj.data.prediction_table import FEEDBACK, PREDICTIONS, to_records
+from falaj.definitions.endpoint import Endpoint
+from falaj.definitions.routing_table import EndpointRoute, Variant
+from falaj.kernel.clock import to_us
+from falaj.lifecycle.rooms import Rooms
+from falaj.models.version import ModelVersion
+from falaj.monitoring import alerts
+from falaj.monitoring.monitors import Batch, WindowPolicy, watch_drift
+from falaj.monitoring.notify import Send, deliver, to_file, to_webhook
+from falaj.monitoring.performance import Joined, QualityPolicy, measure
+from falaj.monitoring.questions import DriftPolicy
+from falaj.monitoring.references import SCORE, references_from_msgpack
+from falaj.rollout import table
+
+_ROWS_AT_ONCE = 20_000
+
+
+class Watching:
+    """Reconciler: compacts the prediction logs, judges drift and realised quality, and delivers alerts.
+
+    Args:
+        rooms: The project.
+    """
+
+    name = "watching"
+
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+        self._measured: dict[str, tuple[int | None, int | None]] = {}
+
+    def run_pass(self, now: datetime) -> bool:
+        """Do one pass."""
+        rooms = self._rooms
+        moved = rooms.predictions.compact()
+        with rooms.db.read() as connection:
+            routes = table.current_routes(connection)
+        judged = 0
+        for name, endpoint in rooms.definitions.endpoints.items():
+            if name in routes:
+                judged += watch_endpoint(rooms, endpoint, routes[name], to_us(now))
+                self._measure(endpoint, routes[name], to_us(now))
+        sent = deliver(rooms.db, _routes(rooms), to_us(now))
+        return bool(moved.predictions or moved.feedback or judged or sent)
+
+    def _measure(self, endpoint: Endpoint, route: EndpointRoute, now_us: int) -> None:
+        """Measure realised quality when there is something new to measure it on."""
+        tables = self._rooms.tables
+        state = tables.version(PREDICTIONS), tables.version(FEEDBACK)
+        if self._measured.get(endpoint.name) != state:
+            measure_endpoint(self._rooms, endpoint, _champion(route), now_us)
+            self._measured[endpoint.name] = state
+
+
+def watch_endpoint(rooms: Rooms, endpoint: Endpoint, route: EndpointRoute, now_us: int) -> int:
+    """Judge the drift of the champion's traffic; return how many windows closed.
+
+    Args:
+        rooms: The project.
+        endpoint: Its definition.
+        route: What serves.
+        now_us: The present, in microseconds.
+    """
+    champion = _champion(route)
+    version = rooms.registry.get(champion.model, champion.version)
+    if not version.reference_digest:
+        return 0
+    references = references_from_msgpack(rooms.blobs.get(version.reference_digest))
+    verdicts = watch_drift(
+        rooms.db,
+        f"{endpoint.name}/{version.subject}",
+        endpoint.name,
+        references,
+        lambda cursor: _decisions(rooms, endpoint.name, version, cursor),
+        policy=DriftPolicy.of(endpoint.monitor),
+        window=WindowPolicy(endpoint.monitor.window),
+        now_us=now_us,
+    )
+    return len(verdicts)
+
+
+def _decisions(rooms: Rooms, endpoint: str, version: ModelVersion, cursor: str) -> Iterator[Batch]:
+    """Yield the version's live decisions after the cursor, as columns of its inputs and its score."""
+    after = int(cursor or 0)
+    while True:
+        rows, after_next = rooms.predictions.scan(after, endpoint=endpoint, limit=_ROWS_AT_ONCE)
+        if after_next == after:
+            return
+        after = after_next
+        yield Batch(str(after), _columns(rows, version))
+
+
+def _columns(rows: pa.Table, version: ModelVersion) -> dict[str, list[object]]:
+    records = [
+        record
+        for record in to_records(rows)
+        if (record.model, record.version, record.role, record.error) == (version.model, version.version, "live", "")
+    ]
+    names = [spec.name for spec in version.signature.inputs]
+    columns: dict[str, list[object]] = {
+        name: [record.features[i] for record in records] for i, name in enumerate(names)
+    }
+    return columns | {SCORE: [record.score for record in records]}
+
+
+def measure_endpoint(rooms: Rooms, endpoint: Endpoint, champion: Variant, now_us: int) -> None:
+    """Measure the champion's realised quality and keep the verdict, if it says something new.
+
+    The present of the measurement is the latest instant decided about, not the wall clock: history that is replayed
+    matures as it did then.
+    """
+    joined = rooms.predictions.joined(
+        endpoint.name, model=champion.model, version=champion.version, role="live"
+    ).filter(pc.is_valid(pc.field("score")))
+    if joined.num_rows == 0:
+        return
+    outcomes = joined.column("outcome").to_numpy(zero_copy_only=False).astype(np.float64)
+    decided_us = joined.column("at_us").to_numpy().astype(np.int64)
+    known_us = joined.column("outcome_at_us").drop_null()
+    latest_us = max(int(decided_us.max()), max(known_us.to_pylist(), default=0))
+    version = rooms.registry.get(champion.model, champion.version)
+    quality = measure(
+        Joined(joined.column("score").to_numpy().astype(np.float64), outcomes, decided_us, 0, 0),
+        now_us=latest_us,
+        label_delay_us=endpoint.model.label.delay_us,
+        policy=QualityPolicy(min_outcomes=endpoint.monitor.min_outcomes, threshold=version.threshold),
+    )
+    alerts.report(rooms.db, quality.to_verdict(endpoint.name, now_us))
+
+
+def _champion(route: EndpointRoute) -> Variant:
+    live = [variant for variant in route.variants if variant.role == "live"]
+    return max(live, key=lambda variant: (variant.name == "champion", variant.weight))
+
+
+def _routes(rooms: Rooms) -> dict[str, Send]:
+    settings = rooms.settings.alerts
+    routes = {"log": to_file(rooms.state.log / "alerts.jsonl")}
+    if settings.webhook_url:
+        routes["webhook"] = to_webhook(settings.webhook_url, settings.timeout_s)
+    return routes
