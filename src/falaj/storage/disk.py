@@ -26,6 +26,15 @@ def flush_file(fd: int) -> None:
         os.fdatasync(fd)
 
 
+def flush_path(path: Path) -> None:
+    """Return when the file that somebody else wrote would survive a power cut."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        flush_file(fd)
+    finally:
+        os.close(fd)
+
+
 def flush_folder(folder: Path) -> None:
     """Return when the names made, renamed and removed in the folder would survive a power cut."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -148,13 +148,26 @@ def test_a_table_inside_a_table_is_refused(tmp_path: Path) -> None:
 
 def test_many_commits_are_found_after_checkpoints(tmp_path: Path) -> None:
     tables = DeltaTables(tmp_path)
-    for number in range(105):
+    tables.append(NAME, pa.table({"a": [0]}), app=("ingest", 0))
+    DeltaTable(tmp_path / NAME).alter.set_table_properties({"delta.checkpointInterval": "5"})
+    for number in range(1, 12):
         tables.append(NAME, pa.table({"a": [number]}), app=("ingest", number))
     assert list((tmp_path / NAME / "_delta_log").glob("*.checkpoint*.parquet"))
     again = DeltaTables(tmp_path)
-    assert again.append(NAME, pa.table({"a": [0]}), app=("ingest", 104)) == 104
-    assert again.read(NAME).to_table()["a"].to_pylist() == list(range(105))
-    assert again.read(NAME, version=3).to_table()["a"].to_pylist() == [0, 1, 2, 3]
+    assert again.append(NAME, pa.table({"a": [0]}), app=("ingest", 11)) == 12
+    assert again.read(NAME).to_table()["a"].to_pylist() == list(range(12))
+    assert again.read(NAME, version=4).to_table()["a"].to_pylist() == [0, 1, 2, 3]
+
+
+def test_a_column_and_its_rows_become_durable_together(tmp_path: Path) -> None:
+    """Both log entries of such an append are flushed: an unflushed first one would make the second unreadable."""
+    make(tmp_path)
+    tables = DeltaTables(tmp_path)
+    version = tables.append(NAME, pa.table({"new": [1.5]}), app=("ingest", 2))
+    assert version == 4
+    assert tables.append(NAME, pa.table({"new": [1.5]}), app=("ingest", 2)) == 4
+    assert tables.read(NAME, version=3).to_table()["new"].to_pylist() == [None] * 4
+    assert tables.read(NAME).to_table()["new"].to_pylist() == [None] * 4 + [1.5]
 
 
 def test_the_manifest_finds_versions_among_gaps(tmp_path: Path) -> None:

@@ -216,8 +216,8 @@ def test_a_payload_too_long_is_refused_before_anything_is_written(log: LocalLog)
 class Disk:
     """Flushes as told: fails a number of times, or waits to be let go on."""
 
-    def __init__(self, *failures: int) -> None:
-        self.failures = list(failures)
+    def __init__(self) -> None:
+        self.failures: list[BaseException | None] = []
         self.flushes = 0
         self.reached = threading.Event()
         self.go_on = threading.Event()
@@ -227,8 +227,8 @@ class Disk:
         self.flushes += 1
         self.reached.set()
         assert self.go_on.wait(10)
-        if self.failures and (number := self.failures.pop(0)):
-            raise OSError(number, os.strerror(number))
+        if self.failures and (failure := self.failures.pop(0)) is not None:
+            raise failure
         flush_file(fd)
 
 
@@ -260,7 +260,7 @@ def test_a_failed_flush_takes_everything_of_its_group_back(tmp_path: Path, numbe
     disk = Disk()
     log = LocalLog.open(tmp_path, flush=disk.flush)
     log.append([b"kept"])
-    disk.failures = [number]
+    disk.failures = [OSError(number, os.strerror(number))]
     with pytest.raises(DiskFull if number == errno.ENOSPC else StorageError, match="cannot write event log"):
         log.append([b"lost"])
     assert log.next_seq() == 2
@@ -271,11 +271,43 @@ def test_a_failed_flush_takes_everything_of_its_group_back(tmp_path: Path, numbe
     again.close()
 
 
+def test_an_interrupted_leader_acknowledges_nothing_for_those_who_wait(tmp_path: Path) -> None:
+    disk = Disk()
+    log = LocalLog.open(tmp_path, flush=disk.flush)
+    log.append([b"kept"])
+    disk.reached.clear()
+    disk.go_on.clear()
+    outcomes: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            log.append([b"lost"])
+        except (KeyboardInterrupt, StorageError) as error:
+            outcomes.append(error)
+
+    first = threading.Thread(target=lambda: log.append([b"also kept"]))
+    first.start()
+    assert disk.reached.wait(10)
+    rest = [threading.Thread(target=work) for _ in range(5)]
+    for thread in rest:
+        thread.start()
+    while len(log._waiting) < 5:
+        os.sched_yield()
+    disk.failures = [None, KeyboardInterrupt()]
+    disk.go_on.set()
+    for thread in (first, *rest):
+        thread.join()
+    assert sorted(type(outcome).__name__ for outcome in outcomes) == ["KeyboardInterrupt", *["StorageError"] * 4]
+    assert log.append([b"next"]) == 3
+    assert log.read(1, 10) == [(1, b"kept"), (2, b"also kept"), (3, b"next")]
+    log.close()
+
+
 def test_a_log_that_cannot_take_back_a_failed_write_stops(tmp_path: Path) -> None:
     disk = Disk()
     log = LocalLog.open(tmp_path, flush=disk.flush)
     log.append([b"kept"])
-    disk.failures = [errno.EIO, errno.EIO]
+    disk.failures = [OSError(errno.EIO, "Input/output error"), OSError(errno.EIO, "Input/output error")]
     with pytest.raises(StorageError, match="Input/output"):
         log.append([b"lost"])
     with pytest.raises(StorageError, match="could not be taken back"):

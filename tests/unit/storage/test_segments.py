@@ -2,6 +2,7 @@
 
 import errno
 import os
+import threading
 import zlib
 from pathlib import Path
 
@@ -205,6 +206,28 @@ def test_a_disk_that_does_not_flush_is_counted(tmp_path: Path) -> None:
     writer.sync()
     writer.close()
     assert everything(tmp_path) == [b"x"]
+
+
+def test_a_rotation_waits_for_no_flush(tmp_path: Path) -> None:
+    flushing, go_on = threading.Event(), threading.Event()
+
+    def flush(fd: int) -> None:
+        flushing.set()
+        assert go_on.wait(10)
+        flush_file(fd)
+
+    writer = SegmentWriter(tmp_path, "w", max_bytes=50, fsync_ms=3_600_000, flush=flush)
+    writer.write([b"x" * 40])
+    syncing = threading.Thread(target=writer.sync)
+    syncing.start()
+    assert flushing.wait(10)
+    writer.write([b"y" * 40])
+    writer.write([b"z" * 40])
+    assert everything(tmp_path) == [b"x" * 40, b"y" * 40, b"z" * 40]
+    go_on.set()
+    syncing.join()
+    writer.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"w-0000000{number}.seg" for number in (1, 2, 3)]
 
 
 def test_an_empty_record_is_refused_with_its_batch(tmp_path: Path) -> None:

@@ -195,24 +195,27 @@ class LocalLog:
             if data:
                 write_all(self._fd, data)
                 self._flush(self._fd)
-            written = True
             with self._queue:
                 self._end += len(data)
                 self._next = seq
+            written = True
             self._watermark.write(self._segments[-1], self._end)
         except FalajError as error:
             _refuse(group, error)
         except OSError as error:
             _refuse(group, failure(error, f"cannot write event log {self._folder}"))
         finally:
+            if not written:
+                _refuse(group, StorageError(f"writing event log {self._folder} was interrupted"))
+                self._cut_back()
             for request in group:
                 request.done = True
-            if not written and self._fd >= 0:
-                self._cut_back()
 
     def _cut_back(self) -> None:
         """Take back what was written and not flushed, so that the next group begins on a whole frame."""
         try:
+            if self._fd < 0:
+                return
             os.ftruncate(self._fd, self._end)
             os.lseek(self._fd, self._end, os.SEEK_SET)
             self._flush(self._fd)
@@ -279,4 +282,4 @@ def _encode_group(group: list[_Request], seq: int) -> tuple[int, list[bytes]]:
 
 def _refuse(group: list[_Request], error: FalajError) -> None:
     for request in group:
-        request.error = error
+        request.error = request.error or error

@@ -67,6 +67,7 @@ class SegmentWriter:
         self.flush_failures = 0
         self._dirty = False
         self._swap = threading.Lock()
+        self._flushing = threading.Lock()
         self._retired: list[tuple[int, Path]] = []
         self._stop = threading.Event()
         self._fd, self._path, self._size = -1, folder, 0
@@ -114,11 +115,13 @@ class SegmentWriter:
 
     def sync(self) -> None:
         """Return when a power cut would lose nothing of what was written; finishes what was rotated out."""
-        with self._swap:
-            dirty, self._dirty = self._dirty, False
+        with self._flushing:
+            with self._swap:
+                dirty, self._dirty = self._dirty, False
+                fd = os.dup(self._fd) if dirty and self._fd >= 0 else -1  # a rotation need not wait for the flush
             try:
-                if dirty and self._fd >= 0:
-                    self._flush(self._fd)
+                if fd >= 0:
+                    self._flush(fd)
                 while self._retired:
                     _finish(*self._retired[0])
                     self._retired.pop(0)
@@ -126,6 +129,9 @@ class SegmentWriter:
                 self._dirty = True
                 self.flush_failures += 1
                 raise failure(error, f"cannot flush segment {self._path}") from error
+            finally:
+                if fd >= 0:
+                    os.close(fd)
 
     def close(self) -> None:
         """Flush and finish the segment; closing twice is harmless."""

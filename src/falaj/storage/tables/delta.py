@@ -18,7 +18,7 @@ from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 
 from falaj.kernel.errors import InputError, NotFound
-from falaj.storage.disk import failure, flush_file, flush_folder
+from falaj.storage.disk import failure, flush_folder, flush_path
 from falaj.storage.filelock import FileLock
 from falaj.storage.tables.conform import absent, check_columns, check_table_name, fit_batches, fit_schema
 from falaj.storage.tables.files import (
@@ -88,7 +88,7 @@ class DeltaTables:
             adds = self._write(name, int(table.version()) + 1, data, schema)
             with taken_back(self._folder(name) / _LOG, int(table.version()), adds):
                 table.create_write_transaction([*adds], "overwrite", Schema.from_arrow(schema))
-            return self._flush_log(name)
+            return self._flush_log(name, int(table.version()))
 
     def compact(self, name: str) -> int:
         """Join small files without changing rows or their order, and return the version."""
@@ -182,7 +182,7 @@ class DeltaTables:
             )
         for parent in [folder, *folder.parents[: len(Path(name).parts)]]:
             flush_folder(parent)
-        return self._flush_log(name)
+        return self._flush_log(name, -1)
 
     def _commit(
         self, table: DeltaTable, name: str, adds: list[AddAction], schema: pa.Schema, app: tuple[str, int] | None
@@ -190,12 +190,13 @@ class DeltaTables:
         delta = Schema.from_arrow(schema)
         known = set(_schema(table).names)
         new = [field for field in delta.fields if field.name not in known]
-        with taken_back(self._folder(name) / _LOG, int(table.version()), adds):
+        since = int(table.version())
+        with taken_back(self._folder(name) / _LOG, since, adds):
             if new:  # a commit of its own that adds no row: a crash after it leaves the same table with empty columns
                 table.alter.add_columns(new)
                 table = DeltaTable(self._folder(name))
             table.create_write_transaction([*adds], "append", delta, commit_properties=_properties(app))
-        return self._flush_log(name)
+        return self._flush_log(name, since)
 
     def _join(self, name: str, table: DeltaTable, run: list[DataFile]) -> None:
         folder = self._folder(name)
@@ -210,18 +211,17 @@ class DeltaTables:
         ]
         with taken_back(folder / _LOG, int(table.version()), adds):
             table.create_write_transaction([*adds, *removes], "append", Schema.from_arrow(schema))
-        self._flush_log(name)
+        self._flush_log(name, int(table.version()))
 
-    def _flush_log(self, name: str) -> int:
-        """Make the newest commit durable, write down what it holds, and return its version."""
+    def _flush_log(self, name: str, since: int) -> int:
+        """Make the commits after a version durable, write down what the table holds, and return its version."""
         table = DeltaTable(self._folder(name))
         version = int(table.version())
         log = self._folder(name) / _LOG
-        fd = os.open(log / f"{version:020d}.json", os.O_RDONLY)
-        try:
-            flush_file(fd)
-        finally:
-            os.close(fd)
+        with os.scandir(log) as entries:
+            new = [entry.path for entry in entries if entry.name > f"{since:020d}.~"]  # checkpoints among them
+        for path in new:
+            flush_path(Path(path))
         flush_folder(log)
         self._manifest(name).record(version, _state(table))
         return version

@@ -1,7 +1,6 @@
 """The Parquet files of a Delta table: written and flushed before the log names them, checked before they are read."""
 
 import json
-import os
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +15,7 @@ from deltalake.transaction import AddAction
 
 from falaj.kernel.digest import digest_file
 from falaj.kernel.errors import CorruptionError
-from falaj.storage.disk import flush_file, flush_folder
+from falaj.storage.disk import flush_folder, flush_path
 
 FILE_BYTES = 256 << 20
 SMALL_BYTES = 32 << 20
@@ -83,11 +82,7 @@ def taken_back(log: Path, version: int, adds: list[AddAction]) -> Iterator[None]
 
 
 def _finish(temporary: Path, prefix: str, rows: int, *, data_change: bool) -> AddAction:
-    fd = os.open(temporary, os.O_RDONLY)
-    try:
-        flush_file(fd)
-    finally:
-        os.close(fd)
+    flush_path(temporary)
     path = temporary.with_name(f"{prefix}-{digest_file(temporary)}.parquet")
     temporary.replace(path)
     found = path.stat()
