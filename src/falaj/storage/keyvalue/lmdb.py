@@ -245,11 +245,11 @@ def _check_size(path: Path) -> None:
         raise _damaged(path, f"{_FILE} has {size} bytes instead of {written[1]}")
 
 
-def _is_full(path: Path, code: int, said: str) -> bool:
+def _is_full(path: Path, said: str) -> bool:
     """Return whether the disk is the reason; LMDB calls a write of which only a part fitted an input/output error."""
     room = os.statvfs(path)
     nearly = room.f_bavail * room.f_frsize < _LITTLE_ROOM_BYTES
-    return code in _FULL or os.strerror(errno.ENOSPC) in said or (code == errno.EIO and nearly)
+    return any(os.strerror(number) in said for number in _FULL) or (os.strerror(errno.EIO) in said and nearly)
 
 
 def _damaged(path: Path, finding: str) -> CorruptionError:
@@ -273,6 +273,6 @@ def _named(path: Path, error: lmdb.Error) -> FalajError:
         )
     if isinstance(error, lmdb.InvalidError | lmdb.CorruptedError | lmdb.PageNotFoundError | lmdb.VersionMismatchError):
         return _damaged(path, str(error))
-    if _is_full(path, getattr(error, "code", 0), str(error)):
+    if _is_full(path, str(error)):
         return DiskFull(f"online store {path}: the disk is full", hint="free some space")
     return StorageError(f"online store {path}: {error}", hint="look at the disk and the folder's permissions")
