@@ -126,8 +126,8 @@ def _epoch_numbers(column: pa.Array) -> pa.Array:
     numbers = column.cast(pa.int64())
     size = pc.abs_checked(numbers)
     us = numbers
-    for unit, least, beyond in (("s", 0, 10**11), ("ms", 10**11, 10**14), ("ns", 10**17, 2**63 - 1)):
-        here = pc.and_(pc.greater_equal(size, least), pc.less(size, beyond))
+    for unit, least, most in (("s", 0, 10**11 - 1), ("ms", 10**11, 10**14 - 1), ("ns", 10**17, 2**63 - 1)):
+        here = pc.and_(pc.greater_equal(size, least), pc.less_equal(size, most))
         only = pc.if_else(here, numbers, 0)  # else the others would overflow
         scaled = _floor_divide(only, 1000) if unit == "ns" else pc.multiply(only, 10**6 // _PER_SECOND[unit])
         us = pc.if_else(here, scaled, us)

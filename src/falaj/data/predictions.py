@@ -28,7 +28,6 @@ from falaj.storage.tables.port import TableStore
 
 WRITER = "compact"
 BATCH_BYTES = 64 << 20
-"""Most bytes of records that one commit moves: what is held in memory at once."""
 
 _JOINED = """
     SELECT p.* EXCLUDE (place, _segment), f.outcome, f.at_us AS outcome_at_us, f.received_us AS outcome_received_us
@@ -63,12 +62,14 @@ class Predictions:
         tables: The tables.
         folder: Where the gateways write their segments.
         db: The metadata database.
+        batch_bytes: Most bytes of records that one commit moves: what is held in memory at once.
     """
 
-    def __init__(self, tables: TableStore, folder: Path, db: Database) -> None:
+    def __init__(self, tables: TableStore, folder: Path, db: Database, *, batch_bytes: int = BATCH_BYTES) -> None:
         self._tables = tables
         self._folder = folder
         self._db = db
+        self._batch_bytes = batch_bytes
         self._turn = threading.Lock()
 
     def compact(self) -> Compaction:
@@ -84,8 +85,8 @@ class Predictions:
             if pending is not None:
                 self._move(pending, counts)
             damaged: list[CorruptionError] = []
-            size = BATCH_BYTES
-            while size >= BATCH_BYTES:  # a smaller one took all there was; what came since waits for the next call
+            size = self._batch_bytes
+            while size >= self._batch_bytes:  # a smaller one took all there was; what came since waits for the next call
                 parts, records = self._next_parts(damaged)
                 size = sum(part.end - part.begin for part in parts)
                 if parts:
@@ -171,7 +172,7 @@ class Predictions:
         with duckdb.connect(config={"autoinstall_known_extensions": False}) as engine:
             engine.register("predictions", predictions)
             engine.register("feedback", feedback)
-            return engine.execute(_JOINED).to_arrow_table()
+            return engine.sql(_JOINED).to_arrow_table()
 
     def _next_parts(self, damaged: list[CorruptionError]) -> tuple[list[Part], int]:
         with self._db.read() as connection:
@@ -189,7 +190,7 @@ class Predictions:
             if end > begin:
                 parts.append(Part(segment, begin, end))
                 records, size = records + len(found), size + end - begin
-                if size >= BATCH_BYTES:
+                if size >= self._batch_bytes:
                     break
         return parts, records
 

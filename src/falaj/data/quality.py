@@ -107,7 +107,7 @@ class Rules:
     def _structural(
         self, columns: Mapping[str, pa.Array], unreadable: Mapping[str, pa.BooleanArray]
     ) -> list[tuple[str, pa.BooleanArray]]:
-        failed = [(f"{name} is not a {self._schema[name]}", mask) for name, mask in unreadable.items()]
+        failed = [(f"{name} is not of type {self._schema[name]}", mask) for name, mask in unreadable.items()]
         source = self._source
         for name in dict.fromkeys([source.timestamp, source.id]):
             if name is not None:

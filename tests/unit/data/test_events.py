@@ -1,0 +1,179 @@
+"""Pushed events: what is refused, what is quarantined, what is acknowledged, and how all of it lands."""
+
+import json
+import threading
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+import falaj as fj
+from falaj.kernel.clock import ManualClock, from_us
+from falaj.kernel.errors import CorruptionError, DataError, InputError
+from support.data_room import EVENT_SCHEMA, DataRoom, event, pushed_source
+
+TX = pushed_source()
+
+
+def test_accepted_events_are_numbered_and_logged(room: DataRoom) -> None:
+    first = room.events.accept(TX, EVENT_SCHEMA, [event("a", 5), event("b", 6)])
+    second = room.events.accept(TX, EVENT_SCHEMA, [event("c", 7)])
+    assert (first.first_seq, first.count, first.last_seq, first.rejected) == (1, 2, 2, [])
+    assert (second.first_seq, second.last_seq) == (3, 3)
+    assert room.log("tx").next_seq() == 4
+
+
+def test_nothing_pushed_is_nothing_logged(room: DataRoom) -> None:
+    accepted = room.events.accept(TX, EVENT_SCHEMA, [])
+    assert (accepted.count, accepted.last_seq) == (0, 0)
+    assert room.log("tx").next_seq() == 1
+
+
+@pytest.mark.parametrize(
+    "at", ["1970-01-01T00:00:05Z", "1970-01-01T04:00:05+04:00", datetime.fromtimestamp(5, UTC), 5_000_000]
+)
+def test_timestamps_may_be_text_instants_or_microseconds(room: DataRoom, at: Any) -> None:
+    room.events.accept(TX, EVENT_SCHEMA, [{"id": "a", "at": at}])
+    (row,) = room.read_all("tx", EVENT_SCHEMA)
+    assert row["_event_ts"] == row["at"] == from_us(5_000_000)
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"id": "a"}, "the timestamp 'at' is missing"),
+        ({"id": "a", "at": None}, "the timestamp 'at' is missing"),
+        ({"id": "a", "at": "2018-04-01T00:00:00"}, "field 'at': timestamp '2018-04-01T00:00:00' has no time zone"),
+        ({"id": "a", "at": datetime(2018, 4, 1)}, "has no time zone"),  # noqa: DTZ001
+        ({"id": "a", "at": "soon"}, "field 'at': 'soon' is not an RFC 3339 timestamp"),
+        ({"id": "a", "at": 1.5}, "field 'at': 1.5 is not a timestamp"),
+        ({"id": "a", "at": True}, "field 'at': True is not a timestamp"),
+        ({"id": 7, "at": 1}, "field 'id': 7 is not text"),
+        ({"id": "\ud800", "at": 1}, "is not valid Unicode"),
+        ({"at": 1, "amount": "5"}, "field 'amount': '5' is not a number"),
+        ({"at": 1, "amount": True}, "field 'amount': True is not a number"),
+        ({"at": 1, "amount": 10**400}, "is not a number of 64 bits"),
+        ({"at": 1, "amout": 5.0}, "field 'amout' is unknown"),
+        ([1], "is not an object of fields"),
+    ],
+)
+def test_malformed_events_are_named_and_nothing_is_kept(room: DataRoom, row: Any, said: str) -> None:
+    with pytest.raises(InputError) as caught:
+        room.events.accept(TX, EVENT_SCHEMA, [event("fine", 1), row])
+    assert caught.value.message.startswith("event 1 of source 'tx'")
+    assert said in caught.value.message
+    assert caught.value.hint
+    assert room.log("tx").next_seq() == 1
+
+
+def test_whole_numbers_and_truths(room: DataRoom) -> None:
+    schema = {"n": "int64", "flag": "bool"}
+    source = fj.Source("s", stream=fj.Push(), schema=schema)
+    room.events.accept(source, schema, [{"n": 2**63 - 1, "flag": True}, {}])
+    assert [(row["n"], row["flag"]) for row in room.read_all("s", schema)] == [(2**63 - 1, True), (None, None)]
+    for bad in ({"n": 1.0}, {"n": True}, {"n": 2**63}, {"flag": 1}):
+        with pytest.raises(InputError):
+            room.events.accept(source, schema, [bad])
+
+
+def test_a_source_of_files_takes_no_events(room: DataRoom) -> None:
+    with pytest.raises(InputError, match="takes no events"):
+        room.events.accept(pushed_source(stream=None), EVENT_SCHEMA, [event("a", 1)])
+
+
+def test_rejected_events_are_reported_and_go_to_quarantine(room: DataRoom) -> None:
+    assert isinstance(room.clock, ManualClock)
+    room.clock.advance(2)
+    pushed = [event("a", 1), event("b", 2, 500.0), {"at": 3}, event("d", 4)]
+    accepted = room.events.accept(TX, EVENT_SCHEMA, pushed)
+    assert (accepted.first_seq, accepted.count) == (1, 2)
+    assert accepted.rejected == [(1, ["amount is not between 0 and 100"]), (2, ["id is null"])]
+    assert [row["id"] for row in room.read_all("tx", EVENT_SCHEMA)] == ["a", "d"]
+    room.events.land("tx", EVENT_SCHEMA)
+    assert [row["id"] for row in room.table("tx")] == ["a", "d"]
+    refused = room.quarantine("tx")
+    assert [row["_reasons"] for row in refused] == [reasons for _, reasons in accepted.rejected]
+    assert json.loads(refused[0]["_raw"]) == {"id": "b", "at": 2, "amount": 500.0}
+    assert (refused[0]["_file"], refused[0]["_ingested_at"]) == ("stream", from_us(2_000_000))
+
+
+def test_only_rejected_events(room: DataRoom) -> None:
+    accepted = room.events.accept(TX, EVENT_SCHEMA, [event("a", 1, -1.0)])
+    assert (accepted.first_seq, accepted.count, accepted.last_seq) == (0, 0, 0)
+    assert room.events.land("tx", EVENT_SCHEMA) == 1
+    assert (room.table("tx"), len(room.quarantine("tx"))) == ([], 1)
+
+
+def test_warnings_are_counted(room: DataRoom) -> None:
+    source = pushed_source(checks=[fj.check.between("amount", 0, 1, severity="warn")])
+    assert room.events.accept(source, EVENT_SCHEMA, [event("a", 1, 5.0)]).warnings == {
+        "amount is not between 0 and 1": 1
+    }
+
+
+def test_landing_moves_each_event_once_and_looks_like_the_log(room: DataRoom) -> None:
+    room.events.accept(TX, EVENT_SCHEMA, [event(str(i), i, known=i + 1) for i in range(10)])
+    before = room.read_all("tx", EVENT_SCHEMA)
+    assert room.events.land("tx", EVENT_SCHEMA, limit=4) == 4
+    assert room.events.landed("tx") == 4
+    while room.events.landed("tx") < 10:
+        room.events.land("tx", EVENT_SCHEMA, limit=4)
+    assert room.events.land("tx", EVENT_SCHEMA) == 10
+    assert room.table("tx") == before == room.read_all("tx", EVENT_SCHEMA)
+
+
+def test_landing_nothing(room: DataRoom) -> None:
+    assert room.events.land("tx", EVENT_SCHEMA) == 0
+    assert room.events.landed("tx") == 0
+
+
+def test_the_log_forgets_only_what_has_landed_and_is_applied(room: DataRoom) -> None:
+    room.events.accept(TX, EVENT_SCHEMA, [event(str(i), i) for i in range(10)])
+    room.events.truncate("tx", 10)
+    assert len(room.log("tx").read(1, 100)) == 10
+    room.events.land("tx", EVENT_SCHEMA, limit=6)
+    room.events.truncate("tx", 3)
+    assert [seq for seq, _ in room.log("tx").read(1, 100)] == [4, 5, 6, 7, 8, 9, 10]
+    room.events.truncate("tx", 10)
+    assert [seq for seq, _ in room.log("tx").read(1, 100)] == [7, 8, 9, 10]
+    assert len(room.read_all("tx", EVENT_SCHEMA)) == 10
+
+
+def test_new_and_removed_columns(room: DataRoom) -> None:
+    room.events.accept(TX, EVENT_SCHEMA, [event("a", 1, country="AE")])
+    changed = {**{k: v for k, v in EVENT_SCHEMA.items() if k != "country"}, "city": "string"}
+    (row,) = room.read_all("tx", changed)
+    assert row["city"] is None
+    assert "country" not in row
+    with pytest.raises(DataError, match="column 'country' is int64 and the log has events of another type"):
+        room.read_all("tx", {**EVENT_SCHEMA, "country": "int64"})
+
+
+def test_a_log_that_holds_something_else_is_refused(room: DataRoom) -> None:
+    room.log("tx").append([b"\xc1"])
+    with pytest.raises(CorruptionError, match="the event log of source 'tx' holds what is no event"):
+        room.read_all("tx", EVENT_SCHEMA)
+
+
+def test_pushes_from_many_threads_while_landing(embedded: DataRoom) -> None:
+    stop = threading.Event()
+
+    def push(name: int) -> None:
+        for i in range(20):
+            embedded.events.accept(TX, EVENT_SCHEMA, [event(f"{name}-{i}", i), event(f"{name}-{i}-x", i)])
+
+    def land() -> None:
+        while not stop.is_set():
+            embedded.events.truncate("tx", embedded.events.land("tx", EVENT_SCHEMA, limit=7))
+
+    threads = [threading.Thread(target=push, args=(name,)) for name in range(4)]
+    lander = threading.Thread(target=land)
+    for thread in [*threads, lander]:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    stop.set()
+    lander.join()
+    rows = embedded.read_all("tx", EVENT_SCHEMA, limit=13)
+    assert [row["_ingest_seq"] for row in rows] == list(range(1, 161))
+    assert len({row["id"] for row in rows}) == 160

@@ -1,0 +1,234 @@
+"""Predictions: from segments to tables exactly once, found, scanned and joined with outcomes."""
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from falaj.data.prediction_log import list_segments
+from falaj.data.prediction_table import to_records
+from falaj.data.predictions import Predictions
+from falaj.definitions.prediction_record import FeedbackRecord, LogRecord, PredictionRecord
+from falaj.kernel.codec import to_msgpack
+from falaj.kernel.errors import CorruptionError, NotFound
+from falaj.storage.eventlog.segments import SegmentWriter
+from falaj.storage.metadata.database import Database
+from falaj.storage.tables.delta import DeltaTables
+from falaj.storage.tables.memory import MemoryTables
+
+
+def prediction(request_id: str, **changes: Any) -> PredictionRecord:
+    fields: dict[str, Any] = {
+        "client_id": "", "endpoint": "fraud", "variant": "stable", "role": "live", "model": "fraud", "version": 3,
+        "epoch": 7, "unit": "c1", "at_us": 10, "received_us": 11, "latency_us": 12, "entities": {"card": "c1"},
+        "request": {"amount": 5.5}, "features": [1, 2.5, None, "AE", True], "statuses": {"view": "PRESENT"},
+        "applied_seq": {"view": 99}, "score": 0.25, "actor": "shop",
+    }  # fmt: skip
+    return PredictionRecord(request_id, **(fields | changes))
+
+
+class World:
+    def __init__(self, folder: Path, tables: MemoryTables | DeltaTables) -> None:
+        self.folder = folder / "segments"
+        self.tables = tables
+        self.db = Database.memory()
+        self.db.create_all()
+        self.predictions = Predictions(tables, self.folder, self.db)
+        self._writers: dict[str, SegmentWriter] = {}
+
+    def log(self, *records: LogRecord, worker: str = "worker-0", max_bytes: int = 1 << 20) -> None:
+        if worker not in self._writers:
+            self._writers[worker] = SegmentWriter(self.folder, worker, max_bytes, fsync_ms=0)
+        self._writers[worker].write([to_msgpack(record) for record in records])
+
+    def finish(self, worker: str = "worker-0") -> None:
+        self._writers.pop(worker).close()
+
+    def ids(self) -> list[str]:
+        rows, _ = self.predictions.scan()
+        found: list[str] = rows["request_id"].to_pylist()
+        return found
+
+    def close(self) -> None:
+        for worker in list(self._writers):
+            self.finish(worker)
+        self.db.close()
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path, MemoryTables())
+    yield made
+    made.close()
+
+
+def test_records_come_back_as_they_were(world: World) -> None:
+    odd = prediction("r2", features=[math.nan, -math.inf, "NaN", None], score=None, error="timeout", request={})
+    world.log(prediction("r1"), odd)
+    world.predictions.compact()
+    rows, _ = world.predictions.scan()
+    first, second = to_records(rows)
+    assert first == prediction("r1")
+    assert math.isnan(second.features[0])
+    assert second.features[1:] == [-math.inf, "NaN", None]
+    assert (second.score, second.error) == (None, "timeout")
+
+
+def test_nothing_logged_is_nothing_moved(world: World) -> None:
+    moved = world.predictions.compact()
+    assert (moved.predictions, moved.feedback, moved.segments_removed) == (0, 0, 0)
+    rows, cursor = world.predictions.scan()
+    assert (rows.num_rows, cursor) == (0, 0)
+    assert world.predictions.joined("fraud").num_rows == 0
+
+
+def test_a_growing_segment_is_moved_piece_by_piece(world: World) -> None:
+    for number in range(5):
+        world.log(prediction(f"r{number}"), FeedbackRecord(f"r{number}", 1, 20, 21))
+        moved = world.predictions.compact()
+        assert (moved.predictions, moved.feedback) == (1, 1)
+    assert world.predictions.compact().predictions == 0
+    assert world.ids() == [f"r{number}" for number in range(5)]
+    world.finish()
+    assert world.predictions.compact().predictions == 0
+
+
+def test_a_half_written_record_waits(world: World) -> None:
+    world.log(prediction("r1"))
+    (segment,) = world.folder.glob("*.open")
+    whole = segment.read_bytes()
+    with segment.open("ab") as file:
+        file.write(whole[: len(whole) // 2])
+    assert world.predictions.compact().predictions == 1
+    with segment.open("ab") as file:
+        file.write(whole[len(whole) // 2 :])
+    assert world.predictions.compact().predictions == 1
+
+
+def test_finished_segments_go_and_each_writers_last_one_stays(world: World) -> None:
+    for number in range(20):
+        world.log(prediction(f"a{number}"), worker="worker-0", max_bytes=1000)
+        world.log(prediction(f"b{number}"), worker="worker-1", max_bytes=1000)
+    world.finish("worker-0")
+    world.finish("worker-1")
+    before = list_segments(world.folder)
+    moved = world.predictions.compact()
+    left = list_segments(world.folder)
+    assert moved.segments_removed == len(before) - 2
+    assert left == [max(n for n in before if n.startswith(f"worker-{w}")) for w in (0, 1)]
+    world.log(prediction("later"), worker="worker-0")  # a restarted worker goes on with the next number
+    assert world.predictions.compact().predictions == 1
+    assert sorted(world.ids()) == sorted([*(f"{w}{n}" for w in "ab" for n in range(20)), "later"])
+
+
+def test_many_bytes_are_moved_in_several_commits(world: World) -> None:
+    small = Predictions(world.tables, world.folder, world.db, batch_bytes=1000)
+    for number in range(20):
+        world.log(prediction(f"r{number}"), worker=f"worker-{number}")
+    assert small.compact().predictions == 20
+    assert (world.tables.version("predictions") or 0) >= 3
+    assert len(set(world.ids())) == 20
+
+
+def test_a_damaged_segment_is_named_and_the_others_are_moved(world: World) -> None:
+    for worker in ("worker-0", "worker-1", "worker-2"):
+        world.log(prediction(f"r-{worker}"), prediction(f"s-{worker}"), worker=worker)
+        world.finish(worker)
+    path = world.folder / "worker-1-00000001.seg"
+    data = bytearray(path.read_bytes())
+    data[20] ^= 0xFF
+    path.write_bytes(data)
+    with pytest.raises(CorruptionError, match=r"worker-1-00000001\.seg"):
+        world.predictions.compact()
+    assert sorted(world.ids()) == ["r-worker-0", "r-worker-2", "s-worker-0", "s-worker-2"]
+    assert world.predictions.find("r-worker-2").request_id == "r-worker-2"
+    with pytest.raises(CorruptionError):
+        world.predictions.find("r-worker-1")
+
+
+def test_a_record_of_another_shape_is_named(world: World) -> None:
+    writer = SegmentWriter(world.folder, "worker-0", fsync_ms=0)
+    writer.write([b"\x93\x01\x02\x03"])
+    writer.close()
+    with pytest.raises(CorruptionError, match="prediction log segment 'worker-0-00000001' holds what is no record"):
+        world.predictions.compact()
+
+
+def test_a_decision_is_found_before_and_after_compaction(world: World) -> None:
+    world.log(prediction("r1"), FeedbackRecord("r2", 1, 1, 1))
+    assert world.predictions.find("r1") == prediction("r1")
+    world.predictions.compact()
+    assert world.predictions.find("r1") == prediction("r1")
+    for absent in ("r2", "r"):
+        with pytest.raises(NotFound, match=f"no decision has the request id '{absent}'"):
+            world.predictions.find(absent)
+
+
+def test_scanning_goes_on_where_it_stopped(world: World) -> None:
+    for number in range(10):
+        world.log(prediction(f"r{number}", endpoint="fraud" if number % 2 else "churn"))
+        world.log(FeedbackRecord(f"r{number}", number % 2, 1, 1))
+    world.predictions.compact()
+    found, cursor = [], 0
+    while True:
+        rows, cursor = world.predictions.scan(cursor, endpoint="fraud", limit=2)
+        if not rows.num_rows:
+            break
+        found += rows["request_id"].to_pylist()
+    assert found == ["r1", "r3", "r5", "r7", "r9"]
+    assert world.predictions.scan(cursor)[0].num_rows == 0
+    world.log(prediction("r10"))
+    world.predictions.compact()
+    assert world.predictions.scan(cursor)[0]["request_id"].to_pylist() == ["r10"]
+    assert world.predictions.scan_feedback(0, limit=3)[0]["outcome"].to_pylist() == [0.0, 1.0, 0.0]
+
+
+def test_the_last_known_outcome_wins_and_decisions_count_once(world: World) -> None:
+    world.log(*[prediction("r1", score=0.9)] * 2, prediction("r2"), prediction("r3", endpoint="x"))
+    world.log(
+        FeedbackRecord("r1", 0, at_us=50, received_us=99),
+        FeedbackRecord("r1", 1, at_us=60, received_us=70),
+        FeedbackRecord("r1", 0, at_us=60, received_us=65),
+        FeedbackRecord("unknown", 1, at_us=1, received_us=1),
+    )
+    world.predictions.compact()
+    rows = world.predictions.joined("fraud").to_pylist()
+    assert [(row["request_id"], row["score"], row["outcome"]) for row in rows] == [("r1", 0.9, 1.0), ("r2", 0.25, None)]
+    assert (rows[0]["outcome_at_us"], rows[0]["outcome_received_us"]) == (60, 70)
+
+
+def test_joined_rows_are_chosen_by_model_version_role_and_time(world: World) -> None:
+    world.log(
+        prediction("r1"), prediction("r2", version=4), prediction("r3", role="shadow"), prediction("r4", model="other"),
+        prediction("r5", at_us=20),
+    )  # fmt: skip
+    world.predictions.compact()
+
+    def ids(**chosen: Any) -> list[str]:
+        found: list[str] = world.predictions.joined("fraud", **chosen)["request_id"].to_pylist()
+        return found
+
+    assert ids() == ["r1", "r2", "r3", "r4", "r5"]
+    assert ids(version=4) == ["r2"]
+    assert ids(role="shadow") == ["r3"]
+    assert ids(model="other") == ["r4"]
+    assert (ids(since_us=20), ids(until_us=20)) == (["r5"], ["r1", "r2", "r3", "r4"])
+
+
+def test_anyone_can_read_the_tables_with_pyarrow_alone(tmp_path: Path) -> None:
+    world = World(tmp_path, DeltaTables(tmp_path / "tables"))
+    world.log(*(prediction(f"r{i}", score=i / 10, latency_us=100 * i) for i in range(10)))
+    world.log(*(FeedbackRecord(f"r{i}", int(i >= 5), 50, 60) for i in range(10)))
+    world.predictions.compact()
+    predictions = pq.read_table(tmp_path / "tables" / "predictions")
+    feedback = pq.read_table(tmp_path / "tables" / "feedback")
+    joined = predictions.join(feedback.select(["request_id", "outcome"]), "request_id").sort_by("score")
+    assert joined["outcome"].to_pylist() == [0.0] * 5 + [1.0] * 5
+    assert pc.max(joined["latency_us"]).as_py() == 900
+    assert json.loads(joined["entities"][0].as_py()) == {"card": "c1"}
+    world.close()
