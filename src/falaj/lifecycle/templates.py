@@ -1,0 +1,137 @@
+"""Project templates: the files that `falaj init` writes into a new folder."""
+
+import csv
+import gzip
+import json
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from falaj.kernel.errors import Conflict, DataError, InputError, NotFound
+from falaj.kernel.names import did_you_mean
+
+_DATA_PLACE = '"@DATA@"'
+"""Stands in a template's files where the path of the user's data file goes, as a TOML string."""
+
+
+class Variant(NamedTuple):
+    """One form of a template, for one layout of data.
+
+    Attributes:
+        parts: The folders whose files it writes.
+        columns: The columns that the user's file must have; none for the variant that makes its own data.
+    """
+
+    parts: tuple[str, ...]
+    columns: tuple[str, ...] = ()
+
+
+TEMPLATES: dict[str, dict[str, Variant]] = {
+    "fraud": {
+        "generated": Variant(("timed", "generated")),
+        "stream": Variant(
+            ("timed", "stream"),
+            ("TRANSACTION_ID", "TX_DATETIME", "CUSTOMER_ID", "TERMINAL_ID", "TX_AMOUNT", "TX_FRAUD"),
+        ),
+        "timeless": Variant(
+            ("timeless",),
+            (
+                "transaction_id",
+                "amount",
+                "transaction_hour",
+                "merchant_category",
+                "foreign_transaction",
+                "location_mismatch",
+                "device_trust_score",
+                "velocity_last_24h",
+                "cardholder_age",
+                "is_fraud",
+            ),
+        ),
+    }
+}
+
+
+def write_template(name: str, target: Path, data: Path | None = None) -> list[Path]:
+    """Write a template's files into a new folder.
+
+    Args:
+        name: The template's name.
+        target: The folder to make; it may exist if it is empty.
+        data: The user's Parquet or CSV file, whose columns choose the variant; None for generated data.
+
+    Returns:
+        The files written, in order of name.
+
+    Raises:
+        NotFound: There is no such template, or no such data file.
+        Conflict: The target is not an empty folder.
+        InputError: No variant understands the data file's columns.
+        DataError: The data file cannot be read.
+    """
+    if name not in TEMPLATES:
+        raise NotFound(f"template {name!r} does not exist", hint=did_you_mean(name, TEMPLATES))
+    variant = choose_variant(name, data)
+    if target.exists() and not (target.is_dir() and next(target.iterdir(), None) is None):
+        what = "is not empty" if target.is_dir() else "is not a folder"
+        raise Conflict(f"{target} {what}", hint="name a new folder")
+    target.mkdir(parents=True, exist_ok=True)
+    root = files("falaj") / "templates" / name
+    root = files("falaj") / "templates" / name
+    parts = (root / part for part in TEMPLATES[name][variant].parts)
+    return sorted(_write_file(file, target, data) for part in parts for file in part.iterdir() if file.is_file())
+
+
+def _write_file(file: Traversable, target: Path, data: Path | None) -> Path:
+    text = file.read_text(encoding="utf-8")
+    if data is not None:
+        # a JSON string is a TOML string too, as long as characters beyond ASCII stay as they are
+        text = text.replace(_DATA_PLACE, json.dumps(str(data.resolve()), ensure_ascii=False))
+    path = target / file.name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def choose_variant(name: str, data: Path | None) -> str:
+    """Return the variant of a template that understands the data file's columns.
+
+    Raises:
+        NotFound: The file does not exist.
+        InputError: No variant understands its columns; the message lists them and the layouts.
+        DataError: The file cannot be read.
+    """
+    variants = TEMPLATES[name]
+    if data is None:
+        return next(key for key, variant in variants.items() if not variant.columns)
+    found = read_columns(data)
+    for key, variant in variants.items():
+        if variant.columns and set(variant.columns) <= set(found):
+            return key
+    layouts = "; or ".join(", ".join(variant.columns) for variant in variants.values() if variant.columns)
+    raise InputError(
+        f"{data} has the columns {', '.join(found) or '(none)'}, which template {name!r} does not understand",
+        hint=f"give a file with {layouts}; or leave the file out for generated data",
+    )
+
+
+def read_columns(data: Path) -> list[str]:
+    """Return the column names of a Parquet file, or of a CSV file (plain or gzip) with a header line.
+
+    Raises:
+        NotFound: The file does not exist.
+        DataError: It cannot be read.
+    """
+    if not data.is_file():
+        raise NotFound(f"data file {data} does not exist", hint="give the path of a Parquet or CSV file")
+    try:
+        if data.suffix == ".parquet":
+            return list(pq.read_schema(data).names)
+        opened = gzip.open if data.suffix == ".gz" else open
+        with opened(data, "rt", encoding="utf-8", newline="") as file:
+            return next(csv.reader(file), [])
+    except (OSError, EOFError, UnicodeDecodeError, csv.Error, pa.ArrowException) as error:
+        raise DataError(f"{data} cannot be read: {error}", hint="give a Parquet or CSV file") from None
