@@ -1,0 +1,250 @@
+"""Consistency: were the features that were served those that the events say?
+
+Every vector is recomputed by the naive definition over the events that its record claims to have held: those with
+`ingest_seq` up to the logged number, before T. What differs is a fault. What only differs now that more events are
+known is none, and is counted apart.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from falaj.definitions.prediction_record import PredictionRecord
+from falaj.definitions.service_spec import FeatureSpec, ServiceSpec, ViewSpec
+from falaj.definitions.verdict import Outcome, Verdict
+from falaj.features.history import EVERYTHING, History, magnitude
+from falaj.features.naive import Event, feature_value
+from falaj.features.on_demand import OnDemand
+from falaj.features.status import OUTSIDE_RETENTION
+from falaj.kernel.errors import DataError, InputError
+
+TOLERANCE = 1e-9
+"""Of the sum of a window's absolute values."""
+
+
+class Mismatch(msgspec.Struct, frozen=True):
+    """One value that was served and is not what the events say.
+
+    Attributes:
+        request_id: The decision.
+        column: The feature's column.
+        served: What was served.
+        recomputed: What the events say.
+        reason: What would explain it.
+    """
+
+    request_id: str
+    column: str
+    served: Any
+    recomputed: Any
+    reason: str
+
+
+class ConsistencyReport(msgspec.Struct, frozen=True):
+    """What a check found.
+
+    Attributes:
+        decisions: Decisions of which at least one value was compared.
+        compared: Values compared.
+        non_default: Those that an unknown entity would not have had.
+        mismatches: Those that differ.
+        changed_since: Values that differ now that later events are known; no fault.
+        skipped: Why decisions or values were left out, and how many.
+        verdict: PASS, FAIL, or INCONCLUSIVE when there was nothing but defaults to compare.
+    """
+
+    decisions: int
+    compared: int
+    non_default: int
+    mismatches: tuple[Mismatch, ...]
+    changed_since: int
+    skipped: dict[str, int]
+    verdict: Verdict
+
+    @property
+    def non_default_share(self) -> float:
+        """Share of the compared values that were not defaults; 0 when none was compared."""
+        return self.non_default / self.compared if self.compared else 0.0
+
+
+def verify(
+    records: Iterable[PredictionRecord],
+    specs: Mapping[tuple[str, int], ServiceSpec],
+    read_events: Callable[[str], pa.Table],
+    *,
+    subject: str = "",
+    at_us: int = 0,
+) -> ConsistencyReport:
+    """Recompute served feature vectors and report every value that differs.
+
+    Args:
+        records: Served decisions, any sample of them.
+        specs: The services of the models' versions, by model and version.
+        read_events: Gives every row of a source, in the order of `_ingest_seq`; called once per source.
+        subject: What the verdict is about.
+        at_us: When, for the verdict.
+
+    Returns:
+        The report; the order of mismatches follows the records.
+    """
+    check = _Check(read_events)
+    for record in records:
+        spec = specs.get((record.model, record.version))
+        if spec is None:
+            check.skipped["its version's features are not known"] += 1
+        elif record.error or record.defaulted:
+            check.skipped["it failed" if record.error else "it used defaults"] += 1
+        elif len(record.features) != len(spec.outputs):
+            check.skipped["its features are not its version's"] += 1
+        else:
+            check.decision(record, spec)
+    return check.report(subject, at_us)
+
+
+class _Check:
+    def __init__(self, read_events: Callable[[str], pa.Table]) -> None:
+        self._read_events = read_events
+        self._tables: dict[str, pa.Table] = {}
+        self._histories: dict[str, History] = {}
+        self._on_demand: dict[str, OnDemand] = {}
+        self._decisions = self._compared = self._non_default = self._changed = 0
+        self._mismatches: list[Mismatch] = []
+        self.skipped: Counter[str] = Counter()
+
+    def decision(self, record: PredictionRecord, spec: ServiceSpec) -> None:
+        before = self._compared
+        try:
+            at = 0
+            for view in spec.views:
+                self._view(record, view, record.features[at : at + len(view.features)])
+                at += len(view.features)
+            self._compare_on_demand(record, spec)
+        except InputError:
+            self.skipped["its entity or request cannot be read"] += 1
+        self._decisions += self._compared > before
+
+    def report(self, subject: str, at_us: int) -> ConsistencyReport:
+        outcome, reason = self._judge()
+        evidence = {
+            "decisions": self._decisions,
+            "compared": self._compared,
+            "non_default": self._non_default,
+            "mismatches": len(self._mismatches),
+            "changed_since": self._changed,
+            "skipped": dict(self.skipped),
+        }
+        return ConsistencyReport(
+            self._decisions,
+            self._compared,
+            self._non_default,
+            tuple(self._mismatches),
+            self._changed,
+            dict(self.skipped),
+            Verdict("consistency", subject, outcome, reason, evidence, at_us),
+        )
+
+    def _judge(self) -> tuple[Outcome, str]:
+        if self._mismatches:
+            first = self._mismatches[0]
+            return "FAIL", (
+                f"{len(self._mismatches)} of {self._compared} served values are not what the events say; the first: "
+                f"{first.column} of request {first.request_id} was {first.served!r} and should be {first.recomputed!r}"
+            )
+        if not self._compared:
+            return "INCONCLUSIVE", "nothing was compared"
+        if not self._non_default:
+            return "INCONCLUSIVE", f"all {self._compared} values compared are what an unknown entity has"
+        return "PASS", f"{self._compared} served values of {self._decisions} decisions are what the events say"
+
+    def _view(self, record: PredictionRecord, view: ViewSpec, served: Sequence[Any]) -> None:
+        history = self._history(view)
+        seq = record.applied_seq.get(view.name)
+        if seq is None:
+            self.skipped["its record names no applied number"] += 1
+            return
+        events = history.events(record.entities, seq)
+        now = history.events(record.entities, EVERYTHING)
+        for feature, value in zip(view.features, served, strict=True):
+            column = view.column_name(feature.name)
+            if record.statuses.get(column, record.statuses.get("*")) == OUTSIDE_RETENTION:
+                self.skipped["the value was outside retention"] += 1
+                continue
+            expected = feature_value(view, feature, events, record.at_us)
+            slack = _slack(feature, events, record.at_us)
+            self._compared += 1
+            self._non_default += value is not None and not (feature.function == "count" and value == 0)
+            self._changed += not _same(expected, feature_value(view, feature, now, record.at_us), slack)
+            if not _same(value, expected, slack):
+                reason = self._explain(record, view, feature, value)
+                self._mismatches.append(Mismatch(record.request_id, column, value, expected, reason))
+
+    def _compare_on_demand(self, record: PredictionRecord, spec: ServiceSpec) -> None:
+        """Recompute from the served inputs, so that a wrong input is reported once, and as itself."""
+        if not spec.on_demand:
+            return
+        if spec.digest not in self._on_demand:
+            self._on_demand[spec.digest] = OnDemand(spec)
+        row = list(record.features)
+        try:
+            self._on_demand[spec.digest].fill([row], [record.request])
+        except DataError as error:
+            self.skipped[str(error)] += 1
+            return
+        names = {view.name for view in spec.on_demand}
+        for (name, _), value, expected in zip(spec.outputs, record.features, row, strict=True):
+            if name not in names:
+                continue
+            self._compared += 1
+            self._non_default += value is not None and value == value
+            slack = TOLERANCE * magnitude([expected]) if isinstance(expected, float) else 0.0
+            if not _same(value, expected, slack):
+                reason = "other code computed it, or the function looks at more than its own row"
+                self._mismatches.append(Mismatch(record.request_id, name, value, expected, reason))
+
+    def _history(self, view: ViewSpec) -> History:
+        if view.digest not in self._histories:
+            if view.source not in self._tables:
+                self._tables[view.source] = self._read_events(view.source)
+            self._histories[view.digest] = History(view, self._tables[view.source])
+        return self._histories[view.digest]
+
+    def _explain(self, record: PredictionRecord, view: ViewSpec, feature: FeatureSpec, served: Any) -> str:
+        """Return the first slip that would have led to what was served."""
+        history, at_us, seq = self._history(view), record.at_us, record.applied_seq[view.name]
+        entity = record.entities
+        arrived = history.events(entity, seq, versions=True)
+        newest = max((event.seq for event in arrived), default=0)
+        slips = [
+            (f"events after ingest_seq {seq} were visible", history.events(entity, EVERYTHING), at_us),
+            (f"the event of ingest_seq {newest} was missing", history.events(entity, newest - 1), at_us),
+            ("a repeated or corrected event was counted twice", arrived, at_us),
+            ("an event at exactly T was counted", history.events(entity, seq), at_us + 1),
+            ("no event of the entity was visible", [], at_us),
+        ]
+        for reason, events, instant in slips:
+            if _same(served, feature_value(view, feature, events, instant), _slack(feature, events, instant)):
+                return reason
+        return "the record or the logged value was altered, or other code computed it"
+
+
+def _slack(feature: FeatureSpec, events: Sequence[Event], at_us: int) -> float:
+    """Return how far two floats may be apart; 0 for what must be the same."""
+    if feature.dtype != "float64" or feature.function not in ("sum", "mean", "std"):
+        return 0.0
+    assert feature.window_us is not None
+    start_us = at_us - feature.window_us
+    return TOLERANCE * magnitude([e.values[feature.column or ""] for e in events if start_us <= e.ts_us < at_us])
+
+
+def _same(served: Any, expected: Any, slack: float) -> bool:
+    if expected is None or served is None:
+        return served is expected
+    if isinstance(served, float) and isinstance(expected, float):
+        if math.isnan(served) or math.isnan(expected):
+            return math.isnan(served) and math.isnan(expected)
+        return served == expected or abs(served - expected) <= slack
+    return bool(served == expected)

@@ -1,0 +1,100 @@
+"""History: what a view's entities looked like after any `ingest_seq`, from all versions of all events."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from falaj.definitions.service_spec import ViewSpec
+from falaj.features.entity_key import encode_key
+from falaj.features.events import Int64s
+from falaj.features.layout import INT64_MAX, INT64_MIN
+from falaj.features.naive import Event, total_order
+from falaj.features.rows import entity_rows
+
+EVERYTHING = INT64_MAX - 1
+"""The number after which all events are known."""
+
+
+class History:
+    """All versions of a source's events, by the entities of a view.
+
+    Args:
+        view: The view.
+        table: Every row of its source, as it is materialised, in the order of `_ingest_seq`.
+    """
+
+    def __init__(self, view: ViewSpec, table: pa.Table) -> None:
+        rows = entity_rows(view, table)
+        self._view = view
+        self._events = rows.events
+        self._codes = {key: code for code, key in enumerate(rows.keys)}
+        self._order = np.argsort(rows.entity, kind="stable")
+        self._bounds = np.searchsorted(rows.entity[self._order], np.arange(len(rows.keys) + 1))
+        self._until = _winning_until(rows.events.identity, rows.events.created, rows.events.seq)
+
+    def events(self, entity: Mapping[str, Any], seq: int, *, versions: bool = False) -> list[Event]:
+        """Return an entity's events in total order as they stood when rows up to a number had been applied.
+
+        A version counts from its own number until a better version of the same event arrives, in whatever entity.
+
+        Args:
+            entity: The entity's keys.
+            seq: The number.
+            versions: Give every version that had arrived, not only those that count.
+
+        Raises:
+            InputError: A key is missing or of another type.
+        """
+        key = encode_key(self._view, entity)
+        code = None if key is None else self._codes.get(key)
+        if code is None:
+            return []
+        rows = self._order[self._bounds[code] : self._bounds[code + 1]]
+        known = self._events.seq[rows] <= seq
+        if not versions:
+            known &= self._until[rows] > seq
+        events = self._events.take(rows[known])
+        columns = {}
+        for (name, dtype), column in zip(self._view.columns, events.columns, strict=True):
+            values = (column.values.astype(np.bool_) if dtype == "bool" else column.values).tolist()
+            valid = [True] * len(values) if column.valid is None else column.valid.tolist()
+            columns[name] = [value if there else None for value, there in zip(values, valid, strict=True)]
+        found = [
+            Event(ts, None if created == INT64_MIN else created, number, {n: v[i] for n, v in columns.items()})
+            for i, (ts, created, number) in enumerate(
+                zip(events.ts.tolist(), events.created.tolist(), events.seq.tolist(), strict=True)
+            )
+        ]
+        return sorted(found, key=total_order)
+
+
+def magnitude(values: list[Any]) -> float:
+    """Return the sum of absolute values, of those that are finite: what a float's tolerance is measured by.
+
+    Example:
+        >>> magnitude([1.5, None, -2, math.nan])
+        3.5
+    """
+    return math.fsum(abs(value) for value in values if value is not None and math.isfinite(value))
+
+
+def _winning_until(identity: Any, created: Int64s, seq: Int64s) -> Int64s:
+    """Return per row the number from which it no longer counts; its own where it never did."""
+    until = np.full(len(seq), INT64_MAX, np.int64)
+    if identity is None:
+        return until
+    best: dict[bytes, int] = {}
+    known_at = created.tolist()
+    for row, event in enumerate(identity.tolist()):
+        before = best.get(event)
+        if before is None:
+            best[event] = row
+        elif known_at[row] > known_at[before]:
+            until[before] = seq[row]
+            best[event] = row
+        else:
+            until[row] = seq[row]
+    return until

@@ -1,0 +1,179 @@
+"""What was served is held against the events; what was tampered with is found."""
+
+from typing import Any
+
+import pyarrow as pa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from falaj.definitions.aggregation import column, count, last, sum
+from falaj.definitions.prediction_record import PredictionRecord
+from falaj.definitions.service_spec import OnDemandSpec, RequestSpec, ServiceSpec
+from falaj.features.consistency import ConsistencyReport, verify
+from falaj.features.entity_key import encode_key, record_key
+from falaj.features.materialise import apply_batch
+from falaj.features.on_demand import OnDemand
+from falaj.features.online import OnlineReader
+from falaj.features.record import decode, encode
+from falaj.storage.keyvalue.memory import MemoryStore
+from support.feature_worlds import World, make_service, online_store, row, table, worlds
+
+ROWS = [row("x", amount=2.0), row("y", at=3, amount=3.0), row("z", a="12", at=4, amount=5.0)]
+SPEC = make_service(n=count(window="10us"), s=sum("amount", window="10us"), c=column("amount"), lateness="1h")
+SPECS = {("m", 1): SPEC}
+
+
+def served(kv: MemoryStore, spec: ServiceSpec, entity: dict[str, Any], at_us: int, **request: Any) -> PredictionRecord:
+    rows = OnlineReader(kv).read(spec, [entity], [at_us])
+    OnDemand(spec).fill(rows.values, [request])
+    return PredictionRecord(
+        "r1", "", "e", "v", "live", "m", 1, 1, "u", at_us, at_us, 0, entity, request, rows.values[0],
+        dict(zip(rows.columns, rows.statuses[0], strict=True)), rows.applied_seq[0], 0.5,
+    )  # fmt: skip
+
+
+def store(rows: list[dict[str, Any]], spec: ServiceSpec = SPEC) -> MemoryStore:
+    return online_store(World(spec, rows, [], []))
+
+
+def check(*records: PredictionRecord, rows: list[dict[str, Any]] = ROWS, spec: ServiceSpec = SPEC) -> ConsistencyReport:
+    return verify(records, {("m", 1): spec}, lambda _source: table(rows), subject="e")
+
+
+def test_what_was_served_is_what_the_events_say() -> None:
+    kv = store(ROWS)
+    report = check(served(kv, SPEC, {"a": "1"}, 5), served(kv, SPEC, {"a": "12"}, 5), served(kv, SPEC, {"a": "q"}, 5))
+    assert (report.decisions, report.compared, report.non_default) == (3, 9, 6)
+    assert report.verdict.outcome == "PASS"
+    assert report.mismatches == ()
+    assert report.non_default_share == 6 / 9
+
+
+def test_a_planted_corruption_is_found_with_both_values() -> None:
+    kv = store(ROWS)
+    place = record_key(SPEC.views[0].namespace, encode_key(SPEC.views[0], {"a": "1"}) or b"")
+    stored = decode(SPEC.views[0], kv.get_many([place])[0] or b"")
+    amounts = stored.events.columns[0].values.copy()
+    amounts[1] = 3.5
+    # Its checksums are right; only its content is wrong.
+    planted = encode(SPEC.views[0], type(stored)(_with_amounts(stored.events, amounts), stored.applied_seq))
+    kv.write([(place, planted)])
+    report = check(served(kv, SPEC, {"a": "1"}, 5))
+    assert report.verdict.outcome == "FAIL"
+    found = [(m.column, m.served, m.recomputed) for m in report.mismatches]
+    assert found == [("v__s", 5.5, 5.0), ("v__c", 3.5, 3.0)]
+    assert "altered" in report.mismatches[0].reason
+
+
+def _with_amounts(events: Any, amounts: Any) -> Any:
+    first = events.columns[0]
+    return type(events)(events.ts, events.created, events.seq, events.identity, (type(first)(amounts, first.valid),))
+
+
+def test_likely_reasons_are_named() -> None:
+    kv = store(ROWS)
+    record = served(kv, SPEC, {"a": "1"}, 3)
+    assert record.features == [1, 2.0, 3.0]
+
+    def reason(features: list[Any]) -> str:
+        return check(_replace(record, features=features)).mismatches[0].reason
+
+    assert reason([2, 2.0, 3.0]) == "an event at exactly T was counted"
+    assert reason([0, 2.0, 3.0]) == "no event of the entity was visible"
+    assert reason([1, 2.0, 2.0]) == "the event of ingest_seq 2 was missing"
+    late = [*ROWS, row("w", at=2, amount=9.0)]
+    changed = _replace(record, features=[2, 11.0, 3.0])
+    report = check(changed, rows=late)
+    assert report.mismatches[0].reason == "events after ingest_seq 3 were visible"
+    twice = [row("x", amount=2.0), row("x", amount=2.0)]
+    once = served(store(twice), SPEC, {"a": "1"}, 3)
+    assert check(_replace(once, features=[2, 4.0, 2.0]), rows=twice).mismatches[0].reason == (
+        "a repeated or corrected event was counted twice"
+    )
+
+
+def test_late_events_are_no_fault_and_are_counted() -> None:
+    record = served(store(ROWS), SPEC, {"a": "1"}, 5)
+    report = check(record, rows=[*ROWS, row("w", at=2, amount=9.0)])
+    assert report.verdict.outcome == "PASS"
+    assert report.changed_since == 2
+
+
+def test_a_correction_that_moved_the_event_counts_only_from_its_number() -> None:
+    moved = [*ROWS, row("x", a="12", known=1, amount=2.0)]
+    before, after = served(store(ROWS), SPEC, {"a": "1"}, 5), served(store(moved), SPEC, {"a": "1"}, 5)
+    report = check(before, after, served(store(moved), SPEC, {"a": "12"}, 5), rows=moved)
+    assert report.verdict.outcome == "PASS"
+    assert report.changed_since == 2
+
+
+def test_nothing_or_only_defaults_is_inconclusive() -> None:
+    assert check().verdict.outcome == "INCONCLUSIVE"
+    report = check(served(store(ROWS), SPEC, {"a": "nobody"}, 5))
+    assert report.verdict.outcome == "INCONCLUSIVE"
+    assert report.compared == 3
+
+
+def test_what_cannot_be_compared_is_counted_and_not_passed() -> None:
+    record = served(store(ROWS), SPEC, {"a": "1"}, 5)
+    odd = [
+        _replace(record, version=2),
+        _replace(record, error="timeout"),
+        _replace(record, defaulted=True),
+        _replace(record, features=[1]),
+        _replace(record, entities={}),
+        _replace(record, applied_seq={}),
+        _replace(record, statuses={"*": "OUTSIDE_RETENTION"}),
+    ]
+    report = check(*odd)
+    assert report.compared == 0
+    assert report.decisions == 0
+    assert sum_of(report.skipped) == 9
+    assert report.verdict.outcome == "INCONCLUSIVE"
+
+
+def sum_of(counts: dict[str, int]) -> int:
+    total = 0
+    for number in counts.values():
+        total += number
+    return total
+
+
+def _replace(record: PredictionRecord, **changes: Any) -> PredictionRecord:
+    fields = {name: getattr(record, name) for name in record.__struct_fields__}
+    return PredictionRecord(**(fields | changes))
+
+
+def test_on_demand_features_are_recomputed_from_what_was_served() -> None:
+    code = "def ratio(x, s):\n    return x / s\n"
+    ratio = OnDemandSpec("ratio", ("request:x", "v:s"), code, "float64")
+    outputs = (*SPEC.outputs, ("ratio", "float64"), ("x", "float64"))
+    spec = ServiceSpec("s", "ff" * 32, SPEC.views, (ratio,), (RequestSpec("x", "float64"),), outputs)
+    record = served(store(ROWS), spec, {"a": "1"}, 5, x=10.0)
+    assert record.features[-2:] == [2.0, 10.0]
+    assert check(record, spec=spec).verdict.outcome == "PASS"
+    report = check(_replace(record, features=[*record.features[:-2], 3.0, 10.0]), spec=spec)
+    assert [(m.column, m.served, m.recomputed) for m in report.mismatches] == [("ratio", 3.0, 2.0)]
+
+
+@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+@given(worlds(), st.data())
+def test_whatever_was_served_between_batches_verifies(world: World, data: st.DataObject) -> None:
+    """The strongest claim: at any moment, with pruning, late and moved events, a logged vector can be recomputed."""
+    kv, whole, records, start = MemoryStore(), table(world.rows), [], 0
+    for end in [*world.cuts, len(world.rows)]:
+        apply_batch(kv, world.spec.views, whole.slice(start, end - start), end)
+        start = end
+        entity, at = data.draw(st.sampled_from(world.questions))
+        records.append(served(kv, world.spec, entity, at))
+    report = verify(records, {("m", 1): world.spec}, lambda _source: whole)
+    assert report.mismatches == ()
+    assert report == verify(records, {("m", 1): world.spec}, lambda _source: whole)
+
+
+def test_last_of_a_window_is_checked_too() -> None:
+    spec = make_service(c=last("country", window="10us"), lateness="1h")
+    rows = [row("x", country="AE")]
+    report = verify([served(store(rows, spec), spec, {"a": "1"}, 5)], {("m", 1): spec}, lambda _source: table(rows))
+    assert (report.verdict.outcome, report.non_default) == ("PASS", 1)
+    assert isinstance(table(rows), pa.Table)
