@@ -1,27 +1,22 @@
 """The control process's HTTP application: who asks, what they may, and one call each."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
-from urllib.parse import unquote
 
-import msgspec
-from litestar import Litestar, MediaType, Request, Response, get, post
-from litestar.datastructures import Cookie
+from litestar import Litestar, Request, Response, get, post
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 
 from falaj import __version__
 from falaj.app.operation import perform
-from falaj.console.pages import login_page, overview_page
-from falaj.governance.access import Actor
+from falaj.app.web import Authenticate, actor_of_request, parse_json
 from falaj.kernel.codec import convert, to_json
-from falaj.kernel.errors import FalajError, InputError, Unauthenticated
+from falaj.kernel.errors import FalajError, Unauthenticated
 from falaj.serving.statuses import error_answer, error_body
 
 PUBLIC_ROUTES: tuple[str, ...] = ("/healthz", "/", "/login", "/schema")
 """Routes that answer without a token: liveness, the page's frame and its sign-in, and the API's description."""
 
-COOKIE = "falaj_token"
 MAX_BODY_BYTES = 16 * 1024 * 1024
 JSON = "application/json"
 
@@ -34,79 +29,37 @@ class Handlers:
         authenticate: Returns the actor of a token.
     """
 
-    def __init__(self, rooms: Any, authenticate: Callable[[str], Actor]) -> None:
+    def __init__(self, rooms: Any, authenticate: Authenticate) -> None:
         self._rooms = rooms
         self._authenticate = authenticate
 
-    def actor(self, request: Request[Any, Any, Any]) -> Actor:
-        """Return who asks: by bearer token, or, for reading only, by the page's cookie.
-
-        Raises:
-            Unauthenticated: There is no valid token.
-        """
-        header = request.headers.get("authorization", "")
-        scheme, _, token = header.partition(" ")
-        if scheme.lower() == "bearer" and token:
-            return self._authenticate(token.strip())
-        cookie = request.cookies.get(COOKIE)
-        if cookie and request.method == "GET":
-            return self._authenticate(unquote(cookie))
-        raise Unauthenticated("no token was given", hint="send 'Authorization: Bearer TOKEN'")
-
     def perform(self, request: Request[Any, Any, Any], name: str, params: Any) -> Response[bytes]:
         """Carry out one operation for whoever asks, and answer with its result as JSON."""
-        result = perform(self._rooms, self.actor(request), name, params)
+        result = perform(self._rooms, actor_of_request(request, self._authenticate), name, params)
         return Response(to_json(result).encode(), media_type=JSON)
 
 
-def make_app(rooms: Any, authenticate: Callable[[str], Actor]) -> Litestar:
+def make_app(rooms: Any, authenticate: Authenticate, pages: Sequence[Any] = ()) -> Litestar:
     """Return the application.
 
     Args:
         rooms: The opened rooms.
         authenticate: Returns the actor of a token, or raises Unauthenticated.
+        pages: Handlers of pages, which live in the room beside this one.
     """
     handlers = Handlers(rooms, authenticate)
     return Litestar(
-        route_handlers=[*_pages(handlers), *_reads(handlers), *_writes(handlers)],
+        route_handlers=[healthz, *pages, *_reads(handlers), *_writes(handlers)],
         exception_handlers={FalajError: _falaj_error, HTTPException: _http_error, Exception: _fault},
         openapi_config=OpenAPIConfig(title="Falaj control", version=__version__),
         request_max_body_size=MAX_BODY_BYTES,
     )
 
 
-def _pages(handlers: Handlers) -> list[Any]:
-    @get("/healthz", sync_to_thread=False)
-    def healthz() -> dict[str, bool]:
-        """Say that the process is alive."""
-        return {"live": True}
-
-    @get("/", media_type=MediaType.HTML, sync_to_thread=True)
-    def overview(request: Request[Any, Any, Any]) -> Response[str]:
-        """Show what serves, or the sign-in."""
-        try:
-            actor = handlers.actor(request)
-        except Unauthenticated:
-            return _html(login_page())
-        from falaj.app.operations.status import StatusQuery
-
-        return _html(overview_page(perform(handlers._rooms, actor, "project.status", StatusQuery()), actor.name))
-
-    @post("/login", status_code=200, sync_to_thread=True)
-    def login(request: Request[Any, Any, Any], body: bytes) -> Response[bytes]:
-        """Check a token and keep it in a cookie that scripts cannot read and other sites cannot send."""
-        token = convert(_json(body), dict[str, str], what="login").get("token", "")
-        handlers._authenticate(token)
-        secure = request.url.scheme == "https"
-        cookie = Cookie(COOKIE, token, httponly=True, samesite="strict", path="/", secure=secure, max_age=12 * 3600)
-        return Response(b"{}", media_type=JSON, cookies=[cookie])
-
-    @post("/logout", status_code=200, sync_to_thread=False)
-    def logout() -> Response[bytes]:
-        """Forget the cookie."""
-        return Response(b"{}", media_type=JSON, cookies=[Cookie(COOKIE, "", max_age=0, path="/")])
-
-    return [healthz, overview, login, logout]
+@get("/healthz", sync_to_thread=False)
+def healthz() -> dict[str, bool]:
+    """Say that the process is alive."""
+    return {"live": True}
 
 
 def _reads(handlers: Handlers) -> list[Any]:
@@ -124,20 +77,6 @@ def _reads(handlers: Handlers) -> list[Any]:
     def version(request: Request[Any, Any, Any], model: str, version: int) -> Response[bytes]:
         """One version with its gate report and card."""
         return handlers.perform(request, "model.show", {"model": model, "version": version})
-
-    @get(
-        "/models/{model:str}/versions/{version:int}/{document:str}",
-        media_type=MediaType.HTML,
-        sync_to_thread=True,
-    )
-    def document(request: Request[Any, Any, Any], model: str, version: int, document: str) -> Response[str]:
-        """A version's card or gate report as a page."""
-        from falaj.app.operations.model import ShowVersion
-
-        if document not in ("card", "gate"):
-            raise InputError(f"there is no document {document!r}", hint="ask for 'card' or 'gate'")
-        shown = perform(handlers._rooms, handlers.actor(request), "model.show", ShowVersion(model, version))
-        return _html(shown.card_html if document == "card" else shown.gate_html)
 
     @get("/v1/runs", sync_to_thread=True)
     def runs(request: Request[Any, Any, Any]) -> Response[bytes]:
@@ -164,7 +103,7 @@ def _reads(handlers: Handlers) -> list[Any]:
         """The newest audit records."""
         return handlers.perform(request, "audit.list", {})
 
-    return [status, models, version, document, runs, run, why, alerts, audit]
+    return [status, models, version, runs, run, why, alerts, audit]
 
 
 def _writes(handlers: Handlers) -> list[Any]:
@@ -185,28 +124,8 @@ def _writes(handlers: Handlers) -> list[Any]:
 def _events(body: bytes) -> list[Any]:
     text = body.strip()
     if text[:1] == b"[":
-        return convert(_json(text), list[Any], what="events")
-    return [_json(line, f"line {number}") for number, line in enumerate(text.splitlines(), 1) if line.strip()]
-
-
-def _json(raw: bytes, what: str = "body") -> Any:
-    try:
-        return msgspec.json.decode(raw)
-    except msgspec.DecodeError as error:
-        raise InputError(
-            f"{what} is not JSON: {error}", hint="send a JSON object, a list, or one object a line"
-        ) from None
-
-
-def _html(text: str) -> Response[str]:
-    headers = {
-        "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
-        "img-src data:; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
-        "x-content-type-options": "nosniff",
-        "referrer-policy": "no-referrer",
-        "cache-control": "no-store",
-    }
-    return Response(text, media_type=MediaType.HTML, headers=headers)
+        return convert(parse_json(text), list[Any], what="events")
+    return [parse_json(line, f"line {number}") for number, line in enumerate(text.splitlines(), 1) if line.strip()]
 
 
 def _falaj_error(_: Request[Any, Any, Any], error: FalajError) -> Response[bytes]:

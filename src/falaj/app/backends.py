@@ -12,7 +12,7 @@ from falaj.kernel.ids import id_maker
 from falaj.kernel.settings import Settings, load_settings
 from falaj.lifecycle.rooms import Rooms
 from falaj.pipelines.child import ChildResources
-from falaj.pipelines.executors import ChildProcess, InProcess
+from falaj.pipelines.executors import ChildProcess, Executor, InProcess
 from falaj.pipelines.keys import StepKeys, environment_digest
 from falaj.pipelines.worker import Worker
 from falaj.storage.blobs.local import LocalBlobs
@@ -102,7 +102,7 @@ def worker_for(rooms: Rooms) -> Worker:
     """Return a worker over the project's rooms: tiny steps in this process, heavy ones in a child of their own."""
     keys = StepKeys([rooms.folder], environment_digest())
     resources = ChildResources("falaj.app.backends:rooms_for_step", {"folder": str(rooms.folder)})
-    executors = {"in_process": InProcess(rooms), "child": ChildProcess(resources)}
+    executors: dict[str, Executor] = {"in_process": InProcess(rooms), "child": ChildProcess(resources)}
     return Worker(
         rooms.db,
         rooms.blobs,

@@ -48,7 +48,7 @@ def run_control(folder: Path, settings: Settings, make_app: Any) -> None:
     with state.lock(), open_rooms(folder, settings) as rooms:
         ensure_owner(rooms)
         rooms.ingestion.recover()
-        publish_snapshots(rooms)
+        publish_snapshots(rooms, force=True)
         with _background(rooms):
             announce(state.path, f"http://{host}:{port}")
             try:
@@ -69,7 +69,7 @@ async def _serve(app: Any, host: str, port: int) -> None:
     serving = loop.create_task(server.serve())
     waiting = loop.create_task(stopping.wait())
     await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
-    server.stop()
+    server.stop()  # type: ignore[no-untyped-call]
     with contextlib.suppress(asyncio.TimeoutError, asyncio.CancelledError):
         await asyncio.wait_for(serving, 10)
     waiting.cancel()

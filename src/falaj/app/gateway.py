@@ -1,4 +1,4 @@
-"""The gateway's root: `python -m falaj.app.gateway FOLDER NUMBER` runs one worker. It loads only what serving may."""
+"""The gateway's root, which loads only what serving may: `python -m falaj.app.gateway FOLDER NUMBER [FD]`."""
 
 import logging
 import sys
@@ -7,23 +7,53 @@ from pathlib import Path
 from falaj.kernel.errors import FalajError
 from falaj.kernel.settings import Settings, load_settings
 from falaj.serving.gateway import GatewayConfig, run_worker
+from falaj.serving.http import Limits
 
 
-def config_for(folder: Path, settings: Settings, number: int) -> GatewayConfig:
+def config_for(folder: Path, settings: Settings, number: int, listen_fd: int | None = None) -> GatewayConfig:
     """Return the configuration of one worker of a project.
 
     Args:
         folder: The project's folder.
         settings: Its settings.
         number: The worker's number, from 0.
+        listen_fd: The supervisor's listening socket, if it passed one on.
     """
-    raise SystemExit(str((folder, settings, number)))
+    state, gateway = folder / settings.storage.path, settings.gateway
+    return GatewayConfig(
+        worker=f"gateway-{number}",
+        online=state / "online",
+        blobs=state / "blobs",
+        log=state / "log" / "predictions",
+        stats=state / "run" / "stats",
+        host=gateway.host,
+        port=gateway.port,
+        listen_fd=listen_fd,
+        limits=Limits(
+            max_body_bytes=gateway.max_body_bytes,
+            idle_timeout_s=gateway.idle_timeout_s,
+            request_timeout_s=gateway.request_timeout_s,
+        ),
+        max_rows=gateway.max_rows,
+        max_queue_rows=gateway.max_queue_rows,
+        fsync_ms=settings.storage.fsync_ms,
+    )
+
+
+def main(words: list[str]) -> None:
+    """Run one worker until it is told to stop.
+
+    Args:
+        words: The project's folder, the worker's number, and optionally the listening socket's descriptor.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    folder = Path(words[0]).resolve()
+    listen_fd = int(words[2]) if len(words) > 2 else None
+    try:
+        run_worker(config_for(folder, load_settings(folder), int(words[1]), listen_fd))
+    except FalajError as error:
+        sys.exit(f"error [{error.code}] {error.message}\n  fix  {error.hint}")
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    project = Path(sys.argv[1]).resolve()
-    try:
-        run_worker(config_for(project, load_settings(project), int(sys.argv[2])))
-    except FalajError as error:
-        sys.exit(f"error [{error.code}] {error.message}\n  fix  {error.hint}")
+    main(sys.argv[1:])

@@ -5,6 +5,24 @@ import socket
 
 from falaj.kernel.errors import PortInUse, ProjectError
 
+_BACKLOG = 1024
+
+
+def listen(host: str, port: int, *, setting: str) -> socket.socket:
+    """Return a socket that listens on the address; a child process may inherit it.
+
+    Raises:
+        PortInUse: Another program listens there.
+        ProjectError: The address is not one of this machine.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    _bind(listener, host, port, setting)
+    listener.listen(_BACKLOG)
+    listener.set_inheritable(True)
+    return listener
+
 
 def refuse_taken(host: str, port: int, *, setting: str) -> None:
     """Return if nothing listens on the address.
@@ -21,13 +39,18 @@ def refuse_taken(host: str, port: int, *, setting: str) -> None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                section, name = setting.split(".")
-                raise PortInUse(
-                    f"port {port} on {host} is taken by another program",
-                    hint=f"set [{section}] {name} in falaj.toml, or FALAJ_{section.upper()}_{name.upper()}",
-                ) from None
-            raise ProjectError(f"cannot listen on {host}:{port}: {error.strerror}", hint=f"correct {setting}") from None
+        _bind(probe, host, port, setting)
+
+
+def _bind(taker: socket.socket, host: str, port: int, setting: str) -> None:
+    try:
+        taker.bind((host, port))
+    except OSError as error:
+        taker.close()
+        if error.errno == errno.EADDRINUSE:
+            section, name = setting.split(".")
+            raise PortInUse(
+                f"port {port} on {host} is taken by another program",
+                hint=f"set [{section}] {name} in falaj.toml, or FALAJ_{section.upper()}_{name.upper()}",
+            ) from None
+        raise ProjectError(f"cannot listen on {host}:{port}: {error.strerror}", hint=f"correct {setting}") from None

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -38,9 +39,11 @@ class Child:
         name: "control" or "gateway-0", ...
         command: The words that start it.
         log: The file that takes what it prints.
+        pass_fds: Descriptors that it inherits.
     """
 
-    def __init__(self, name: str, command: Sequence[str], log: Path) -> None:
+    def __init__(self, name: str, command: Sequence[str], log: Path, pass_fds: Sequence[int] = ()) -> None:
+        self.pass_fds = tuple(pass_fds)
         self.name = name
         self.command = list(command)
         self.log = log
@@ -53,7 +56,12 @@ class Child:
         """Start it, in a process group of its own so that a Ctrl-C in the terminal reaches the supervisor only."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=self.pass_fds,
             )
         self._started = time.monotonic()
 
@@ -94,13 +102,22 @@ class Supervisor:
     Args:
         state: The state folder.
         folder: The project's folder.
+        listener: The gateway's listening socket. It belongs to the supervisor, so that connections wait in it while
+            a worker restarts, and none is refused.
         workers: Number of gateway workers.
         with_control: Whether to run control too.
         say: Takes each event, as a sentence.
     """
 
     def __init__(
-        self, state: Path, folder: Path, *, workers: int, with_control: bool, say: Callable[[str], None]
+        self,
+        state: Path,
+        folder: Path,
+        listener: socket.socket,
+        *,
+        workers: int,
+        with_control: bool,
+        say: Callable[[str], None],
     ) -> None:
         self._state = state
         self._say = say
@@ -108,12 +125,18 @@ class Supervisor:
         logs = state / "log"
         python = [sys.executable, "-m"]
         self.control = (
-            Child("control", [*python, "falaj.api.control_main", str(folder)], logs / "control.log")
+            Child("control", [*python, "falaj.cli.control_main", str(folder)], logs / "control.log")
             if with_control
             else None
         )
+        fd = listener.fileno()
         self.gateways = [
-            Child(f"gateway-{i}", [*python, "falaj.app.gateway", str(folder), str(i)], logs / f"gateway-{i}.log")
+            Child(
+                f"gateway-{i}",
+                [*python, "falaj.app.gateway", str(folder), str(i), str(fd)],
+                logs / f"gateway-{i}.log",
+                [fd],
+            )
             for i in range(workers)
         ]
 

@@ -1,5 +1,6 @@
 """Commands about processes: up, down, control, gateway."""
 
+import socket
 import subprocess
 import sys
 import time
@@ -38,7 +39,8 @@ def up(session: Session, *, detach: bool, workers: int | None) -> None:
         _wait_ready(client.state, client.settings)
         session.show(_addresses(client.settings), lambda: _print_addresses(client.settings, client.token))
         return
-    supervisor = Supervisor(client.state, client.folder, workers=count, with_control=True, say=session.say)
+    listener = _listener(client.settings)
+    supervisor = Supervisor(client.state, client.folder, listener, workers=count, with_control=True, say=session.say)
     if not session.as_json:
         _print_addresses(client.settings, client.token)
         click.echo("stop with Ctrl-C")
@@ -63,7 +65,7 @@ def control(session: Session) -> None:
 
     Example: falaj control
     """
-    from falaj.api.control_main import run
+    from falaj.cli.control_main import run
 
     client = session.client()
     if find_control(client.state) is not None:
@@ -83,13 +85,20 @@ def gateway(session: Session, *, workers: int | None) -> None:
     StateFolder(client.state).create()
     _refuse_running(client.state)
     count = workers or client.settings.gateway.workers
-    Supervisor(client.state, client.folder, workers=count, with_control=False, say=session.say).run()
+    listener = _listener(client.settings)
+    Supervisor(client.state, client.folder, listener, workers=count, with_control=False, say=session.say).run()
 
 
 def _refuse_running(state: Path) -> None:
     running = find_supervisor(state)
     if running is not None:
         raise Conflict(f"Falaj already runs here (process {running.pid})", hint="stop it with 'falaj down'")
+
+
+def _listener(settings: Settings) -> socket.socket:
+    from falaj.app.ports import listen
+
+    return listen(settings.gateway.host, settings.gateway.port, setting="gateway.port")
 
 
 def _refuse_taken_ports(settings: Settings) -> None:

@@ -12,15 +12,20 @@ from falaj.rollout.table import routing_snapshot
 from falaj.storage.metadata import outbox
 
 
-def publish_snapshots(rooms: Rooms) -> bool:
-    """Publish routing and tokens, and return whether anything changed; harmless to repeat."""
+def publish_snapshots(rooms: Rooms, *, force: bool = False) -> bool:
+    """Publish routing and tokens, and return whether anything changed; harmless to repeat.
+
+    Args:
+        rooms: The project.
+        force: Publish even what the database says was published: at a start, since the store may have been lost.
+    """
 
     def tokens(connection: sa.Connection) -> bytes:
         del connection
         return to_msgpack(rooms.actors.snapshot())
 
     build = {ROUTING_TOPIC: routing_snapshot, TOKENS_TOPIC: tokens}
-    return outbox.publish(rooms.db, rooms.online, build, to_us(rooms.clock.now()))
+    return outbox.publish(rooms.db, rooms.online, build, to_us(rooms.clock.now()), force=force)
 
 
 class Publication:

@@ -116,4 +116,13 @@ def online(rooms: Rooms, actor: Actor, params: OnlineQuery) -> OnlineFeatures:
 def verify(rooms: Rooms, actor: Actor, params: Verify) -> VerifyResult:
     """Recompute served features and report every mismatch."""
     del actor
-    return msgspec.convert(msgspec.to_builtins(verify_served(rooms, params.endpoint, params.sample)), VerifyResult)
+    report = verify_served(rooms, params.endpoint, params.sample)
+    return VerifyResult(
+        report.verdict.outcome,
+        report.verdict.reason,
+        report.decisions,
+        report.compared,
+        report.non_default_share,
+        [msgspec.to_builtins(one) for one in report.mismatches],
+        report.changed_since,
+    )

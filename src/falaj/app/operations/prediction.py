@@ -3,13 +3,15 @@
 from typing import Any
 
 import msgspec
+import pyarrow.compute as pc
 
+from falaj.data.prediction_table import FEEDBACK
 from falaj.data.predictions import Compaction
 from falaj.definitions.prediction_record import PredictionRecord
 from falaj.governance.access import Actor
 from falaj.governance.approvals import ApprovalState
 from falaj.lifecycle.rooms import Rooms
-from falaj.models.gates import load_report
+from falaj.models.gate_report import load_report
 from falaj.models.version import ModelVersion
 from falaj.pipelines.runs import get_run
 
@@ -137,8 +139,20 @@ def why(rooms: Rooms, actor: Actor, params: WhyQuery) -> Explanation:
         version.gate_digest,
         [msgspec.to_builtins(check) for check in report.checks] if report else [],
         tuple(approval.decided_by for approval in approvals if approval.decided_by),
-        rooms.predictions.outcome(record.request_id),
+        _outcome(rooms, record.request_id),
     )
+
+
+def _outcome(rooms: Rooms, request_id: str) -> float | None:
+    """Return the outcome that became known last, or None."""
+    rooms.predictions.compact()
+    if rooms.tables.version(FEEDBACK) is None:
+        return None
+    rows = rooms.tables.read(FEEDBACK).to_table(filter=pc.field("request_id") == request_id)
+    found = sorted(
+        zip(rows["at_us"].to_pylist(), rows["received_us"].to_pylist(), rows["outcome"].to_pylist(), strict=True)
+    )
+    return found[-1][2] if found else None
 
 
 def _features(record: PredictionRecord, version: ModelVersion) -> tuple[FeatureValue, ...]:

@@ -1,13 +1,21 @@
-"""The control process's entry: `python -m falaj.api.control_main FOLDER`."""
+"""The control process's entry: `python -m falaj.cli.control_main FOLDER`."""
 
 import logging
 import sys
 from pathlib import Path
+from typing import Any
 
 from falaj.api.server import make_app
 from falaj.app.control import run_control
+from falaj.app.web import Authenticate
+from falaj.console.routes import page_handlers
 from falaj.kernel.errors import FalajError
 from falaj.kernel.settings import load_settings
+
+
+def application(rooms: Any, authenticate: Authenticate) -> Any:
+    """Return the HTTP application: the API with the pages beside it."""
+    return make_app(rooms, authenticate, page_handlers(rooms, authenticate))
 
 
 def run(folder: Path) -> None:
@@ -18,7 +26,7 @@ def run(folder: Path) -> None:
         PortInUse: Another program listens on the address.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    run_control(folder, load_settings(folder), make_app)
+    run_control(folder, load_settings(folder), application)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,82 @@
+"""Operations on monitoring: what was found, and the alerts."""
+
+from typing import Any
+
+import msgspec
+
+from falaj.app.operations.status_values import AlertStatus, DriftStatus, MonitorStatus
+from falaj.governance.access import Actor
+from falaj.lifecycle.rooms import Rooms
+from falaj.monitoring.alerts import AlertRecord
+from falaj.monitoring.alerts import list_alerts as find_alerts
+from falaj.monitoring.verdicts import latest_verdicts
+
+
+class MonitorQuery(msgspec.Struct, frozen=True):
+    """Which endpoint's monitor."""
+
+    endpoint: str
+
+
+class AlertsQuery(msgspec.Struct, frozen=True):
+    """Which alerts to list.
+
+    Attributes:
+        only_open: Leave out those that are over.
+        limit: Most alerts.
+    """
+
+    only_open: bool = False
+    limit: int = 50
+
+
+def show(rooms: Rooms, actor: Actor, params: MonitorQuery) -> MonitorStatus:
+    """Return what an endpoint's monitor last found."""
+    del actor
+    return monitor_status(rooms, rooms.definitions.endpoint(params.endpoint).name)
+
+
+def list_alerts(rooms: Rooms, actor: Actor, params: AlertsQuery) -> list[AlertStatus]:
+    """Return alerts, the newest first."""
+    del actor
+    with rooms.db.read() as connection:
+        return [_alert(one) for one in find_alerts(connection, only_open=params.only_open, limit=params.limit)]
+
+
+def _alert(one: AlertRecord) -> AlertStatus:
+    alert = one.alert
+    subject = f"{alert.rule} of {alert.subject}"
+    return AlertStatus(str(one.id), alert.severity, subject, alert.message, one.opened_us, one.resolved_us is None)
+
+
+def monitor_status(rooms: Rooms, endpoint: str) -> MonitorStatus:
+    """Return what an endpoint's monitor last found, for pages and the command line."""
+    with rooms.db.read() as connection:
+        kept = latest_verdicts(connection, subject=endpoint)
+    verdicts = {one.verdict.kind: one.verdict for one in kept}
+    drift, quality = verdicts.get("drift"), verdicts.get("performance")
+    realised: dict[str, float | None] = {}
+    if quality is not None:
+        realised = {name: one["value"] for name, one in quality.evidence["metrics"].items()}
+    found = MonitorStatus(
+        realised=realised,
+        outcomes=quality.evidence["labelled"] if quality else 0,
+        maturity=quality.evidence["label_maturity"] if quality else None,
+    )
+    if drift is None:
+        return found
+    outcome = {"FAIL": "DRIFT", "PASS": "NO_DRIFT"}.get(drift.outcome, "INCONCLUSIVE")
+    return msgspec.structs.replace(
+        found, outcome=outcome, reason=drift.reason, at_us=drift.at_us, features=_by_feature(drift.evidence)
+    )
+
+
+def _by_feature(evidence: dict[str, Any]) -> tuple[DriftStatus, ...]:
+    """Return each feature's most telling finding, the most moved first."""
+    drifted = set(evidence["drifted"])
+    found: dict[str, DriftStatus] = {}
+    for one in sorted(evidence["findings"], key=lambda finding: (finding["alarm"], finding["effect"] or 0.0)):
+        name = one["column"]
+        outcome = "DRIFT" if name in drifted else "NO_DRIFT" if one["judged"] else "INCONCLUSIVE"
+        found[name] = DriftStatus(name, outcome, one["effect"], one["p_corrected"])
+    return tuple(sorted(found.values(), key=lambda one: (one.outcome != "DRIFT", -(one.effect or 0.0))))

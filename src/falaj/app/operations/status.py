@@ -1,0 +1,107 @@
+"""The status operation: what serves, how well, at what cost."""
+
+import msgspec
+
+from falaj.app.operations.model import VersionsQuery, list_versions
+from falaj.app.operations.monitor import AlertsQuery, list_alerts, monitor_status
+from falaj.app.operations.run import RunsQuery, list_runs
+from falaj.app.operations.source import source_facts
+from falaj.app.operations.status_values import EndpointStatus, Status, VariantStatus
+from falaj.app.running import find_control
+from falaj.cost.meter import Usage
+from falaj.cost.report import price, report
+from falaj.definitions.routing_table import EndpointRoute, Variant
+from falaj.governance.access import Actor
+from falaj.governance.audit import list_records
+from falaj.kernel.clock import to_us
+from falaj.lifecycle.counts import gateway_stats
+from falaj.lifecycle.rooms import Rooms
+from falaj.rollout import rollouts, table
+from falaj.serving.stats import GatewayStats, Series
+
+_SECOND_US = 1_000_000
+
+
+class StatusQuery(msgspec.Struct, frozen=True):
+    """Ask for the project at a glance."""
+
+
+def status(rooms: Rooms, actor: Actor, params: StatusQuery) -> Status:
+    """Return the project at a glance."""
+    del params
+    stats = gateway_stats(rooms)
+    lines = report(rooms.db, rooms.settings.cost)
+    cost: dict[str, float] = {}
+    for line in lines:
+        cost[line.used.kind] = cost.get(line.used.kind, 0.0) + line.amount
+    audit = list_records(rooms.db, limit=12)
+    return Status(
+        rooms.settings.project.name,
+        to_us(rooms.clock.now()),
+        find_control(rooms.state.path) is not None,
+        len(stats.live),
+        tuple(source_facts(rooms, source) for source in rooms.definitions.sources.values()),
+        tuple(_endpoints(rooms, stats)),
+        tuple(list_versions(rooms, actor, VersionsQuery())[:20]),
+        tuple(list_runs(rooms, actor, RunsQuery(limit=10))),
+        tuple(list_alerts(rooms, actor, AlertsQuery(limit=10))),
+        tuple({"at": r.at, "actor": r.actor, "action": r.action, "resource": r.resource} for r in audit),
+        cost,
+        rooms.settings.cost.currency,
+    )
+
+
+def _endpoints(rooms: Rooms, stats: GatewayStats) -> list[EndpointStatus]:
+    with rooms.db.read() as connection:
+        routes = table.current_routes(connection)
+        running = {rollout.endpoint: rollout for rollout in rollouts.running(connection)}
+    found = []
+    for name, route in routes.items():
+        rollout = running.get(name)
+        words = ""
+        if rollout is not None:
+            step, steps = rollout.state.step, rollout.plan.steps
+            words = f"canary step {step + 1} of {len(steps)}: {steps[step]} %"
+        used = _used(name, stats)
+        found.append(
+            EndpointStatus(
+                name,
+                route.variants[0].model,
+                route.epoch,
+                tuple(_variant(route, variant, stats) for variant in route.variants),
+                words,
+                monitor_status(rooms, name),
+                price(used, rooms.settings.cost).per_thousand_requests,
+                rooms.settings.cost.currency,
+            )
+        )
+    return found
+
+
+def _variant(route: EndpointRoute, variant: Variant, stats: GatewayStats) -> VariantStatus:
+    series = Series(endpoint=route.endpoint, variant=variant.name, version=variant.version)
+    for one in stats.total.series:
+        # A version keeps its counts when it goes from candidate to champion.
+        if (one.endpoint, one.version, one.role) == (route.endpoint, variant.version, variant.role):
+            series.add(one)
+    return VariantStatus(
+        variant.name,
+        variant.version,
+        variant.role,
+        variant.weight / table.WHOLE * 100,
+        series.requests,
+        series.errors,
+        0.0,
+        series.quantile_ms(0.5),
+        series.quantile_ms(0.99),
+    )
+
+
+def _used(endpoint: str, stats: GatewayStats) -> Usage:
+    """Return what an endpoint's decisions used: their time in the gateway, as if each had held a core for it.
+
+    That is an upper bound, because decisions of one batch share their time.
+    """
+    series = [one for one in stats.total.series if one.endpoint == endpoint]
+    seconds = sum(one.latency_us for one in series) / _SECOND_US
+    return Usage("endpoint", endpoint, seconds, seconds, sum(one.requests for one in series))

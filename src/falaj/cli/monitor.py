@@ -1,0 +1,56 @@
+"""Commands about monitoring."""
+
+import click
+
+from falaj.app.operations.monitor import AlertsQuery, MonitorQuery
+from falaj.app.operations.status_values import AlertStatus, MonitorStatus
+from falaj.cli.command import FalajCommand, Session, pass_session
+from falaj.kernel.clock import from_us, rfc3339
+
+_COLOURS = {"DRIFT": "red", "NO_DRIFT": "green", "INCONCLUSIVE": "yellow"}
+
+
+@click.command(cls=FalajCommand)
+@click.argument("endpoint")
+@pass_session
+def monitor(session: Session, *, endpoint: str) -> None:
+    """Show the drift and the realised quality of ENDPOINT.
+
+    Example: falaj monitor fraud
+    """
+    found = session.client().perform("monitor.show", MonitorQuery(endpoint), MonitorStatus)
+
+    def human() -> None:
+        click.echo(f"{click.style(found.outcome, fg=_COLOURS[found.outcome], bold=True)}  {found.reason}")
+        for one in found.features:
+            effect = "" if one.effect is None else f"PSI {one.effect:.4f}"
+            p = "" if one.p_value is None else f"p {one.p_value:.2g}"
+            click.echo(
+                f"  {one.feature:<44} {click.style(f'{one.outcome:<12}', fg=_COLOURS[one.outcome])} {effect} {p}"
+            )
+        for name, value in found.realised.items():
+            click.echo(f"  realised {name:<20} {'–' if value is None else f'{value:.4f}'}")
+        if found.realised:
+            click.echo(f"  over {found.outcomes:,} outcomes")
+
+    session.show(found, human)
+
+
+@click.command(cls=FalajCommand)
+@click.option("--open", "only_open", is_flag=True, help="Only those that still hold.")
+@pass_session
+def alerts(session: Session, *, only_open: bool) -> None:
+    """List alerts, the newest first.
+
+    Example: falaj alerts --open
+    """
+    found = session.client().perform("alert.list", AlertsQuery(only_open), list[AlertStatus])
+
+    def human() -> None:
+        for one in found:
+            state = click.style("open  ", fg="red") if one.open else "closed"
+            click.echo(f"{state} {rfc3339(from_us(one.opened_us))[:19]} {one.severity} {one.subject}: {one.message}")
+        if not found:
+            click.echo("no alerts")
+
+    session.show(found, human)
