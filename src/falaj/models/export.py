@@ -1,0 +1,103 @@
+"""Export: a fitted model as the files that serve, with the difference that each makes."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from falaj.kernel.errors import FalajError, Unsupported
+from falaj.models.onnx_conversion import to_onnx
+from falaj.models.parity import TOLERANCE, Parity, compare
+from falaj.models.runtimes.load import load_bytes
+from falaj.models.runtimes.port import Matrix
+from falaj.models.training.fitted import Fitted
+
+PARITY_ROWS = 2_000
+
+
+@dataclass(frozen=True)
+class ExportedFile:
+    """One file that could serve.
+
+    Attributes:
+        runtime: "onnx", "lightgbm" or "xgboost".
+        content: The file's bytes; empty when the export failed.
+        parity: Its scores against the trained model's; None when the export failed.
+        error: Why the export failed; empty when it did not.
+    """
+
+    runtime: str
+    content: bytes
+    parity: Parity | None
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Export:
+    """The files of one fitted model.
+
+    Attributes:
+        files: The ONNX file first, then the library's own, where it has one.
+        serving: The one to serve: the first whose scores are those of the trained model; where none's are, the first
+            that answers, and the gate refuses it by its parity.
+    """
+
+    files: tuple[ExportedFile, ...]
+    serving: ExportedFile
+
+
+def export(fitted: Fitted, matrix: Matrix, *, tolerance: float = TOLERANCE) -> Export:
+    """Export a model and choose what serves it: ONNX where its scores agree, else the library's own predictor.
+
+    Args:
+        fitted: The model.
+        matrix: Real rows to compare on; rows with missing values are added, which serving meets and training may not.
+        tolerance: The largest difference of a probability that is accepted.
+
+    Raises:
+        Unsupported: No file answers at all.
+    """
+    rows = parity_rows(matrix)
+    reference = fitted.predict(rows)
+    files = [_onnx_file(fitted, rows, reference, tolerance)]
+    if fitted.native is not None:
+        files.append(_measured(fitted.kind, fitted.native, rows, reference, tolerance))
+    answering = [file for file in files if file.parity is not None]
+    if not answering:
+        found = "; ".join(f"{file.runtime}: {file.error}" for file in files)
+        raise Unsupported(f"this {fitted.kind} model has no served form ({found})", hint="choose another trainer")
+    agreeing = [file for file in answering if file.parity is not None and file.parity.holds]
+    return Export(tuple(files), (agreeing or answering)[0])
+
+
+def parity_rows(matrix: Matrix, *, limit: int = PARITY_ROWS) -> Matrix:
+    """Return rows to compare on: evenly spaced real ones, the same with values missing, all missing, and zeros.
+
+    Example:
+        >>> parity_rows(np.ones((3, 2), np.float32)).shape
+        (8, 2)
+    """
+    step = max(1, len(matrix) // limit)
+    real = matrix[::step][:limit]
+    holed = real.copy()
+    holed[np.random.default_rng(0).random(real.shape) < 0.3] = np.nan
+    edges = np.zeros((2, matrix.shape[1]), np.float32)
+    edges[0] = np.nan
+    return np.ascontiguousarray(np.concatenate([real, holed, edges]))
+
+
+def _onnx_file(fitted: Fitted, rows: Matrix, reference: NDArray[Any], tolerance: float) -> ExportedFile:
+    try:
+        content = to_onnx(fitted)
+    except Unsupported as error:
+        return ExportedFile("onnx", b"", None, error.message)
+    return _measured("onnx", content, rows, reference, tolerance)
+
+
+def _measured(runtime: str, content: bytes, rows: Matrix, reference: NDArray[Any], tolerance: float) -> ExportedFile:
+    try:
+        scores = load_bytes(content, runtime, rows.shape[1], name=f"the {runtime} export").predict(rows)
+    except FalajError as error:
+        return ExportedFile(runtime, content, None, error.message)
+    return ExportedFile(runtime, content, compare(reference, scores, tolerance))

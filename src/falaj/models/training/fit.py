@@ -1,0 +1,73 @@
+"""Fitting a trainer's algorithm to rows."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from falaj.definitions.trainer import Trainer
+from falaj.kernel.errors import DataError
+from falaj.models.runtimes.port import Matrix, check_matrix
+from falaj.models.training.fitted import Fitted
+
+
+def fit(
+    trainer: Trainer, matrix: Matrix, labels: NDArray[Any], feature_names: Sequence[str], *, threads: int = 1
+) -> Fitted:
+    """Fit a binary classifier; the same inputs, seed and number of threads give the same model.
+
+    Args:
+        trainer: The algorithm, its parameters and seed.
+        matrix: float32, C-contiguous, (rows, features); NaN is missing.
+        labels: 0 and 1, (rows,).
+        feature_names: The matrix's columns.
+        threads: How many threads the library may use.
+
+    Raises:
+        DataError: There are no rows, the labels are not 0 and 1, or only one of the two occurs.
+        DefinitionError: A parameter does not exist, or makes the model something else than a binary classifier.
+    """
+    names = tuple(feature_names)
+    check_matrix(matrix, len(names))
+    checked = check_labels(labels, rows=len(matrix))
+    # Imported where used: each library takes a second to load, and a run needs one.
+    if trainer.kind == "lightgbm":
+        from falaj.models.training.lightgbm import fit_lightgbm
+
+        return fit_lightgbm(trainer, matrix, checked, names, threads=threads)
+    if trainer.kind == "xgboost":
+        from falaj.models.training.xgboost import fit_xgboost
+
+        return fit_xgboost(trainer, matrix, checked, names, threads=threads)
+    from falaj.models.training.sklearn import fit_sklearn
+
+    return fit_sklearn(trainer, matrix, checked, names, threads=threads)
+
+
+def check_labels(labels: NDArray[Any], *, rows: int, what: str = "training") -> NDArray[np.int8]:
+    """Return the labels as 0 and 1.
+
+    Args:
+        labels: Numbers or booleans, (rows,).
+        rows: How many there must be.
+        what: Which rows they label, for the error.
+
+    Raises:
+        DataError: Their number differs, one is missing or neither 0 nor 1, or only one of the two occurs.
+    """
+    values = np.asarray(labels)
+    if values.shape != (rows,):
+        raise DataError(f"there are {rows} {what} rows and labels of shape {values.shape}")
+    if rows == 0:
+        raise DataError(f"there are no {what} rows", hint="ingest labelled data first, or widen the split")
+    if not np.isin(values, (0, 1)).all():
+        odd = values[~np.isin(values, (0, 1))][0]
+        raise DataError(f"{what} labels must be 0 or 1, and one is {odd!r}", hint="exclude rows whose label is unknown")
+    checked = values.astype(np.int8)
+    if checked.min() == checked.max():
+        raise DataError(
+            f"all {rows} {what} labels are {checked[0]}; a classifier needs both classes",
+            hint="take more data, or another split",
+        )
+    return checked

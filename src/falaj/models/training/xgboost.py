@@ -1,0 +1,54 @@
+"""XGBoost: gradient-boosted trees."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import xgboost
+from numpy.typing import NDArray
+
+from falaj.definitions.trainer import Trainer
+from falaj.kernel.errors import DefinitionError
+from falaj.models.runtimes.port import Matrix, Scores
+from falaj.models.training.fitted import Fitted, shares
+
+
+def fit_xgboost(
+    trainer: Trainer, matrix: Matrix, labels: NDArray[np.int8], names: tuple[str, ...], *, threads: int
+) -> Fitted:
+    """Fit with XGBoost; `falaj.models.training.fit` checks the inputs."""
+    params = dict(trainer.params)
+    rounds = int(params.pop("num_trees", 100))
+    if params.get("objective", "binary:logistic") != "binary:logistic":
+        raise DefinitionError(f"xgboost trainer: objective {params['objective']!r} gives no probability of one class")
+    params |= {"objective": "binary:logistic", "seed": trainer.seed, "nthread": threads, "validate_parameters": True}
+    booster = _train(params, matrix, labels, rounds)
+
+    def predict(rows: Matrix) -> Scores:
+        scores: Scores = booster.inplace_predict(rows).astype(np.float64)
+        return scores
+
+    gains = booster.get_score(importance_type="total_gain")
+    importance = shares(names, [gains.get(f"f{i}", 0.0) for i in range(len(names))])
+    native = bytes(booster.save_raw("json"))
+    return Fitted("xgboost", booster, native, predict, names, importance, {"num_trees": rounds, **params})
+
+
+def _train(params: dict[str, Any], matrix: Matrix, labels: NDArray[np.int8], rounds: int) -> xgboost.Booster:
+    try:
+        with warnings.catch_warnings(record=True) as noticed:
+            warnings.simplefilter("always")
+            booster = xgboost.train(params, xgboost.DMatrix(matrix, labels), rounds)
+    except (xgboost.core.XGBoostError, TypeError, ValueError) as error:
+        raise DefinitionError(f"xgboost trainer: {_first_line(error)}", hint="see XGBoost's parameters") from None
+    for notice in noticed:
+        # XGBoost only warns of a name that it does not know, and trains another model than was meant.
+        if "are not used" in str(notice.message):
+            unused = str(notice.message).partition("{")[2].partition("}")[0].replace('"', "").strip()
+            raise DefinitionError(f"xgboost trainer: it knows no parameter {unused}", hint="see XGBoost's parameters")
+        warnings.warn_explicit(notice.message, notice.category, notice.filename, notice.lineno)
+    return booster
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]
