@@ -12,6 +12,9 @@ from falaj.kernel.errors import StorageError
 
 _WARN_EVERY_S = 10.0
 
+_UNENCODABLE = (TypeError, ValueError, OverflowError, NotImplementedError)
+"""What a value raises that MessagePack does not know, such as one that on-demand code made up."""
+
 _log = logging.getLogger("falaj.serving.prediction_log")
 
 
@@ -46,7 +49,7 @@ class PredictionLog:
 
     Attributes:
         written: Records appended.
-        dropped: Records lost; zero unless the disk is full or broken.
+        dropped: Records lost; zero unless the disk is full or broken, or a value cannot be written down at all.
     """
 
     def __init__(self, sink: RecordSink, clock: Clock) -> None:
@@ -66,15 +69,26 @@ class PredictionLog:
         """
         if not records:
             return True
-        encode = self._encode
+        encoded = self._encoded(records)
+        self.dropped += len(records) - len(encoded)
         try:
-            self._sink.write([encode(record) for record in records])
+            self._sink.write(encoded)
         except StorageError as error:
-            self.dropped += len(records)
+            self.dropped += len(encoded)
             self._warn(error)
             return False
-        self.written += len(records)
-        return True
+        self.written += len(encoded)
+        return len(encoded) == len(records)
+
+    def _encoded(self, records: Sequence[LogRecord]) -> list[bytes]:
+        encode = self._encode
+        try:
+            return [encode(record) for record in records]
+        except _UNENCODABLE as error:
+            if len(records) == 1:
+                self._warn(error)
+                return []
+            return [raw for record in records for raw in self._encoded([record])]  # all others are kept
 
     def close(self) -> None:
         """Flush what was written; a disk that fails now is only reported, since the answers have left."""
@@ -83,7 +97,7 @@ class PredictionLog:
         except StorageError as error:
             self._warn(error)
 
-    def _warn(self, error: StorageError) -> None:
+    def _warn(self, error: Exception) -> None:
         now_s = self._clock.monotonic()
         if now_s - self._warned_s >= _WARN_EVERY_S:
             self._warned_s = now_s

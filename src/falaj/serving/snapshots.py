@@ -53,44 +53,43 @@ class Snapshots:
         self._stats = stats
         self._switched = switched
         self._epoch: bytes | None = None
+        self._tokens: bytes | None = None
+        self._routing: bytes | None = None
+        self._wanted: bytes | None = None
         self._loading = False
         self._polls_to_retry = 0
 
     def poll(self, store: KeyValueStore) -> None:
-        """Look whether something new was published, and begin to adopt it; never blocks on a model."""
-        if self._loading:
-            return
+        """Look whether something new was published, and begin to adopt it; never waits for a model."""
         try:
-            epoch = store.get_many([EPOCH_KEY])[0]
-            retry = self._retry_due()
-            if epoch is None or (epoch == self._epoch and not retry):
-                return
-            epoch, routing, tokens = store.get_many([EPOCH_KEY, ROUTING_KEY, TOKENS_KEY])
+            if store.get_many([EPOCH_KEY])[0] != self._epoch:
+                self._epoch, tokens, self._wanted = store.get_many([EPOCH_KEY, TOKENS_KEY, ROUTING_KEY])
+                self._adopt_tokens(tokens)
         except FalajError as error:
             self._failed(f"the online store cannot be read: {error.message}")
             return
-        self._epoch = epoch
-        self._adopt_tokens(tokens)
-        self._adopt_routing(routing)
-
-    def _retry_due(self) -> bool:
-        if not self._polls_to_retry:
-            return False
-        self._polls_to_retry -= 1
-        return self._polls_to_retry == 0
+        if self._polls_to_retry:
+            self._polls_to_retry -= 1
+            if self._polls_to_retry == 0:
+                self._routing = None
+        if not self._loading:
+            self._adopt_routing()
 
     def _adopt_tokens(self, raw: bytes | None) -> None:
         # At once and without a thread: a revoked token must not wait for a model to load.
-        if raw is None:
+        if raw is None or raw == self._tokens:
             return
+        self._tokens = raw
         try:
             self.guard = Guard(from_msgpack(raw, TokenSnapshot))
         except msgspec.DecodeError as error:
             self._failed(f"the token snapshot cannot be read: {error}")
 
-    def _adopt_routing(self, raw: bytes | None) -> None:
-        if raw is None:
+    def _adopt_routing(self) -> None:
+        raw = self._wanted
+        if raw is None or raw == self._routing:
             return
+        self._routing = raw
         try:
             table = from_msgpack(raw, RoutingTable)
         except msgspec.DecodeError as error:

@@ -75,3 +75,12 @@ def test_a_full_disk_is_counted_and_said_once_in_ten_seconds(caplog: pytest.LogC
     assert log.append([record()])
     assert (log.dropped, log.written, sink.kept) == (4, 1, 1)
     log.close()
+
+
+def test_a_record_that_cannot_be_written_down_takes_no_other_with_it(tmp_path: Path) -> None:
+    log = PredictionLog(SegmentWriter(tmp_path, "g", fsync_ms=0), ManualClock())
+    assert not log.append([record("a"), msgspec.structs.replace(record("b"), features=[10**30]), record("c")])
+    log.close()
+    raw, _ = read_segment(next(tmp_path.glob("*.seg")))
+    assert [msgspec.msgpack.decode(r, type=PredictionRecord).request_id for r in raw] == ["a", "c"]
+    assert (log.written, log.dropped) == (2, 1)

@@ -1,0 +1,47 @@
+"""Every path needs a token, says which methods it takes, and answers errors in one form."""
+
+import pytest
+
+from falaj.serving.guard import PUBLIC_PATHS
+from support.serving_world import World, ask
+
+PATHS = [
+    ("POST", "/v1/endpoints/fraud/predict"), ("POST", "/v1/feedback"), ("GET", "/v1/features/online"),
+    ("GET", "/metrics"), ("GET", "/v2"), ("GET", "/v2/"), ("POST", "/v2/repository/index"), ("GET", "/v2/models/fraud"),
+    ("GET", "/v2/models/fraud/ready"), ("POST", "/v2/models/fraud/infer"), ("GET", "/v2/models/fraud/versions/1"),
+    ("POST", "/v2/models/fraud/versions/1/infer"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "path"), PATHS)
+def test_nothing_is_answered_without_a_token(method: str, path: str) -> None:
+    world = World()
+    for token, expected in ((None, 401), ("flj_guess", 401), ("flj_old", 401), ("flj_narrow", 403)):
+        status, answer = world.call(method, path, ask(), token)
+        assert status == expected
+        assert set(answer) <= {"error", "code", "hint"}
+    assert world.sink.records == []
+
+
+def test_every_path_is_held_by_the_guard_but_two() -> None:
+    world = World()
+    known = {path.encode() for _, path in PATHS}
+    for patterns in world.app._router._patterns.values():
+        for segments, found in patterns:
+            path = b"/".join(b"{}" if segment is None else segment for segment in segments)
+            assert found.action or path in PUBLIC_PATHS
+            assert path in known | set(PUBLIC_PATHS) or b"{}" in path
+
+
+def test_unknown_paths_and_methods_are_told_apart() -> None:
+    world = World()
+    assert world.call("GET", "/v3")[0] == 404
+    assert world.call("GET", "/v2/models//infer")[0] == 404
+    status, answer = world.call("DELETE", "/v2/models/fraud")
+    assert (status, answer["code"]) == (405, "method_not_allowed")
+    assert world.call("OPTIONS", "/v1/feedback", token=None) == (200, b"")
+    assert world.call("OPTIONS", "*", token=None) == (200, b"")
+
+
+def test_metrics_need_the_right_to_read_them() -> None:
+    assert World().call("GET", "/metrics")[0] == 403
