@@ -88,10 +88,11 @@ class DeltaTables:
             if table is None:
                 return self._create(name, data, None)
             schema = fit_schema(name, None, data.schema)
-            adds = self._write(name, int(table.version()) + 1, data, schema)
-            with taken_back(self._folder(name) / _LOG, int(table.version()), adds):
+            since = int(table.version())
+            adds = self._write(name, since + 1, data, schema)
+            with taken_back(self._folder(name) / _LOG, since, adds):
                 table.create_write_transaction([*adds], "overwrite", Schema.from_arrow(schema))
-            return self._flush_log(name, table, int(table.version()))
+            return self._flush_log(name, table, since)
 
     def compact(self, name: str) -> int:
         """Join small files without changing rows or their order, and return the version."""
@@ -206,15 +207,16 @@ class DeltaTables:
         self._checker.check(name, folder, run)  # or damage would get a digest of its own
         schema = _schema(table)
         batches = iter(open_dataset(folder, schema, run).to_batches())
-        adds = write_files(folder, compacted_place(run, int(table.version()) + 1), batches, data_change=False)
+        since = int(table.version())
+        adds = write_files(folder, compacted_place(run, since + 1), batches, data_change=False)
         now_ms = max(add.modification_time for add in adds)
         removes = [
             RemoveAction(file, data_change=False, deletion_timestamp=now_ms, size=size, partition_values={})
             for file, size in run
         ]
-        with taken_back(folder / _LOG, int(table.version()), adds):
+        with taken_back(folder / _LOG, since, adds):
             table.create_write_transaction([*adds, *removes], "append", Schema.from_arrow(schema))
-        self._flush_log(name, table, int(table.version()))
+        self._flush_log(name, table, since)
 
     def _flush_log(self, name: str, table: DeltaTable, since: int) -> int:
         """Make the commits after a version durable, write down what the table holds, and return its version."""
