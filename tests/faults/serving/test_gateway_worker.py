@@ -1,0 +1,163 @@
+"""A gateway worker as a process: what it loads, what it keeps when killed, what it loses when restarted."""
+
+import asyncio
+import json
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.gateway_process import Project, WorkerProcess, call
+from support.serving_world import OWNER, TOKEN, ask, route
+
+FORBIDDEN = {
+    "pandas", "polars", "pyarrow", "duckdb", "deltalake", "sqlalchemy", "alembic", "mlflow", "sklearn", "lightgbm",
+    "xgboost", "scipy", "litestar", "click", "rich", "falaj.pipelines", "falaj.data", "falaj.lifecycle",
+    "falaj.rollout", "falaj.monitoring",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    project = Project(tmp_path_factory.mktemp("project"))
+    yield project
+    project.close()
+
+
+@pytest.fixture
+def project(trained: Project) -> Project:
+    trained.publish(route(trained.variant(1)), trained.bare_route())
+    return trained
+
+
+@pytest.fixture
+def listening() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0), backlog=512) as listening:
+        yield listening
+
+
+class Load:
+    """Callers that each ask one thing after another until told to stop, and note every answer."""
+
+    def __init__(self, port: int, callers: int = 8) -> None:
+        self._port = port
+        self._callers = callers
+        self.answered: list[str] = []
+        self.versions: set[int] = set()
+        self.failures: list[str] = []
+        self.stopping = False
+        raw = json.dumps(ask("c1", 10.0)).encode()
+        head = f"POST /v1/endpoints/fraud/predict HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\n"
+        self._request = f"{head}content-length: {len(raw)}\r\n\r\n".encode() + raw
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._callers):
+                group.create_task(self._caller())
+
+    async def _caller(self) -> None:
+        while not self.stopping:
+            reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+            try:
+                while not self.stopping and await self._ask(reader, writer):
+                    pass
+            except (OSError, asyncio.IncompleteReadError) as error:
+                if not self.stopping:
+                    self.failures.append(repr(error))
+            writer.close()
+
+    async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        writer.write(self._request)
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+        answer = json.loads(await reader.readexactly(length))
+        if b" 200 " not in head:
+            self.failures.append(answer["error"])
+            return True
+        self.answered.append(answer["request_id"])
+        self.versions.add(answer["model_version"])
+        return b"connection: close" not in head
+
+    async def reach(self, answers: int) -> None:
+        wanted = len(self.answered) + answers
+        while len(self.answered) < wanted:
+            await asyncio.sleep(0.01)
+
+
+def test_a_worker_answers_and_loads_only_what_serving_may(project: Project, listening: socket.socket) -> None:
+    worker = WorkerProcess(project, listening)
+    port = worker.port
+    status, answer = call(port, "POST", "/v1/endpoints/fraud/predict", ask("c1", 10.0))
+    assert (status, answer["model_version"]) == (200, 1)
+    assert 0 < answer["prediction"] < 1
+    bare = {"inputs": [{"name": "in", "datatype": "FP32", "shape": [1, 2], "data": [1, 2]}]}
+    assert call(port, "POST", "/v2/models/bare/infer", bare)[0] == 200
+    assert call(port, "GET", "/v2/health/ready") == (200, {"live": True, "ready": True})
+    metrics = call(port, "GET", "/metrics", token=OWNER)[1]
+    assert 'falaj_predictions_total{endpoint="fraud",variant="champion",version="1",role="live"} 1\n' in metrics
+    assert "falaj_workers 1\n" in metrics
+    loaded = worker.modules()
+    assert {name for name in loaded if name in FORBIDDEN} == set()
+    assert worker.end() == 0
+    assert answer["request_id"] in {record.request_id for record in project.records()}
+
+
+def test_what_was_answered_is_logged_when_the_worker_is_killed(project: Project, listening: socket.socket) -> None:
+    worker = WorkerProcess(project, listening)
+    before = {record.request_id for record in _records_of_the_dead(project)}
+    load = Load(worker.port)
+
+    async def main() -> None:
+        running = asyncio.create_task(load.run())
+        await load.reach(500)
+        worker.process.send_signal(signal.SIGKILL)
+        load.stopping = True
+        await asyncio.to_thread(worker.process.wait)
+        listening.close()
+        await asyncio.wait_for(asyncio.gather(running, return_exceptions=True), 20)
+
+    asyncio.run(main())
+    assert worker.end() == -signal.SIGKILL
+    logged = {record.request_id for record in project.records()} - before
+    assert len(load.answered) >= 500
+    assert set(load.answered) <= logged
+    assert load.failures == []
+
+
+def test_a_restart_and_a_model_change_under_load_lose_no_request(project: Project, listening: socket.socket) -> None:
+    workers = [WorkerProcess(project, listening)]
+    load = Load(workers[0].port)
+
+    async def main() -> None:
+        running = asyncio.create_task(load.run())
+        await load.reach(200)
+        project.publish(route(project.variant(2), epoch=2))
+        while 2 not in load.versions:
+            await load.reach(10)
+        assert await asyncio.to_thread(workers[0].end) == 0
+        workers.append(WorkerProcess(project, listening))
+        await load.reach(200)
+        load.stopping = True
+        await asyncio.wait_for(running, 20)
+
+    asyncio.run(main())
+    assert load.failures == []
+    assert load.versions == {1, 2}
+    metrics = call(workers[1].port, "GET", "/metrics", token=OWNER)[1]
+    assert workers[1].end() == 0
+    records = project.records()
+    counts = {record.request_id for record in records if record.version in (1, 2)}
+    assert set(load.answered) <= counts
+    answered = sum(record.endpoint == "fraud" and record.version == 2 for record in records)
+    assert (
+        f'falaj_predictions_total{{endpoint="fraud",variant="champion",version="2",role="live"}} {answered}\n'
+        in metrics
+    )
+
+
+def _records_of_the_dead(project: Project) -> list[Any]:
+    log: Path = project.root / "log"
+    return project.records() if log.exists() and not list(log.glob("*.open")) else []
