@@ -16,6 +16,10 @@ class MemoryTransport(asyncio.Transport):
         self.written = b""
         self.closed = self.eof = self.aborted = False
         self.reading = True
+        self.unsent_bytes = 0
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent_bytes
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if self.closed:

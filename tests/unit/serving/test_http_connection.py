@@ -178,6 +178,14 @@ def test_a_refused_client_may_finish_sending_for_a_while() -> None:
     assert endless.transport.aborted
 
 
+def test_a_last_answer_is_not_cut_off_while_its_client_reads() -> None:
+    client = Client(Recorder(), LIMITS).send(get(b"/", b"Connection: close"))
+    client.transport.unsent_bytes = 1000
+    assert client.wait(4).transport.aborted is False
+    client.transport.unsent_bytes = 0
+    assert client.wait(1).transport.aborted
+
+
 def test_a_flood_of_pipelined_requests_is_not_read_until_answers_leave() -> None:
     client = Client(Recorder(later=True), Limits(max_pipelined=4)).send(get() * 6)
     assert not client.transport.is_reading()

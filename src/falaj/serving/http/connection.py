@@ -60,6 +60,10 @@ class Connection(asyncio.Protocol):
         """Whether a request is being read or waits for its answer."""
         return bool(self._pending) or self._reader.phase != 0
 
+    @property
+    def _unsent(self) -> bool:
+        return self._transport is not None and self._transport.get_write_buffer_size() > 0
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
         self._transport = cast("asyncio.Transport", transport)
@@ -142,7 +146,7 @@ class Connection(asyncio.Protocol):
         """End the connection if one of its deadlines has passed."""
         limits, waited_s = self._host.limits, now_s - self._since_s
         if self._ending:
-            if waited_s > limits.linger_s:
+            if waited_s > (limits.request_timeout_s if self._unsent else limits.linger_s):
                 self.abort()
         elif self._blocked:
             if waited_s > limits.request_timeout_s:
