@@ -18,7 +18,7 @@ from falaj.definitions.service_spec import FeatureSpec, ServiceSpec, ViewSpec
 from falaj.definitions.verdict import Outcome, Verdict
 from falaj.features.history import EVERYTHING, History, magnitude
 from falaj.features.naive import Event, feature_value
-from falaj.features.on_demand import OnDemand
+from falaj.features.on_demand import OnDemand, column_of
 from falaj.features.status import OUTSIDE_RETENTION
 from falaj.kernel.errors import DataError, InputError
 
@@ -76,6 +76,7 @@ def verify(
     specs: Mapping[tuple[str, int], ServiceSpec],
     read_events: Callable[[str], pa.Table],
     *,
+    columns: Mapping[tuple[str, int], Sequence[str]] | None = None,
     subject: str = "",
     at_us: int = 0,
 ) -> ConsistencyReport:
@@ -85,6 +86,8 @@ def verify(
         records: Served decisions, any sample of them.
         specs: The services of the models' versions, by model and version.
         read_events: Gives every row of a source, in the order of `_ingest_seq`; called once per source.
+        columns: What the logged features of a version are called, in their order, where its signature does not take
+            the service's outputs as they stand.
         subject: What the verdict is about.
         at_us: When, for the verdict.
 
@@ -93,15 +96,19 @@ def verify(
     """
     check = _Check(read_events)
     for record in records:
-        spec = specs.get((record.model, record.version))
+        version = (record.model, record.version)
+        spec = specs.get(version)
+        names = () if spec is None else [name for name, _ in spec.outputs]
+        if columns is not None and version in columns:
+            names = columns[version]
         if spec is None:
             check.skipped["its version's features are not known"] += 1
         elif record.error or record.defaulted:
             check.skipped["it failed" if record.error else "it used defaults"] += 1
-        elif len(record.features) != len(spec.outputs):
+        elif len(record.features) != len(names):
             check.skipped["its features are not its version's"] += 1
         else:
-            check.decision(record, spec)
+            check.decision(record, spec, dict(zip(names, record.features, strict=True)))
     return check.report(subject, at_us)
 
 
@@ -115,14 +122,12 @@ class _Check:
         self._mismatches: list[Mismatch] = []
         self.skipped: Counter[str] = Counter()
 
-    def decision(self, record: PredictionRecord, spec: ServiceSpec) -> None:
+    def decision(self, record: PredictionRecord, spec: ServiceSpec, served: Mapping[str, Any]) -> None:
         before = self._compared
         try:
-            at = 0
             for view in spec.views:
-                self._view(record, view, record.features[at : at + len(view.features)])
-                at += len(view.features)
-            self._compare_on_demand(record, spec)
+                self._compare_view(record, view, served)
+            self._compare_on_demand(record, spec, served)
         except InputError:
             self.skipped["its entity or request cannot be read"] += 1
         self._decisions += self._compared > before
@@ -160,7 +165,7 @@ class _Check:
             return "INCONCLUSIVE", f"all {self._compared} values compared are what an unknown entity has"
         return "PASS", f"{self._compared} served values of {self._decisions} decisions are what the events say"
 
-    def _view(self, record: PredictionRecord, view: ViewSpec, served: Sequence[Any]) -> None:
+    def _compare_view(self, record: PredictionRecord, view: ViewSpec, served: Mapping[str, Any]) -> None:
         history = self._history(view)
         seq = record.applied_seq.get(view.name)
         if seq is None:
@@ -168,11 +173,14 @@ class _Check:
             return
         events = history.events(record.entities, seq)
         now = history.events(record.entities, EVERYTHING)
-        for feature, value in zip(view.features, served, strict=True):
+        for feature in view.features:
             column = view.column_name(feature.name)
+            if column not in served:
+                continue
             if record.statuses.get(column, record.statuses.get("*")) == OUTSIDE_RETENTION:
                 self.skipped["the value was outside retention"] += 1
                 continue
+            value = served[column]
             expected = feature_value(view, feature, events, record.at_us)
             slack = _slack(feature, events, record.at_us)
             self._compared += 1
@@ -182,22 +190,25 @@ class _Check:
                 reason = self._explain(record, view, feature, value)
                 self._mismatches.append(Mismatch(record.request_id, column, value, expected, reason))
 
-    def _compare_on_demand(self, record: PredictionRecord, spec: ServiceSpec) -> None:
+    def _compare_on_demand(self, record: PredictionRecord, spec: ServiceSpec, served: Mapping[str, Any]) -> None:
         """Recompute from the served inputs, so that a wrong input is reported once, and as itself."""
         if not spec.on_demand:
             return
         if spec.digest not in self._on_demand:
             self._on_demand[spec.digest] = OnDemand(spec)
-        row = list(record.features)
+        row = [served.get(name) for name, _ in spec.outputs]
         try:
             self._on_demand[spec.digest].fill([row], [record.request])
         except DataError as error:
             self.skipped[str(error)] += 1
             return
-        names = {view.name for view in spec.on_demand}
-        for (name, _), value, expected in zip(spec.outputs, record.features, row, strict=True):
-            if name not in names:
+        recomputed = dict(zip((name for name, _ in spec.outputs), row, strict=True))
+        known = {*served, *(field.name for field in spec.request)}
+        for view in spec.on_demand:
+            name = view.name
+            if name not in served or not known.issuperset(column_of(reference) for reference in view.inputs):
                 continue
+            value, expected = served[name], recomputed[name]
             self._compared += 1
             self._non_default += value is not None and value == value
             slack = TOLERANCE * magnitude([expected]) if isinstance(expected, float) else 0.0

@@ -61,6 +61,35 @@ def encode_key(view: ViewSpec, entity: Mapping[str, Any]) -> bytes | None:
     return None if null else b"".join(parts)
 
 
+class KeyEncoder:
+    """Encodes entity keys for one view, as `record_key(view.namespace, encode_key(view, entity))` would, but faster.
+
+    Args:
+        view: The view.
+    """
+
+    __slots__ = ("_dtype", "_prefix", "_single", "_view")
+
+    def __init__(self, view: ViewSpec) -> None:
+        self._view = view
+        self._prefix = record_key(view.namespace, b"")
+        self._single, self._dtype = view.keys[0] if len(view.keys) == 1 else ("", "")
+
+    def __call__(self, entity: Mapping[str, Any]) -> bytes | None:
+        """Return where the entity's record is kept; None when a part of its key is null.
+
+        Raises:
+            InputError: A part is missing or of another type.
+        """
+        value = entity.get(self._single)
+        if self._dtype == "string" and type(value) is str and value.isascii():
+            return self._prefix + _LENGTH.pack(b"s", len(value)) + value.encode()
+        if self._dtype == "int64" and type(value) is int and INT64_MIN <= value <= INT64_MAX:
+            return self._prefix + _INT.pack(b"i", value)
+        key = encode_key(self._view, entity)
+        return None if key is None else self._prefix + key
+
+
 def record_key(namespace: bytes, key: bytes) -> bytes:
     """Return where the online store keeps an entity's record."""
     return namespace + b"r" + key

@@ -12,7 +12,7 @@ from falaj.features.entity_key import identity_key, progress_key, record_key
 from falaj.features.events import Events, first_versions
 from falaj.features.layout import INT64_MIN
 from falaj.features.record import merge
-from falaj.features.rows import INGEST_SEQ, EntityRows, entity_rows
+from falaj.features.rows import INGEST_SEQ, EntityRows, entity_rows, latest_us
 from falaj.kernel.errors import CorruptionError, DataError
 from falaj.storage.keyvalue.port import KeyValueStore
 
@@ -30,7 +30,7 @@ class Progress:
 
     Attributes:
         applied_seq: All rows up to this `ingest_seq` are in the view; 0 before the first.
-        latest_us: The greatest event time among them; None before the first.
+        latest_us: The greatest event time among them, events from the future aside; None before the first.
     """
 
     applied_seq: int = 0
@@ -120,17 +120,21 @@ def _stage(kv: KeyValueStore, view: ViewSpec, progress: Progress, chunk: pa.Tabl
         return 0
     seen = int(np.searchsorted(chunk[INGEST_SEQ].to_numpy(), progress.applied_seq, "right"))
     chunk = chunk.slice(seen)
-    latest_us, records = progress.latest_us, 0
+    after = Progress(through_seq, _later(progress.latest_us, latest_us(view, chunk)))
+    records = 0
     if chunk.num_rows:
-        rows = entity_rows(view, chunk)
-        latest = int(rows.events.ts.max())
-        latest_us = latest if latest_us is None else max(latest, latest_us)
-        rows, removed = _resolve_identities(kv, view, rows, puts)
-        cutoff_us = latest_us - lateness_us(view) - view.horizon_us
+        rows, removed = _resolve_identities(kv, view, entity_rows(view, chunk), puts)
+        watermark_us = after.watermark_us(view)
+        cutoff_us = INT64_MIN if watermark_us is None else watermark_us - view.horizon_us
         records = _merge_entities(kv, view, rows, removed, (through_seq, cutoff_us), puts)
-    at = INT64_MIN if latest_us is None else latest_us
+    at = INT64_MIN if after.latest_us is None else after.latest_us
     puts[progress_key(view.namespace)] = _PROGRESS.pack(through_seq, at)
     return records
+
+
+def _later(one_us: int | None, other_us: int | None) -> int | None:
+    known = [us for us in (one_us, other_us) if us is not None]
+    return max(known, default=None)
 
 
 def _resolve_identities(

@@ -6,7 +6,6 @@ from typing import Any
 import msgspec
 
 from falaj.definitions.service_spec import ServiceSpec, ViewSpec
-from falaj.features.entity_key import encode_key, record_key
 from falaj.features.view_reader import ViewReader
 from falaj.kernel.errors import InputError
 from falaj.storage.keyvalue.port import KeyValueStore
@@ -66,9 +65,10 @@ class OnlineReader:
         if len(entities) != len(at_us):
             raise InputError(f"{len(entities)} entities and {len(at_us)} instants", hint="give one instant per entity")
         readers = [self._reader(view) for view in spec.views]
-        rest = [None] * (len(spec.outputs) - sum(len(reader.names) for reader in readers))
-        keys = [_keys(spec, entity) for entity in entities]
-        rows = OnlineRows(tuple(name for reader in readers for name in reader.names), [], [], [])
+        columns = tuple(name for reader in readers for name in reader.names)
+        rest = [None] * (len(spec.outputs) - len(columns))
+        keys = [[reader.place(entity) for reader in readers] for entity in entities]
+        rows = OnlineRows(columns, [], [], [])
         with self._kv.snapshot() as snapshot:
             for row_keys, at in zip(keys, at_us, strict=True):
                 values: list[Any] = []
@@ -78,9 +78,9 @@ class OnlineReader:
                     raw = None if key is None else snapshot.get(key)
                     if raw is None:
                         reader.read_absent(values, statuses)
-                        applied[reader.view.name] = 0
+                        applied[reader.name] = 0
                     else:
-                        applied[reader.view.name] = reader.read(raw, at, values, statuses)
+                        applied[reader.name] = reader.read(raw, at, values, statuses)
                 rows.values.append(values + rest)
                 rows.statuses.append(statuses)
                 rows.applied_seq.append(applied)
@@ -91,11 +91,3 @@ class OnlineReader:
         if reader is None:
             reader = self._readers[view.digest] = ViewReader(view)
         return reader
-
-
-def _keys(spec: ServiceSpec, entity: Mapping[str, Any]) -> list[bytes | None]:
-    keys: list[bytes | None] = []
-    for view in spec.views:
-        key = encode_key(view, entity)
-        keys.append(None if key is None else record_key(view.namespace, key))
-    return keys

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from falaj.definitions.service_spec import ViewSpec
 from falaj.features.entity_key import encode_part, identity_of
 from falaj.features.events import Column, Events, Int64s
-from falaj.features.layout import INT64_MIN
+from falaj.features.layout import INT64_MAX, INT64_MIN
 from falaj.kernel.errors import DataError
 
-EVENT_TS, CREATED, INGEST_SEQ = "_event_ts", "_created", "_ingest_seq"
+EVENT_TS, CREATED, INGEST_SEQ, INGESTED_AT = "_event_ts", "_created", "_ingest_seq", "_ingested_at"
 _INSTANT = pa.timestamp("us", "UTC")
 _ARROW: dict[str, Any] = {
     "string": pa.string(),
@@ -62,6 +62,18 @@ def entity_rows(view: ViewSpec, table: pa.Table) -> EntityRows:
     )
     keys, entity = _entities(view, table)
     return EntityRows(keys, entity, events)
+
+
+def latest_us(view: ViewSpec, table: pa.Table) -> int | None:
+    """Return the greatest event time of a table, which moves the view's watermark; None when there is none.
+
+    An event from the future, later than its own arrival, is kept and does not count: one wrong clock would otherwise
+    expire the state of every entity.
+    """
+    times = _int64s(_typed(view, table, EVENT_TS, "timestamp"), 0)
+    if INGESTED_AT in table.column_names:
+        times = times[times <= _int64s(_typed(view, table, INGESTED_AT, "timestamp"), INT64_MAX)]
+    return int(times.max()) if len(times) else None
 
 
 def _typed(view: ViewSpec, table: pa.Table, name: str, dtype: str) -> Any:

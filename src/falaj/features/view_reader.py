@@ -7,6 +7,7 @@ from typing import Any
 
 from falaj.definitions.service_spec import FeatureSpec, ViewSpec
 from falaj.features import layout
+from falaj.features.entity_key import KeyEncoder
 from falaj.features.status import NOT_FOUND, NULL_VALUE, OUTSIDE_MAX_AGE, OUTSIDE_RETENTION, PRESENT
 from falaj.features.windows import RecordView, reader_of
 from falaj.kernel.errors import CorruptionError
@@ -26,6 +27,8 @@ class ViewReader:
 
     def __init__(self, view: ViewSpec) -> None:
         self.view = view
+        self.name = view.name
+        self.place = KeyEncoder(view)
         self.names = tuple(view.column_name(f.name) for f in view.features)
         self._ts_at = layout.timestamps_at(len(view.columns))
         shapes = "".join("5q2dq" if dtype == "float64" else "8q" for _, dtype in view.columns)

@@ -175,10 +175,13 @@ def _std(take: Slice) -> Reader:
         if n < 2:
             return None
         values = take(record, slot, first, last)
-        mean = add_up(values) / n
+        mean = sum(values) / n
         if not math.isfinite(mean):
-            return math.nan
-        # The distance to the mean point is the root of the sum of squared deviations, in C and without overflow.
+            mean = add_up(values) / n  # finite after all, if only a partial sum overflowed
+            if not math.isfinite(mean):
+                return math.nan
+        # The mean's own rounding enters squared, so plain addition is enough for it. The distance to the mean point is
+        # the root of the sum of squared deviations, in C and without overflow.
         return math.dist(values, (mean,) * n) / math.sqrt(n - 1)
 
     return read

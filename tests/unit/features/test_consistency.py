@@ -153,6 +153,10 @@ def test_on_demand_features_are_recomputed_from_what_was_served() -> None:
     assert record.features[-2:] == [2.0, 10.0]
     assert check(record, spec=spec).verdict.outcome == "PASS"
     report = check(_replace(record, features=[*record.features[:-2], 3.0, 10.0]), spec=spec)
+    names = {("m", 1): ["ratio", "v__s"]}
+    few = _replace(record, features=[2.0, 4.0])
+    part = verify([few], {("m", 1): spec}, lambda _source: table(ROWS), columns=names)
+    assert [(m.column, m.recomputed) for m in part.mismatches] == [("v__s", 5.0), ("ratio", 2.5)]
     assert [(m.column, m.served, m.recomputed) for m in report.mismatches] == [("ratio", 3.0, 2.0)]
 
 

@@ -118,3 +118,15 @@ def test_a_correction_brings_the_row_before_it_back() -> None:
     apply_batch(kv, [view], table([moved], first_seq=3), 3)
     spec = SPEC.__class__("s", "00", (view,), (), (), (("v__c", "string"),))
     assert OnlineReader(kv).read(spec, [{"a": "1"}, {"a": "2"}], [0, 0]).values == [["AE"], ["OM"]]
+
+
+def test_an_event_from_the_future_expires_nobody_else() -> None:
+    kv = MemoryStore()
+    spec = make_service(n=fj.count(window="10us"))
+    rows = table([row("x", at=0), row("clock", at=10**15, a="9"), row("y", at=1)])
+    arrived = rows.append_column("_ingested_at", rows["_event_ts"].take([0, 0, 2]))
+    apply_batch(kv, spec.views, arrived, 3)
+    asked = [({"a": "1"}, 2), ({"a": "9"}, 10**15), ({"a": "9"}, 10**15 + 1)]
+    answers = OnlineReader(kv).read(spec, [entity for entity, _ in asked], [at for _, at in asked])
+    assert answers.values == [[2], [0], [1]]
+    assert read_progress(kv, spec.views)[0].latest_us == 1
