@@ -52,7 +52,7 @@ def commands_page(root: click.Group) -> str:
     shared = [option for option in FalajCommand("shared").params if isinstance(option, click.Option)]
     parts = [_HEAD, "# Commands\n\nEvery command also takes these options:\n\n", _options(shared)]
     parts += ["\nEvery command can end with one of the [exit codes](#exit-codes) below.\n"]
-    hidden = {option.name for option in shared}
+    hidden: set[str | None] = {option.name for option in shared}
     for path, command in all_commands(root):
         parts.append(_command(path, command, hidden))
     parts += ["\n## Exit codes\n\n| Code | Meaning |\n|---|---|\n"]

@@ -39,9 +39,11 @@ def examples(model: Model, spec: ServiceSpec, tables: TableStore, *, version: in
     if source.id is not None:
         named.append(source.id)
     columns = [c for c in dict.fromkeys(named) if c != LABEL]
-    with duckdb.connect(":memory:", config={"TimeZone": "UTC"}) as engine:
+    with duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false"}) as engine:
         engine.register("rows", rows)
         found: pa.Table = engine.sql(_query(model, columns)).to_arrow_table()
+    instants = found.column(TIME_COLUMN).cast(pa.timestamp("us", "UTC"))
+    found = found.set_column(found.schema.get_field_index(TIME_COLUMN), TIME_COLUMN, instants)
     _check_labels(model, found)
     return found
 

@@ -6,6 +6,7 @@ from falaj.lifecycle.rooms import Rooms
 from falaj.pipelines.graph import Graph, Step
 
 STEPS = "falaj.lifecycle.training"
+JUDGING = "falaj.lifecycle.judging"
 
 
 def training_graph(rooms: Rooms, model: str) -> Graph:
@@ -40,7 +41,7 @@ def training_graph(rooms: Rooms, model: str) -> Graph:
             Step(name="train", function=f"{STEPS}:train", needs=("features",), params=train, executor="child"),
             Step(
                 name="evaluate",
-                function=f"{STEPS}:evaluate",
+                function=f"{JUDGING}:evaluate",
                 needs=("ingest", "features", "train"),
                 params=base,
                 executor="child",
@@ -48,14 +49,14 @@ def training_graph(rooms: Rooms, model: str) -> Graph:
             ),
             Step(
                 name="gate",
-                function=f"{STEPS}:gate",
+                function=f"{JUDGING}:gate",
                 needs=("features", "train", "evaluate"),
                 params=base,
                 cache=False,
             ),
             Step(
                 name="register",
-                function=f"{STEPS}:register",
+                function=f"{JUDGING}:register",
                 needs=("features", "train", "evaluate", "gate"),
                 params=base,
                 executor="child",

@@ -30,8 +30,8 @@ Outputs = Mapping[str, Any]
 
 def ingest(context: StepContext) -> Outputs:
     """Read new files and land pushed events of every source that the model reads."""
-    rooms, model = _model(context)
-    actor = run_actor(rooms, _run(context))
+    rooms, model = model_of(context)
+    actor = run_actor(rooms, run_of(context))
     accepted = quarantined = 0
     for name in sorted(_source_names(model)):
         source = rooms.definitions.source(name)
@@ -53,7 +53,7 @@ def ingest(context: StepContext) -> Outputs:
 
 def validate(context: StepContext) -> Outputs:
     """Hold the sources against what training needs: rows, a usable label, and not mostly refused rows."""
-    rooms, model = _model(context)
+    rooms, model = model_of(context)
     found: dict[str, Any] = {}
     for name, version in context.input("ingest", "versions").items():
         rows = rooms.tables.read(f"source/{name}", version=version).count_rows()
@@ -82,8 +82,8 @@ def validate(context: StepContext) -> Outputs:
 
 def features(context: StepContext) -> Outputs:
     """Build the immutable training set."""
-    rooms, model = _model(context)
-    dataset = build_dataset(rooms, model, run_actor(rooms, _run(context)), context.input("ingest", "versions"))
+    rooms, model = model_of(context)
+    dataset = build_dataset(rooms, model, run_actor(rooms, run_of(context)), context.input("ingest", "versions"))
     context.made(dataset.digest)
     context.progress(1.0, f"{dataset.rows:,} examples")
     return {"dataset": dataset.digest, "rows": dataset.rows}
@@ -91,7 +91,7 @@ def features(context: StepContext) -> Outputs:
 
 def train(context: StepContext) -> Outputs:
     """Fit, export, and choose the file that serves."""
-    rooms, model = _model(context)
+    rooms, model = model_of(context)
     spec = service_of(rooms, model)
     rows = rooms.datasets.load(context.input("features", "dataset"))
     context.used(context.input("features", "dataset"))
@@ -151,12 +151,14 @@ def run_actor(rooms: Rooms, run: Run) -> Actor:
     return SYSTEM if found is None else Actor(found.name, Role(found.role))
 
 
-def _run(context: StepContext) -> Run:
+def run_of(context: StepContext) -> Run:
+    """Return the run that a step belongs to."""
     rooms: Rooms = context.resources
     return get_run(rooms.db, context.run_id)
 
 
-def _model(context: StepContext) -> tuple[Rooms, Model]:
+def model_of(context: StepContext) -> tuple[Rooms, Model]:
+    """Return the project's rooms and the model that a step works on."""
     rooms: Rooms = context.resources
     return rooms, rooms.definitions.model(context.params["model"])
 
