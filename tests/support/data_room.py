@@ -1,5 +1,6 @@
 """The data room on real stores: embedded ones on a folder, in-memory ones without."""
 
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,7 @@ class DataRoom:
         self.clock = clock or ManualClock()
         self._log_folder = logs
         self._logs: dict[str, EventLog] = {}
+        self._opening = threading.Lock()
         self.ingestion = Ingestion(tables, self.log, db, self.clock)
         self.events = Events(tables, self.log, db, self.clock)
         self.reader = SourceReader(tables, self.log, db)
@@ -93,9 +95,14 @@ class DataRoom:
         return cls(DeltaTables(state / "tables"), db, folder, state / "log")
 
     def log(self, source: str) -> EventLog:
-        if source not in self._logs:
-            self._logs[source] = MemoryLog() if self._log_folder is None else LocalLog.open(self._log_folder / source)
-        return self._logs[source]
+        with self._opening:
+            if source not in self._logs:
+                folder = self._log_folder
+                self._logs[source] = MemoryLog() if folder is None else LocalLog.open(folder / source)
+            return self._logs[source]
+
+    def use_log(self, source: str, log: EventLog) -> None:
+        self._logs[source] = log
 
     def ingest(self, source: Source, actor: Actor = ADA) -> IngestReport:
         return self.ingestion.ingest(source, source_schema(source, self.folder), self.folder, actor)

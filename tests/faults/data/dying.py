@@ -88,7 +88,7 @@ class MortalRoom(DataRoom):
         super().__init__(tables, db, folder, state / "log")
         log = MortalLog.open(state / "log" / "tx")
         log.life = life
-        self._logs["tx"] = log
+        self.use_log("tx", log)
 
 
 def ingest(room: MortalRoom) -> None:

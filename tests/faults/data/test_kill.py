@@ -118,6 +118,7 @@ def test_landing(tmp_path: Path) -> None:
     def prepare(folder: Path) -> None:
         room = reopened(folder)
         room.events.accept(TX, EVENT_SCHEMA, ROWS)
+        room.log("tx").reserve(10)  # numbers that no event has: counting events must not stand for counting numbers
         room.close()
 
     for folder in lives("land", tmp_path, 4, prepare):
@@ -125,7 +126,7 @@ def test_landing(tmp_path: Path) -> None:
         room.events.accept(TX, EVENT_SCHEMA, [event("e", 5)])  # the interrupted pass must not take it along
         assert ids(room) == ["a", "c", "d", "e"]
         room.events.truncate("tx", 100)
-        while room.events.landed("tx") < 5:
+        while room.events.landed("tx") < room.reader.head("tx"):
             room.events.land("tx", EVENT_SCHEMA)
         room.events.truncate("tx", 100)
         assert [row["id"] for row in room.table("tx")] == ids(room) == ["a", "c", "d", "e"]

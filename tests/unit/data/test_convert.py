@@ -94,6 +94,7 @@ def test_days_are_their_midnight() -> None:
 def test_cells(dtype: str, good: list[str], bad: list[str]) -> None:
     assert not any(bad_of(good, dtype))
     assert all(bad_of(bad, dtype))
+    assert [bad_of([cell], dtype) for cell in good + bad] == [[cell in bad] for cell in good + bad]
     mixed = [cell for pair in itertools.zip_longest(good, bad) for cell in pair if cell is not None]
     assert bad_of(mixed, dtype) == [cell in bad for cell in mixed]
 

@@ -3,6 +3,7 @@
 import json
 import threading
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 import falaj as fj
 from falaj.kernel.clock import ManualClock, from_us
 from falaj.kernel.errors import CorruptionError, DataError, InputError
+from falaj.storage.metadata.database import Database
+from falaj.storage.tables.delta import DeltaTables
 from support.data_room import EVENT_SCHEMA, DataRoom, event, pushed_source
 
 TX = pushed_source()
@@ -155,25 +158,30 @@ def test_a_log_that_holds_something_else_is_refused(room: DataRoom) -> None:
         room.read_all("tx", EVENT_SCHEMA)
 
 
-def test_pushes_from_many_threads_while_landing(embedded: DataRoom) -> None:
+def test_pushes_landing_and_reading_at_the_same_time(tmp_path: Path) -> None:
+    room = DataRoom(DeltaTables(tmp_path / "tables"), Database.memory(), tmp_path, None)  # this log forgets at once
+    room.db.create_all()
     stop = threading.Event()
 
     def push(name: int) -> None:
-        for i in range(20):
-            embedded.events.accept(TX, EVENT_SCHEMA, [event(f"{name}-{i}", i), event(f"{name}-{i}-x", i)])
+        for i in range(100):
+            room.events.accept(TX, EVENT_SCHEMA, [event(f"{name}-{i}", i), event(f"{name}-{i}-x", i)])
 
     def land() -> None:
         while not stop.is_set():
-            embedded.events.truncate("tx", embedded.events.land("tx", EVENT_SCHEMA, limit=7))
+            room.events.truncate("tx", room.events.land("tx", EVENT_SCHEMA, limit=7))
 
     threads = [threading.Thread(target=push, args=(name,)) for name in range(4)]
     lander = threading.Thread(target=land)
     for thread in [*threads, lander]:
         thread.start()
-    for thread in threads:
-        thread.join()
+    followed: list[dict[str, Any]] = []
+    while any(thread.is_alive() for thread in threads):
+        followed += room.read_all("tx", EVENT_SCHEMA, limit=3, seq=len(followed) + 1)
+    followed += room.read_all("tx", EVENT_SCHEMA, limit=13, seq=len(followed) + 1)
     stop.set()
     lander.join()
-    rows = embedded.read_all("tx", EVENT_SCHEMA, limit=13)
-    assert [row["_ingest_seq"] for row in rows] == list(range(1, 161))
-    assert len({row["id"] for row in rows}) == 160
+    assert [row["_ingest_seq"] for row in followed] == list(range(1, 801))
+    assert followed == room.read_all("tx", EVENT_SCHEMA)
+    assert len({row["id"] for row in followed}) == 800
+    room.close()

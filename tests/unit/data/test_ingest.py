@@ -3,6 +3,8 @@
 import gzip
 import json
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
+import sqlalchemy as sa
 
 import falaj as fj
 from falaj.data.schema import source_schema
@@ -19,6 +22,8 @@ from falaj.governance.audit import list_records
 from falaj.kernel.clock import ManualClock, from_us
 from falaj.kernel.digest import digest_file
 from falaj.kernel.errors import AccessDenied, DataError
+from falaj.storage.metadata.database import Database
+from falaj.storage.tables.memory import MemoryTables
 from support.data_room import ADA, CARD_STREAM, FRAUD_10K, DataRoom, event, event_file, pushed_source
 
 
@@ -214,6 +219,30 @@ def test_a_damaged_page_inside_a_parquet_file_is_named(room: DataRoom, tmp_path:
     path.write_bytes(data)
     with pytest.raises(DataError, match=r"a\.parquet is damaged"):
         room.ingest(Source("tx", batch=fj.Parquet("in/*.parquet")))
+
+
+class MeddlingDatabase(Database):
+    """Somebody writes to a file whenever the database is read."""
+
+    file: Path
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        with super().read() as connection, self.file.open("a") as file:
+            file.write("9,9\n")
+            yield connection
+
+
+def test_a_file_that_is_still_being_written_is_left(tmp_path: Path) -> None:
+    path = write(tmp_path, "a,b\n1,2\n")
+    db = MeddlingDatabase.memory()
+    db.create_all()
+    db.file = path
+    room = DataRoom(MemoryTables(), db, tmp_path, None)
+    with pytest.raises(DataError, match=r"a\.csv was written to while it was read"):
+        room.ingest(csv_source())
+    assert room.table("tx") == []
+    room.close()
 
 
 def test_a_file_without_rows_is_noted(room: DataRoom, tmp_path: Path) -> None:

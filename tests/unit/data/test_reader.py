@@ -1,5 +1,6 @@
 """Reading a source's sequence over table, log and files on their way."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from falaj.data import provenance
 from falaj.data.columns import stored_schema
 from falaj.data.provenance import FilePlan
 from falaj.kernel.errors import DataError, InputError
+from falaj.storage.eventlog.memory import MemoryLog
 from support.data_room import ADA, EVENT_SCHEMA, DataRoom, event, event_file, pushed_source
 
 TX = pushed_source()
@@ -87,6 +89,57 @@ def test_events_before_unnoted_numbers_are_read_and_no_further(room: DataRoom) -
     room.events.accept(TX, EVENT_SCHEMA, [event("c", 3)])
     rows, through = room.reader.read_from("tx", EVENT_SCHEMA, 1, 10)
     assert (rows["id"].to_pylist(), through) == (["a", "b"], 2)
+
+
+class InterruptedLog(MemoryLog):
+    """Lets something else happen once, in the middle of a call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before_read: Callable[[], None] | None = None
+        self.before_next_seq: Callable[[], None] | None = None
+
+    def read(self, from_seq: int, limit: int) -> list[tuple[int, bytes]]:
+        happening, self.before_read = self.before_read, None
+        if happening is not None:
+            happening()
+        return super().read(from_seq, limit)
+
+    def next_seq(self) -> int:
+        happening, self.before_next_seq = self.before_next_seq, None
+        if happening is not None:
+            happening()
+        return super().next_seq()
+
+
+def test_landing_and_forgetting_between_two_looks(room: DataRoom) -> None:
+    log = InterruptedLog()
+    room.use_log("tx", log)
+    room.events.accept(TX, EVENT_SCHEMA, [event(str(i), i) for i in range(4)])
+
+    def land_and_forget() -> None:
+        room.events.land("tx", EVENT_SCHEMA)
+        room.events.truncate("tx", 3)
+
+    log.before_read = land_and_forget
+    rows, _ = room.reader.read_from("tx", EVENT_SCHEMA, 1, 10)
+    assert rows["id"].to_pylist() == ["0", "1", "2", "3"]
+
+
+def test_a_file_that_takes_its_numbers_between_two_looks(room: DataRoom) -> None:
+    log = InterruptedLog()
+    room.use_log("tx", log)
+    room.events.accept(TX, EVENT_SCHEMA, [event("a", 1)])
+
+    def take_numbers() -> None:
+        with room.db.write() as connection:
+            begun = provenance.begin(connection, "tx", plan(5))
+            provenance.reserved(connection, begun, log.reserve(5))
+        room.events.accept(TX, EVENT_SCHEMA, [event("b", 2)])
+
+    log.before_next_seq = take_numbers
+    rows, through = room.reader.read_from("tx", EVENT_SCHEMA, 1, 10)
+    assert (rows["id"].to_pylist(), through) == (["a"], 1)
 
 
 def test_bad_arguments(room: DataRoom) -> None:
