@@ -39,26 +39,13 @@ def compile_view(view: FeatureView, schema: Mapping[str, str]) -> ViewSpec:
     """
     source = view.source
     _check_keys(view, schema)
-    if source.timeless and view.ttl is not None:
-        raise DefinitionError(
-            f"feature view {view.name!r} has ttl={view.ttl!r}, and source {source.name!r} has no timestamp",
-            hint="remove the ttl, or declare the source's timestamp",
-        )
+    _check_ttl(view)
     features = tuple(_compile_feature(view, name, feature, schema) for name, feature in view.features.items())
     columns = tuple(dict.fromkeys((f.column, schema[f.column]) for f in features if f.column is not None))
     longest_us = max((f.window_us or 0 for f in features), default=0)
-    meaning = {
-        "layout": LAYOUT,
-        "name": view.name,
-        "source": [source.name, source.id, source.timestamp, source.created, source.lateness_us],
-        "keys": view.entity.keys,
-        "columns": columns,
-        "features": to_builtins(features),
-        "ttl_us": view.ttl_us,
-    }
     return ViewSpec(
         name=view.name,
-        digest=digest_value(meaning),
+        digest=_digest(view, columns, features),
         source=source.name,
         keys=view.entity.keys,
         columns=columns,
@@ -97,6 +84,30 @@ def compile_service(service: FeatureService, schemas: Mapping[str, Mapping[str, 
     meaning = [service.name, [v.digest for v in views], to_builtins(on_demand), to_builtins(request)]
     outputs = (*stored, *rest)
     return ServiceSpec(service.name, digest_value([*meaning, outputs]), views, on_demand, request, outputs)
+
+
+def _digest(view: FeatureView, columns: tuple[tuple[str, str], ...], features: tuple[FeatureSpec, ...]) -> str:
+    """Return the digest of all that changes what is stored or what it means."""
+    source = view.source
+    return digest_value(
+        {
+            "layout": LAYOUT,
+            "name": view.name,
+            "source": [source.name, source.id, source.timestamp, source.created, source.lateness_us],
+            "keys": view.entity.keys,
+            "columns": columns,
+            "features": to_builtins(features),
+            "ttl_us": view.ttl_us,
+        }
+    )
+
+
+def _check_ttl(view: FeatureView) -> None:
+    if view.source.timeless and view.ttl is not None:
+        raise DefinitionError(
+            f"feature view {view.name!r} has ttl={view.ttl!r}, and source {view.source.name!r} has no timestamp",
+            hint="remove the ttl, or declare the source's timestamp",
+        )
 
 
 def _schema(view: FeatureView, schemas: Mapping[str, Mapping[str, str]]) -> Mapping[str, str]:

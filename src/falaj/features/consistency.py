@@ -98,7 +98,7 @@ def verify(
     for record in records:
         version = (record.model, record.version)
         spec = specs.get(version)
-        names = () if spec is None else [name for name, _ in spec.outputs]
+        names: Sequence[str] = () if spec is None else [name for name, _ in spec.outputs]
         if columns is not None and version in columns:
             names = columns[version]
         if spec is None:

@@ -41,8 +41,7 @@ class ViewReader:
         self._features = tuple(
             (
                 asked.index(_span_of(f)),
-                -1 if f.column is None else slots[f.column],
-                reader_of(f, "int64" if f.column is None else dtypes[f.column]),
+                reader_of(f, *(("int64", 0) if f.column is None else (dtypes[f.column], slots[f.column]))),
             )
             for f in view.features
         )
@@ -70,13 +69,13 @@ class ViewReader:
         """
         record = self._open(raw)
         spans = self._find_spans(record, layout.INT64_MAX if self.view.timeless else at_us)
-        for span, slot, reader in self._features:
+        for span, reader in self._features:
             start, end, refused = spans[span]
             if refused is not None:
                 values.append(None)
                 statuses.append(refused)
                 continue
-            value = reader(record, slot, start, end)
+            value = reader(record, start, end)
             values.append(value)
             statuses.append(PRESENT if value is not None else NULL_VALUE if end > start else NOT_FOUND)
         applied_seq: int = record.head[layout.APPLIED_SEQ]
