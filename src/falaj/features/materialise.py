@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from falaj.definitions.service_spec import ViewSpec
 from falaj.features.entity_key import identity_key, progress_key, record_key
-from falaj.features.events import Events, first_versions
+from falaj.features.events import Events, Int64s, first_versions
 from falaj.features.layout import INT64_MIN
 from falaj.features.record import merge
 from falaj.features.rows import INGEST_SEQ, EntityRows, entity_rows, latest_us
@@ -78,8 +78,7 @@ def apply_batch(
 ) -> Applied:
     """Bring the views of one source up to a number, each from where it stands; rows that a view has seen are skipped.
 
-    Each chunk is one atomic write of records, identities and progress, so that a kill leaves whole chunks and the
-    same call goes on from there.
+    Each chunk is one atomic write of records, identities and progress: a kill leaves whole chunks to go on from.
 
     Args:
         kv: The online store, whose only writer this is.
@@ -94,9 +93,7 @@ def apply_batch(
         DataError: Numbers are out of order, or a column is missing or of another type.
         CorruptionError: A record is damaged.
     """
-    seqs = table[INGEST_SEQ].to_numpy()
-    if len(seqs) and (np.any(np.diff(seqs) <= 0) or seqs[-1] > through_seq or seqs[0] < 1):
-        raise DataError("rows to materialise are not in the order of their numbers", hint="sort them by _ingest_seq")
+    seqs = _numbers(table, through_seq)
     start = int(np.searchsorted(seqs, min((p.applied_seq for p in read_progress(kv, views)), default=0), "right"))
     rows = len(seqs) - start
     records = 0
@@ -112,6 +109,13 @@ def apply_batch(
         on_chunk(rows - (len(seqs) - start), rows)
         if start == len(seqs):
             return Applied(through_seq, rows, records)
+
+
+def _numbers(table: pa.Table, through_seq: int) -> Int64s:
+    seqs: Int64s = table[INGEST_SEQ].to_numpy()
+    if len(seqs) and (np.any(np.diff(seqs) <= 0) or seqs[-1] > through_seq or seqs[0] < 1):
+        raise DataError("rows to materialise are not in the order of their numbers", hint="sort them by _ingest_seq")
+    return seqs
 
 
 def _stage(kv: KeyValueStore, view: ViewSpec, progress: Progress, chunk: pa.Table, through_seq: int, puts: Puts) -> int:
