@@ -111,14 +111,14 @@ def _judge_change(check: GateCheck, candidate: Evidence, production: Evidence) -
         return CheckResult(check.name, Outcome.INCONCLUSIVE, few, value, check.bound, baseline)
     loss = baseline - value if HIGHER_IS_BETTER[check.metric] else value - baseline
     outcome = Outcome.PASS if loss <= check.bound + _SLACK else Outcome.FAIL
-    reason = f"{check.metric} {value:.4f} against production's {baseline:.4f} on the same {candidate.rows} rows"
+    reason = f"{check.metric} {value:.4f} against production's {baseline:.4f} on the same {candidate.rows:,} rows"
     return CheckResult(check.name, outcome, reason, value, check.bound, baseline)
 
 
 def _judge_latency(check: GateCheck, probe: Probe | None) -> CheckResult:
     if probe is None or probe.error or not math.isfinite(probe.p99_ms) or probe.calls == 0:
         return _failed(check.name, "latency was not measured", bound=check.bound)
-    reason = f"p99 {probe.p99_ms:.3f} ms over {probe.calls} single rows in the serving runtime"
+    reason = f"p99 {probe.p99_ms:.3f} ms over {probe.calls:,} single rows in the serving runtime"
     if probe.calls < CALLS:
         outcome = Outcome.INCONCLUSIVE
         reason = f"{probe.calls} timed rows are too few to judge; {CALLS} are needed"
@@ -136,14 +136,14 @@ def _implicit(candidate: Evidence, production: Evidence | None) -> Iterator[Chec
         yield CheckResult(
             name,
             Outcome.FAIL if probe.error else Outcome.PASS,
-            probe.error or f"it answered {probe.calls} single rows",
+            probe.error or f"it answered {probe.calls:,} single rows",
             implicit=True,
         )
     name = "served scores equal the trained model's"
     if parity is None or parity.max_abs is None:
         yield _failed(name, "they were not compared, or a score is not a number", implicit=True)
     else:
-        reason = f"largest difference {parity.max_abs:.2g} over {parity.rows} rows"
+        reason = f"largest difference {parity.max_abs:.2g} over {parity.rows:,} rows"
         outcome = Outcome.PASS if parity.holds else Outcome.FAIL
         yield CheckResult(name, outcome, reason, parity.max_abs, parity.tolerance, implicit=True)
     yield _whole_signature(candidate)

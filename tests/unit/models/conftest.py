@@ -1,14 +1,15 @@
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow.csv
 import pytest
-from numpy.typing import NDArray
 
-from falaj.definitions.signature import Signature
+from falaj.definitions.trainer import lightgbm
+from falaj.models.card_facts import CardFacts
 from falaj.models.encoding import encode_columns, fit_signature
-from falaj.models.runtimes.port import Matrix
+from falaj.storage.blobs.memory import MemoryBlobs
+from unit.models.rows import Rows
+from unit.models.rows import card_facts as make_card_facts
 
 FILE = Path(__file__).parents[4] / "shared" / "data" / "credit_card_fraud_10k.csv"
 DTYPES = {
@@ -16,16 +17,6 @@ DTYPES = {
     "location_mismatch": "int64", "device_trust_score": "int64", "velocity_last_24h": "int64",
     "cardholder_age": "int64",
 }  # fmt: skip
-
-
-class Rows(NamedTuple):
-    signature: Signature
-    matrix: Matrix
-    labels: NDArray[np.int64]
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(spec.name for spec in self.signature.inputs)
 
 
 @pytest.fixture(scope="session")
@@ -41,9 +32,14 @@ def credit_card() -> Rows:
 
 @pytest.fixture(scope="session")
 def noise() -> Rows:
-    """600 seeded rows of four features, the second of which decides together with the first."""
+    """600 seeded rows of four features, the first two of which decide together."""
     rng = np.random.default_rng(5)
     matrix = rng.normal(size=(600, 4)).astype(np.float32)
     labels = (matrix[:, 0] + 2 * matrix[:, 1] + rng.normal(size=600) > 1).astype(np.int64)
     columns = {f"x{i}": matrix[:, i] for i in range(4)}
     return Rows(fit_signature(columns, dict.fromkeys(columns, "float64")), matrix, labels)
+
+
+@pytest.fixture(scope="session")
+def card_facts(noise: Rows) -> CardFacts:
+    return make_card_facts(noise, lightgbm(num_trees=20), MemoryBlobs())

@@ -1,0 +1,84 @@
+"""Limitations: what a card's reader must know, derived from the facts of the version."""
+
+from collections.abc import Iterator
+
+from falaj.kernel.duration import format_duration
+from falaj.models.card_facts import CardFacts
+from falaj.models.gate_report import Outcome
+
+_FEW_POSITIVES = 100
+_RARE = 0.1
+_WIDE = 0.05
+_ONE_FEATURE = 0.5
+_OFF = 0.05
+
+
+def limitations(facts: CardFacts) -> list[str]:
+    """Return sentences, the gravest first.
+
+    Args:
+        facts: What the card tells.
+    """
+    return [*_of_evidence(facts), *_of_time(facts), *_of_scores(facts), *_of_inputs(facts), *_not_measured(facts)]
+
+
+def _of_evidence(facts: CardFacts) -> Iterator[str]:
+    positives, rows = facts.split.test_positives, facts.split.test_rows
+    if positives < _FEW_POSITIVES:
+        yield f"Only {positives} of {rows:,} test rows are positive; every metric rests on them."
+    for name, interval in facts.evaluation.intervals.items():
+        if interval.high - interval.low > _WIDE:
+            yield (
+                f"{name} is known to within {interval.low:.3f} to {interval.high:.3f} (95 %), a width of "
+                f"{interval.high - interval.low:.3f}."
+            )
+    if facts.report is not None:
+        for check in facts.report.checks:
+            if check.outcome in (Outcome.SKIPPED, Outcome.INCONCLUSIVE) and not check.implicit:
+                yield f"The check '{check.name}' was {check.outcome.lower()}: {check.reason}."
+
+
+def _of_time(facts: CardFacts) -> Iterator[str]:
+    if facts.split.test_start_us is None:
+        yield (
+            "Test rows were drawn at random, not from a later time: the metrics do not show how the model does when "
+            "behaviour changes."
+        )
+    elif facts.data.delay_us:
+        delay = format_duration(facts.data.delay_us)
+        yield (
+            f"A label is known {delay} after its event, so the model has learned nothing from the {delay} before the "
+            f"test began ({facts.split.dropped_rows:,} rows were left out)."
+        )
+
+
+def _of_scores(facts: CardFacts) -> Iterator[str]:
+    curves = facts.evaluation.curves
+    share = facts.data.positives / max(1, facts.data.rows)
+    if share < _RARE:
+        yield f"{share:.2%} of rows are positive: accuracy says little, precision and recall say more."
+    gap, score, observed = max(
+        (abs(score - observed), score, observed)
+        for score, observed in zip(curves.mean_score, curves.observed_share, strict=True)
+    )
+    if gap > _OFF:
+        yield f"Scores are not calibrated: rows that score {score:.2f} on average are positive in {observed:.0%}."
+    yield (
+        f"The threshold {facts.evaluation.threshold:.4g} has the best F1 on training rows; it weighs a missed positive "
+        "like a false alarm, which costs rarely do."
+    )
+
+
+def _of_inputs(facts: CardFacts) -> Iterator[str]:
+    for name, share in facts.importance.items():
+        if share > _ONE_FEATURE:
+            yield f"{name} carries {share:.0%} of what the model learned; where it is wrong, so is the score."
+    texts = [spec for spec in facts.version.signature.inputs if spec.dtype == "string"]
+    for spec in texts:
+        yield f"{spec.name}: values other than the {len(spec.categories)} seen in training count as missing."
+
+
+def _not_measured(facts: CardFacts) -> Iterator[str]:
+    yield "Intervals take rows as independent; where one customer has many rows, the truth is wider."
+    if facts.version.service is not None:
+        yield "Fairness between groups and robustness to perturbed inputs were not measured."

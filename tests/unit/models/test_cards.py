@@ -1,0 +1,133 @@
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import msgspec
+import pytest
+from markdown_it import MarkdownIt
+
+from falaj.definitions.trainer import lightgbm
+from falaj.models.card_facts import CardFacts
+from falaj.models.cards import render_card, render_gate
+from falaj.models.gate_report import Outcome
+from falaj.models.limitations import limitations
+from falaj.models.plots import draw
+from falaj.storage.blobs.memory import MemoryBlobs
+from unit.models.rows import Rows
+from unit.models.rows import card_facts as make_card_facts
+
+EVIL = '<script>alert("x")</script>|\n`&'
+
+
+class Outline(HTMLParser):
+    """Collects what a page would load or run, and checks that its tags close."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.outside: list[str] = []
+        self.open: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in ("script", "link", "iframe"):
+            self.outside.append(tag)
+        self.outside += [v or "" for k, v in attrs if k in ("src", "href") and not (v or "").startswith("data:")]
+        if tag not in ("meta", "img", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def outline(page: str) -> Outline:
+    found = Outline()
+    found.feed(page)
+    assert found.open == []
+    return found
+
+
+def test_a_card_tells_what_the_version_stands_on(card_facts: CardFacts) -> None:
+    documents = render_card(card_facts)
+    assert set(documents) == {"card.md", "card.html"}
+    for text in (documents["card.md"], outline(documents["card.html"]).text):
+        for fact in (
+            "fraud 1", "fraud-team", "d" * 64, "c" * 64, "e" * 64, "run_1", "120 test rows", "drawn by class",
+            f"{card_facts.evaluation.metrics['auc']:.4f}", f"{card_facts.evaluation.intervals['auc'].low:.4f}",
+            "auc >= 0.8", "p99", "no worse than production", "x1",
+        ):  # fmt: skip
+            assert fact in text, fact
+
+
+def test_a_page_loads_nothing_from_outside(card_facts: CardFacts) -> None:
+    assert card_facts.report is not None
+    pages = render_card(card_facts)["card.html"], render_gate(card_facts.report)["gate.html"]
+    for page in pages:
+        assert outline(page).outside == []
+        assert "url(" not in page and "@import" not in page
+    assert pages[0].count("data:image/png;base64,") == 3
+
+
+def test_markdown_is_tables_and_nothing_else(card_facts: CardFacts) -> None:
+    assert card_facts.report is not None
+    for text in (render_card(card_facts)["card.md"], render_gate(card_facts.report)["gate.md"]):
+        html = MarkdownIt("commonmark").enable("table").render(text)
+        assert "|" not in re.sub(r"<[^>]+>", "", html)  # every row became a row of a table
+        assert html.count("<h1>") == 1
+
+
+def test_names_from_outside_cannot_break_the_page(card_facts: CardFacts) -> None:
+    evil = msgspec.structs.replace(card_facts, owner=EVIL, purpose=EVIL)
+    documents = render_card(evil)
+    assert outline(documents["card.html"]).outside == []
+    html = MarkdownIt("commonmark").enable("table").render(documents["card.md"])
+    assert "<script" not in html and "|" not in re.sub(r"<[^>]+>", "", html).replace("&quot;)&lt;/script&gt;|", "")
+
+
+def test_a_gate_report_names_every_check_and_digest(card_facts: CardFacts) -> None:
+    report = card_facts.report
+    assert report is not None
+    for text in render_gate(report, card_facts.version).values():
+        assert all(digest in text for digest in (report.digest, report.candidate_digest, report.policy_digest))
+        assert text.count("(always)") == 4 and "nothing is in production" in text
+
+
+def test_a_report_before_registration_has_no_number(card_facts: CardFacts) -> None:
+    assert card_facts.report is not None
+    assert "# Gate report: fraud\n" in render_gate(card_facts.report)["gate.md"]
+
+
+def test_limitations_come_from_the_facts(card_facts: CardFacts) -> None:
+    found = " ".join(limitations(card_facts))
+    assert "drawn at random" in found and "'auc no worse than production by 0.01' was skipped" in found
+    split = msgspec.structs.replace(card_facts.split, test_start_us=5, dropped_rows=7, test_positives=12)
+    data = msgspec.structs.replace(card_facts.data, delay_us=7 * 86_400_000_000, positives=6)
+    timed = " ".join(limitations(msgspec.structs.replace(card_facts, split=split, data=data, importance={"x1": 0.8})))
+    assert "known 1w after its event" in timed and "7 rows were left out" in timed
+    assert "Only 12 of 120 test rows are positive" in timed and "accuracy says little" in timed
+    assert "x1 carries 80%" in timed and "drawn at random" not in timed
+
+
+def test_pictures_of_the_same_numbers_are_the_same_bytes(card_facts: CardFacts) -> None:
+    first, second = draw(card_facts.evaluation), draw(card_facts.evaluation)
+    assert first == second and set(first) == {"roc.png", "precision_recall.png", "calibration.png"}
+    assert all(png.startswith(b"\x89PNG") and len(png) < 100_000 for png in first.values())
+
+
+def test_the_real_file_gets_a_card(credit_card: Rows) -> None:
+    facts = make_card_facts(credit_card, lightgbm(num_trees=60, learning_rate=0.05), MemoryBlobs())
+    assert facts.report is not None and facts.report.outcome is Outcome.PASS
+    assert (facts.split.test_rows, facts.split.test_positives) == (2_000, 30)
+    assert facts.evaluation.metrics["auc"] > 0.95
+    text = render_card(facts)["card.md"]
+    assert "Only 30 of 2,000 test rows are positive" in text
+    assert "merchant_category: values other than the 5" in text
+
+
+@pytest.mark.parametrize("missing", [{"report": None}, {"plots": {}}, {"importance": {}}, {"owner": ""}])
+def test_what_is_absent_leaves_no_hole(card_facts: CardFacts, missing: dict[str, Any]) -> None:
+    documents = render_card(msgspec.structs.replace(card_facts, **missing))
+    outline(documents["card.html"])
+    assert "None" not in documents["card.md"]
