@@ -227,10 +227,10 @@ def test_the_shift_moves_amounts_merchants_and_hours(generate: Callable[..., pa.
 
 @pytest.fixture
 def timed_project(tmp_path: Path) -> Path:
-    """A generated project of 45 days: history of 40, 2 steady, 2 shifted, 1 later."""
+    """A generated project of 46 days: history of 40, 2 steady, 2 shifted, 1 later, 1 settled."""
     project = tmp_path / "project"
     write_template("fraud", project)
-    days = {"history_days": 40, "steady_days": 2, "shifted_days": 2, "later_days": 1}
+    days = {"history_days": 40, "steady_days": 2, "shifted_days": 2, "later_days": 1, "settled_days": 1}
     said = prepare(project, customers=150, terminals=60, **days)
     assert "150 customers" in said, said
     return project
@@ -306,6 +306,8 @@ def test_later_rows_have_their_labels(timed_project: Path) -> None:
     later = rows(timed_project / "data" / "later" / "transactions")
     assert {row["event_time"].date().isoformat() for row in later} == {"2025-02-14"}
     assert all(row["is_fraud"] is not None for row in later)
+    settled = events(timed_project / "data" / "stream" / "3-settled.transactions.jsonl")
+    assert {(event["event_time"][:10], event["is_fraud"]) for event in settled} == {("2025-02-15", None)}
 
 
 def test_prepare_does_not_write_over_data(timed_project: Path) -> None:
@@ -315,9 +317,11 @@ def test_prepare_does_not_write_over_data(timed_project: Path) -> None:
 def test_handbook_rows_are_cut_and_scaled(tmp_path: Path, handbook_file: Path) -> None:
     project = tmp_path / "project"
     write_template("fraud", project, handbook_file)
-    assert "has 60 days and prepare.toml asks for 122" in prepare(project)
-    said = prepare(project, history_days=45, warm_up_days=20, steady_days=3, shifted_days=3, later_days=4)
-    assert "660 payments from 2020-01-06 on" in said, said
+    assert "has 60 days and prepare.toml asks for 123" in prepare(project)
+    said = prepare(
+        project, history_days=45, warm_up_days=20, steady_days=3, shifted_days=3, later_days=4, settled_days=1
+    )
+    assert "672 payments from 2020-01-05 on" in said, said
     history = rows(project / "data" / "transactions")
     assert list(history[0]) == [
         "transaction_id",
@@ -333,6 +337,7 @@ def test_handbook_rows_are_cut_and_scaled(tmp_path: Path, handbook_file: Path) -
     assert {e["amount"] for e in events(project / "data" / "stream" / "1-steady.transactions.jsonl")} == {10.0}
     assert {e["amount"] for e in events(project / "data" / "stream" / "2-shifted.transactions.jsonl")} == {18.0}
     assert {e["amount"] for e in events(project / "data" / "labels" / "2-shifted.transactions.jsonl")} == {18.0}
+    assert {e["amount"] for e in events(project / "data" / "stream" / "3-settled.transactions.jsonl")} == {18.0}
 
 
 def test_timeless_rows_are_held_out_without_their_label(tmp_path: Path, timeless_file: Path) -> None:
@@ -364,10 +369,12 @@ def test_the_real_stream_is_cut(tmp_path: Path) -> None:
     project = tmp_path / "project"
     write_template("fraud", project, STREAM_FILE)
     said = prepare(project)
-    assert said.startswith("292,725 payments from 2018-06-01 on"), said
+    assert " payments from 2018-05-31 on" in said, said
     streamed = events(project / "data" / "stream" / "1-steady.transactions.jsonl")
-    assert len(streamed) == 2322
-    assert {event["event_time"][:10] for event in streamed} == {"2018-09-01"}
+    file = pq.read_table(STREAM_FILE, columns=["TRANSACTION_ID", "TX_DATETIME", "TX_AMOUNT"]).to_pandas()
+    day = file[file.TX_DATETIME.dt.strftime("%Y-%m-%d") == "2018-08-31"]
+    assert [event["transaction_id"] for event in streamed] == day.TRANSACTION_ID.tolist()
+    assert [event["amount"] for event in streamed] == day.TX_AMOUNT.tolist()
     shutil.rmtree(project / "data")
 
 

@@ -157,7 +157,8 @@ fraud_endpoint = fj.Endpoint(
     ),
     # 1000 decisions are about one day here: shorter windows would find "drift" between morning and evening.
     monitor=fj.monitor(window=1000, persistence=2, psi_floor=0.2),
-    retrain=fj.retrain(on=[fj.on.drift()], cooldown="0s", min_new_labels=1000),
+    # Drift alone trains nothing: a run waits until the labels of the changed world are there.
+    retrain=fj.retrain(on=[fj.on.drift()], cooldown="0s", min_new_labels=20_000),
 )
 
 # A version that passed its gate waits for the approval of someone who did not train it.

@@ -20,13 +20,13 @@ def main() -> None:
     asked = tomllib.loads((HERE / "prepare.toml").read_text(encoding="utf-8"))
     if (HERE / "data").exists():
         raise SystemExit(f"{HERE / 'data'} exists already; remove it to make it again")
-    lengths = [asked[f"{phase}_days"] for phase in ("history", "steady", "shifted", "later")]
+    lengths = [asked[f"{phase}_days"] for phase in ("history", "steady", "shifted", "later", "settled")]
     payments = generate(
         days=sum(lengths),
         customers=asked["customers"],
         terminals=asked["terminals"],
         seed=asked["seed"],
-        shift_days=asked["shifted_days"] + asked["later_days"],
+        shift_days=asked["shifted_days"] + asked["later_days"] + asked["settled_days"],
     ).drop_columns(["fraud_pattern"])  # it says how the fraud was made: a model must not see it
     cut = make_cut(START, asked["warm_up_days"], *lengths)
     print(f"{payments.num_rows:,} payments of {asked['customers']:,} customers")

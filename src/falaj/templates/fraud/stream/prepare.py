@@ -31,7 +31,7 @@ def main() -> None:
     if (HERE / "data").exists():
         raise SystemExit(f"{HERE / 'data'} exists already; remove it to make it again")
     payments = read_payments(Path(asked["data"]))
-    lengths = [asked[f"{phase}_days"] for phase in ("history", "steady", "shifted", "later")]
+    lengths = [asked[f"{phase}_days"] for phase in ("history", "steady", "shifted", "later", "settled")]
     first = first_day(payments, sum(lengths), asked["data"])
     cut = make_cut(first, asked["warm_up_days"], *lengths)
     payments = payments.filter(pc.greater_equal(payments["event_time"], pa.scalar(first)))

@@ -4,6 +4,7 @@
     steady    [cut, ..)       events one by one; the world is as it was
     shifted   [.., ..)        events one by one; the world has changed
     later     [.., ..)        files again: the weeks after, in the changed world, with their labels
+    settled   [.., ..)        events again: the changed world has become the usual one
 
 Whether a payment was fraud becomes known seven days after it. So the streamed events have no label; it follows as a
 second record with the same `transaction_id` and a later `ingested_at`, which replaces the first. Each known fraud is
@@ -33,7 +34,8 @@ class Cut(NamedTuple):
         history_ends: The day of the export.
         steady_ends: From here on the world is shifted.
         shifted_ends: The end of the stream.
-        later_ends: The end of the data.
+        later_ends: The end of the files.
+        settled_ends: The end of the data.
     """
 
     labels_from: datetime
@@ -41,15 +43,18 @@ class Cut(NamedTuple):
     steady_ends: datetime
     shifted_ends: datetime
     later_ends: datetime
+    settled_ends: datetime
 
 
-def make_cut(first: datetime, warm_up: int, history: int, steady: int, shifted: int, later: int) -> Cut:
+def make_cut(first: datetime, warm_up: int, history: int, steady: int, shifted: int, later: int, settled: int) -> Cut:
     """Return the instants from the first day and the lengths of the phases in days."""
     history_ends = first + timedelta(days=history)
     steady_ends = history_ends + timedelta(days=steady)
     shifted_ends = steady_ends + timedelta(days=shifted)
     labels_from = first + timedelta(days=warm_up)
-    return Cut(labels_from, history_ends, steady_ends, shifted_ends, shifted_ends + timedelta(days=later))
+    later_ends = shifted_ends + timedelta(days=later)
+    settled_ends = later_ends + timedelta(days=settled)
+    return Cut(labels_from, history_ends, steady_ends, shifted_ends, later_ends, settled_ends)
 
 
 def write_phases(payments: pa.Table, cut: Cut, folder: Path) -> None:
@@ -94,6 +99,10 @@ def write_phases(payments: pa.Table, cut: Cut, folder: Path) -> None:
     write_months(with_arrival(later), folder / "later" / "transactions", suffix="-later")
     known = between(chargebacks, "known_at", cut.shifted_ends + LABEL_DELAY, cut.later_ends + LABEL_DELAY)
     write_months(known, folder / "later" / "chargebacks", by="known_at", suffix="-later")
+
+    # Settled: payments without labels; the chargebacks of these days are among the later ones.
+    settled = with_arrival(hide_labels(between(payments, "event_time", cut.later_ends, cut.settled_ends)))
+    write_events(settled, folder / "stream" / "3-settled.transactions.jsonl")
 
 
 def between(table: pa.Table, column: str, start: datetime | None, end: datetime) -> pa.Table:
