@@ -145,6 +145,10 @@ def _decimal_integers(column: pa.Array) -> pa.Array:
     return column.cast(pa.int64())
 
 
+def _cut_to_us(column: pa.Array) -> pa.Array:
+    return pc.replace_substring_regex(column, r"(\.[0-9]{6})[0-9]+", r"\1")
+
+
 def _one_int(value: Any) -> int:
     if isinstance(value, str):
         if not _WHOLE.fullmatch(value):
@@ -191,6 +195,8 @@ _FROM_TEXT: dict[str, tuple[Callable[[pa.Array], pa.Array], ...]] = {
         lambda column: _epoch_numbers(_decimal_integers(column)),
         lambda column: column.cast(pa.timestamp("us")).cast(INSTANT),
         lambda column: column.cast(INSTANT),
+        lambda column: _cut_to_us(column).cast(pa.timestamp("us")).cast(INSTANT),
+        lambda column: _cut_to_us(column).cast(INSTANT),
     ),
 }
 _ONE: dict[str, Callable[[Any], Any]] = {

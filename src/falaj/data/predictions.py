@@ -86,7 +86,9 @@ class Predictions:
                 self._move(pending, counts)
             damaged: list[CorruptionError] = []
             size = self._batch_bytes
-            while size >= self._batch_bytes:  # a smaller one took all there was; what came since waits for the next call
+            while (
+                size >= self._batch_bytes
+            ):  # a smaller one took all there was; what came since waits for the next call
                 parts, records = self._next_parts(damaged)
                 size = sum(part.end - part.begin for part in parts)
                 if parts:

@@ -55,6 +55,14 @@ def test_iso_text_is_the_instant_that_python_reads(moments: list[datetime], zone
     assert us_of(converted) == expected
 
 
+@pytest.mark.parametrize("zone", ["", "Z", "+04:00"])
+def test_finer_text_is_cut_down_like_finer_numbers(zone: str) -> None:
+    texts = [f"1969-12-31T23:59:59.999999999{zone}", f"1969-12-31T23:59:59.5{zone}"]
+    converted, bad = convert_column(pa.array(texts), "timestamp", text=True)
+    assert bad is None
+    assert us_of(converted) == [to_us(datetime.fromisoformat(text + ("" if zone else "Z"))) for text in texts]
+
+
 @given(st.lists(st.sampled_from(["2018-04-01", "2018-04-01T00:00:31Z", "1522540831", "x", "", None]), max_size=6))
 def test_a_value_means_the_same_in_any_company(texts: list[str | None]) -> None:
     together, _ = convert_column(pa.array(texts, pa.string()), "timestamp", text=True)
