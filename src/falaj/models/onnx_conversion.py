@@ -25,7 +25,7 @@ def to_onnx(fitted: Fitted) -> bytes:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the converters warn of what the comparison of scores decides
         try:
-            converted: bytes = converters[fitted.kind](fitted).SerializeToString()
+            model = converters[fitted.kind](fitted)
         except (
             RuntimeError,
             NotImplementedError,
@@ -36,6 +36,9 @@ def to_onnx(fitted: Fitted) -> bytes:
             AttributeError,
         ) as error:
             raise Unsupported(f"this {fitted.kind} model cannot be written as ONNX: {error}") from None
+    for output in model.graph.output:  # some converters say that there is one row
+        output.type.tensor_type.shape.dim[0].dim_param = "rows"
+    converted: bytes = model.SerializeToString()
     return converted
 
 

@@ -1,0 +1,307 @@
+"""Tracking: runs and versions mirrored into MLflow, so that its pages and its client work on them.
+
+Our tables are the truth. What is here can be written again from them at any time: every call looks for what an
+earlier attempt left, and repairs it.
+"""
+
+import contextlib
+import importlib.metadata
+import logging
+import math
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from falaj.definitions.signature import Signature
+from falaj.kernel.errors import NotFound, StorageError
+from falaj.models.version import ModelVersion
+
+RUN_TAG = "falaj.run_id"
+VERSION_TAG = "falaj.version"
+STAGE_TAG = "lifecycle"
+ALIASES = ("staging", "production")
+MODEL_FOLDER = "model"
+
+_DIGEST_LENGTH = 36  # MLflow's limit for a dataset's digest; the whole one is a tag
+_BATCH = 100
+
+
+class TrackedRun(msgspec.Struct, frozen=True, kw_only=True):
+    """What MLflow shows of one training run.
+
+    Attributes:
+        model: The model's name: the experiment.
+        run_id: Falaj's run.
+        dataset: The dataset's name.
+        dataset_digest: Its digest.
+        source: The label's source.
+        started_us: When the run began, in microseconds.
+        ended_us: When it ended.
+        params: Parameters of the trainer and the split.
+        metrics: Metric name to value; what is not a number is left out.
+        tags: Code and environment digests, the gate's outcome, and what else people search by.
+        files: Path to bytes: plots, the card, the list of packages.
+        onnx: The ONNX file, kept so that `mlflow.pyfunc.load_model` loads it; None for another runtime.
+        signature: Its inputs.
+    """
+
+    model: str
+    run_id: str
+    dataset: str
+    dataset_digest: str
+    source: str
+    started_us: int
+    ended_us: int
+    signature: Signature
+    params: dict[str, Any] = {}
+    metrics: dict[str, float] = {}
+    tags: dict[str, str] = {}
+    files: dict[str, bytes] = {}
+    onnx: bytes | None = None
+
+
+class Tracking:
+    """One MLflow store.
+
+    MLflow takes two seconds to import, and four more to make its database; use it where nobody waits.
+
+    Args:
+        uri: Its database, such as `sqlite:////project/.falaj/mlflow.db`.
+        artifacts: The folder of its artifacts.
+    """
+
+    def __init__(self, uri: str, artifacts: Path) -> None:
+        self._uri = uri
+        self._artifacts = artifacts.resolve()
+        self._opened: Any = None
+
+    def log(self, run: TrackedRun) -> str:
+        """Log a run; one that was logged to its end before is left as it is.
+
+        Args:
+            run: What to show.
+
+        Returns:
+            MLflow's identifier of the run.
+
+        Raises:
+            StorageError: MLflow or its database failed.
+        """
+        with self._client() as client:
+            experiment = self._experiment(client, run.model)
+            found = client.search_runs([experiment], f"tags.`{RUN_TAG}` = '{run.run_id}'", max_results=1)
+            if found and found[0].info.status == "FINISHED":
+                return str(found[0].info.run_id)
+            tags = {RUN_TAG: run.run_id, "falaj.dataset_digest": run.dataset_digest, **run.tags}
+            mlflow_id = (
+                found[0].info.run_id
+                if found
+                else client.create_run(experiment, run.started_us // 1000, tags, run.run_id).info.run_id
+            )
+            _log_values(client, mlflow_id, run)
+            _log_files(client, mlflow_id, run)
+            client.set_terminated(mlflow_id, "FINISHED", run.ended_us // 1000)
+            return str(mlflow_id)
+
+    def register(self, version: ModelVersion) -> str:
+        """Register a version in MLflow's registry; one that is there already is left as it is.
+
+        Args:
+            version: The registered version; its run must have been logged.
+
+        Returns:
+            MLflow's number of it, which is ours unless somebody registered there by hand.
+
+        Raises:
+            NotFound: Its run was not logged.
+            StorageError: MLflow or its database failed.
+        """
+        with self._client() as client:
+            known = _versions(client, version.model)
+            if version.version in known:
+                return str(known[version.version].version)
+            experiment = self._experiment(client, version.model)
+            runs = client.search_runs([experiment], f"tags.`{RUN_TAG}` = '{version.run_id}'", max_results=1)
+            if not runs:
+                raise NotFound(f"run {version.run_id!r} is not in MLflow", hint="log it before its version")
+            if not known:
+                _create_model(client, version.model)
+            tags = {
+                VERSION_TAG: str(version.version),
+                STAGE_TAG: "development",
+                "falaj.dataset_digest": version.dataset_digest,
+                "falaj.artifact_digest": version.artifact.digest,
+                "falaj.gate": str(version.gate_outcome),
+            }
+            run_id = runs[0].info.run_id
+            made = client.create_model_version(version.model, f"runs:/{run_id}/{MODEL_FOLDER}", run_id, tags)
+            return str(made.version)
+
+    def mirror_stages(self, model: str, stages: Mapping[int, str]) -> list[str]:
+        """Make MLflow's aliases and lifecycle tags say what our transitions say.
+
+        Args:
+            model: The model's name.
+            stages: Version to its stage; versions that are absent are in development.
+
+        Returns:
+            What was changed, in words; empty when all was in order or MLflow does not know the model.
+
+        Raises:
+            StorageError: MLflow or its database failed.
+        """
+        with self._client() as client:
+            known = _versions(client, model)
+            if not known:
+                return []
+            changes = []
+            for number, entry in sorted(known.items()):
+                wanted = str(stages.get(number, "development"))
+                if entry.tags.get(STAGE_TAG) != wanted:
+                    client.set_model_version_tag(model, entry.version, STAGE_TAG, wanted)
+                    changes.append(f"{model}/{number} is {wanted}")
+            aliases = client.get_registered_model(model).aliases
+            for alias in ALIASES:
+                holder = next((known[n] for n, stage in stages.items() if stage == alias and n in known), None)
+                present = aliases.get(alias)
+                if holder is not None and str(present) != str(holder.version):
+                    client.set_registered_model_alias(model, alias, str(holder.version))
+                    changes.append(f"{alias} is {model}/{holder.tags[VERSION_TAG]}")
+                elif holder is None and present is not None:
+                    client.delete_registered_model_alias(model, alias)
+                    changes.append(f"{alias} is nobody")
+            return changes
+
+    def close(self) -> None:
+        """Close the database's connections."""
+        if self._opened is not None:
+            with self._client() as client:
+                for store in (client._tracking_client.store, client._get_registry_client().store):
+                    store.engine.dispose()
+            self._opened = None
+
+    @contextlib.contextmanager
+    def _client(self) -> Iterator[Any]:
+        load_mlflow()
+        with _its_own_warnings_aside():
+            from mlflow.exceptions import MlflowException
+            from mlflow.tracking import MlflowClient
+            from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            if self._opened is None:
+                self._artifacts.mkdir(parents=True, exist_ok=True)
+                with _its_own_warnings_aside():
+                    self._opened = MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
+            yield self._opened
+        except (MlflowException, SQLAlchemyError, OSError) as error:
+            raise StorageError(f"MLflow at {self._uri}: {error}", hint="look at the disk and the database") from error
+
+    def _experiment(self, client: Any, model: str) -> str:
+        found = client.get_experiment_by_name(model)
+        if found is not None:
+            return str(found.experiment_id)
+        return str(client.create_experiment(model, artifact_location=(self._artifacts / model).as_uri()))
+
+
+def load_mlflow() -> Any:
+    """Import MLflow with its telemetry off and its messages about migrations held back.
+
+    Its telemetry reads the environment once, when the package is imported: whoever imports it elsewhere in a process
+    of ours does it through here.
+    """
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    with _its_own_warnings_aside():
+        import mlflow
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return mlflow
+
+
+def installed_packages() -> str:
+    """Return the installed packages as the lines of a requirements file."""
+    found = {f"{each.name}=={each.version}" for each in importlib.metadata.distributions()}
+    return "\n".join(sorted(found, key=str.lower)) + "\n"
+
+
+@contextlib.contextmanager
+def _its_own_warnings_aside() -> Iterator[None]:
+    # MLflow warns of its own classes and of its libraries' deprecations: nothing that our users could change.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _log_values(client: Any, mlflow_id: str, run: TrackedRun) -> None:
+    from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+
+    metrics = [
+        Metric(name, float(value), run.ended_us // 1000, 0)
+        for name, value in run.metrics.items()
+        if math.isfinite(value)
+    ]
+    params = [Param(name, str(value)) for name, value in run.params.items()]
+    tags = [RunTag(name, str(value)) for name, value in run.tags.items()]
+    for start in range(0, max(len(metrics), len(params), len(tags)), _BATCH):
+        part = slice(start, start + _BATCH)
+        client.log_batch(mlflow_id, metrics[part], params[part], tags[part])
+    dataset = Dataset(run.dataset, run.dataset_digest[:_DIGEST_LENGTH], "falaj", run.source)
+    client.log_inputs(mlflow_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
+
+
+def _log_files(client: Any, mlflow_id: str, run: TrackedRun) -> None:
+    with tempfile.TemporaryDirectory(prefix="falaj-mlflow-") as name:
+        folder = Path(name)
+        for path, content in run.files.items():
+            file = folder / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+        if run.onnx is not None:
+            _save_model(folder / MODEL_FOLDER, run.onnx, len(run.signature.inputs))
+        client.log_artifacts(mlflow_id, str(folder))
+
+
+@_its_own_warnings_aside()
+def _save_model(folder: Path, content: bytes, features: int) -> None:
+    import mlflow.onnx
+    import numpy as np
+    import onnx
+    from mlflow.models.signature import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    inputs = Schema([TensorSpec(np.dtype("float32"), (-1, features), "features")])
+    mlflow.onnx.save_model(
+        onnx.load_model_from_string(content),
+        str(folder),
+        signature=ModelSignature(inputs),
+        # Named, because MLflow would otherwise start a process to find out.
+        pip_requirements=[f"onnxruntime=={importlib.metadata.version('onnxruntime')}"],
+        onnx_execution_providers=["CPUExecutionProvider"],
+        save_as_external_data=False,
+    )
+
+
+def _versions(client: Any, model: str) -> dict[int, Any]:
+    found: dict[int, Any] = {}
+    page = None
+    while True:
+        answer = client.search_model_versions(f"name = '{model}'", page_token=page)
+        found |= {int(entry.tags[VERSION_TAG]): entry for entry in answer if VERSION_TAG in entry.tags}
+        page = answer.token
+        if not page:
+            return found
+
+
+def _create_model(client: Any, model: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(model)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
