@@ -42,6 +42,22 @@ def refuse_taken(host: str, port: int, *, setting: str) -> None:
         _bind(probe, host, port, setting)
 
 
+def is_free(host: str, port: int) -> bool:
+    """Return whether nothing listens on the address."""
+    try:
+        refuse_taken(host, port, setting="gateway.port")
+    except PortInUse:
+        return False
+    return True
+
+
+def free_port(host: str) -> int:
+    """Return a port on which nothing listens now."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
 def _bind(taker: socket.socket, host: str, port: int, setting: str) -> None:
     try:
         taker.bind((host, port))

@@ -52,6 +52,7 @@ class FalajCommand(click.Command):
         super().__init__(*args, **kwargs)
         self.params += [
             click.Option(["--json", "as_json"], is_flag=True, help="Print JSON."),
+            click.Option(["--progress"], is_flag=True, help="Show progress on standard error with --json too."),
             click.Option(["--debug"], is_flag=True, help="Show tracebacks."),
             click.Option(
                 ["--project", "project_folder"],
@@ -76,6 +77,7 @@ class FalajCommand(click.Command):
             as_json=bool(ctx.params.pop("as_json", False)),
             folder=Path(str(ctx.params.pop("project_folder", None) or ".")),
             token=ctx.params.pop("token", None),
+            progress=bool(ctx.params.pop("progress", False)),
         )
         return rest
 
@@ -87,9 +89,11 @@ class Session:
         as_json: Print JSON only.
         folder: The project's folder.
         token: The token given; None for the owner's own.
+        progress: Show progress even when printing JSON.
     """
 
-    def __init__(self, *, as_json: bool, folder: Path, token: str | None) -> None:
+    def __init__(self, *, as_json: bool, folder: Path, token: str | None, progress: bool = False) -> None:
+        self._progress = progress
         self.as_json = as_json
         self.folder = folder
         self.token = token
@@ -106,9 +110,9 @@ class Session:
             human()
 
     def say(self, text: str) -> None:
-        """Print a line of progress for people; nothing in JSON mode."""
-        if not self.as_json:
-            click.echo(text, err=not sys.stdout.isatty())
+        """Print a line of progress for people; in JSON mode only if asked for."""
+        if self._progress or not self.as_json:
+            click.echo(text, err=self.as_json or not sys.stdout.isatty())
 
 
 class FalajGroup(click.Group):

@@ -27,10 +27,12 @@ def verify_served(rooms: Rooms, endpoint: str, sample: int) -> ConsistencyReport
     rooms.predictions.compact()
     records = _newest(rooms, endpoint, sample)
     specs: dict[tuple[str, int], ServiceSpec] = {}
+    columns: dict[tuple[str, int], list[str]] = {}
     for key in {(record.model, record.version) for record in records}:
-        service = rooms.registry.get(*key).service
-        if service is not None:
-            specs[key] = service
+        version = rooms.registry.get(*key)
+        if version.service is not None:
+            specs[key] = version.service
+            columns[key] = [spec.name for spec in version.signature.inputs]
     for source in {view.source for spec in specs.values() for view in spec.views}:
         if rooms.definitions.source(source).stream is not None:
             land_all(rooms, source)
@@ -38,7 +40,14 @@ def verify_served(rooms: Rooms, endpoint: str, sample: int) -> ConsistencyReport
     def read_events(source: str) -> pa.Table:
         return rooms.tables.read(f"source/{source}").to_table().sort_by("_ingest_seq")
 
-    report = verify(records, specs, read_events, subject=endpoint or "all endpoints", at_us=to_us(rooms.clock.now()))
+    report = verify(
+        records,
+        specs,
+        read_events,
+        columns=columns,
+        subject=endpoint or "all endpoints",
+        at_us=to_us(rooms.clock.now()),
+    )
     alerts.report(rooms.db, report.verdict, "critical")
     return report
 

@@ -160,7 +160,7 @@ class Triggers:
         if not kept or kept[0].verdict.outcome != "PASS":
             return None
         measured = kept[0].verdict.evidence["metrics"].get(trigger.metric)
-        if measured is None or measured["high"] >= trigger.bound:
+        if measured is None or measured["upper"] >= trigger.bound:
             return None
         value = measured["value"]
         return Reason(f"verdict:{kept[0].seq}", f"realised {trigger.metric} {value:.4f} is below {trigger.bound:g}")

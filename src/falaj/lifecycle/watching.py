@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from falaj.data.prediction_table import FEEDBACK, PREDICTIONS, to_records
+from falaj.data.prediction_table import FEEDBACK, to_records
 from falaj.definitions.endpoint import Endpoint
 from falaj.definitions.routing_table import EndpointRoute, Variant
 from falaj.kernel.clock import to_us
@@ -22,6 +22,7 @@ from falaj.monitoring.references import SCORE, references_from_msgpack
 from falaj.rollout import table
 
 _ROWS_AT_ONCE = 20_000
+_MEASURE_EVERY_S = 30.0
 
 
 class Watching:
@@ -35,7 +36,7 @@ class Watching:
 
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
-        self._measured: dict[str, tuple[int | None, int | None]] = {}
+        self._measured: dict[str, tuple[int | None, float]] = {}
 
     def run_pass(self, now: datetime) -> bool:
         """Do one pass."""
@@ -52,12 +53,12 @@ class Watching:
         return bool(moved.predictions or moved.feedback or judged or sent)
 
     def _measure(self, endpoint: Endpoint, route: EndpointRoute, now_us: int) -> None:
-        """Measure realised quality when there is something new to measure it on."""
-        tables = self._rooms.tables
-        state = tables.version(PREDICTIONS), tables.version(FEEDBACK)
-        if self._measured.get(endpoint.name) != state:
+        """Measure realised quality when outcomes came, and now and then as decisions grow older."""
+        outcomes, now_s = self._rooms.tables.version(FEEDBACK), self._rooms.clock.monotonic()
+        known = self._measured.get(endpoint.name)
+        if known is None or known[0] != outcomes or now_s - known[1] >= _MEASURE_EVERY_S:
             measure_endpoint(self._rooms, endpoint, _champion(route), now_us)
-            self._measured[endpoint.name] = state
+            self._measured[endpoint.name] = outcomes, now_s
 
 
 def watch_endpoint(rooms: Rooms, endpoint: Endpoint, route: EndpointRoute, now_us: int) -> int:

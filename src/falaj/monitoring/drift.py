@@ -14,6 +14,10 @@ DriftOutcome = Literal["DRIFT", "NO_DRIFT", "INCONCLUSIVE"]
 _OUTCOMES: dict[DriftOutcome, Outcome] = {"DRIFT": "FAIL", "NO_DRIFT": "PASS", "INCONCLUSIVE": "INCONCLUSIVE"}
 
 
+_NAMED = 3
+"""Columns that a sentence names before it counts the rest."""
+
+
 class DriftState(msgspec.Struct, frozen=True):
     """What is kept between windows: how many in a row alarmed, per column and question."""
 
@@ -45,12 +49,22 @@ class DriftVerdict(msgspec.Struct, frozen=True):
         """One sentence for people."""
         judged = sum(finding.judged for finding in self.findings)
         if self.drifted:
-            return f"{', '.join(self.drifted)} drifted from the training data"
+            return f"{self._listed(self.drifted)} drifted from the training data"
         if self.suspected:
-            return f"{', '.join(self.suspected)} may have drifted; not proven yet"
+            return f"{self._listed(self.suspected)} may have drifted; not proven yet"
         if not judged:
             return "too few rows to judge any column"
         return f"no drift in {judged} comparisons over {len({f.column for f in self.findings})} columns"
+
+    def _listed(self, columns: tuple[str, ...]) -> str:
+        """Return the columns' names, the most moved first; of many the first few and how many more."""
+        effects: dict[str, float] = {}
+        for finding in self.findings:
+            effects[finding.column] = max(effects.get(finding.column, 0.0), finding.effect)
+        ranked = sorted(columns, key=lambda column: (-effects.get(column, 0.0), column))
+        if len(ranked) <= _NAMED + 1:
+            return " and ".join([", ".join(ranked[:-1]), ranked[-1]]) if len(ranked) > 1 else ranked[0]
+        return f"{', '.join(ranked[:_NAMED])} and {len(ranked) - _NAMED} more columns"
 
     def to_verdict(self, subject: str, at_us: int) -> Verdict:
         """Return the shared value: PASS for no drift, FAIL for drift."""

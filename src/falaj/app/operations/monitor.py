@@ -72,11 +72,12 @@ def monitor_status(rooms: Rooms, endpoint: str) -> MonitorStatus:
 
 
 def _by_feature(evidence: dict[str, Any]) -> tuple[DriftStatus, ...]:
-    """Return each feature's most telling finding, the most moved first."""
+    """Return each feature's most telling finding, the drifted and the most moved first."""
     drifted = set(evidence["drifted"])
-    found: dict[str, DriftStatus] = {}
-    for one in sorted(evidence["findings"], key=lambda finding: (finding["alarm"], finding["effect"] or 0.0)):
-        name = one["column"]
-        outcome = "DRIFT" if name in drifted else "NO_DRIFT" if one["judged"] else "INCONCLUSIVE"
-        found[name] = DriftStatus(name, outcome, one["effect"], one["p_corrected"])
-    return tuple(sorted(found.values(), key=lambda one: (one.outcome != "DRIFT", -(one.effect or 0.0))))
+    found = []
+    for name, questions in evidence["columns"].items():
+        told = max(questions.values(), key=lambda one: (one["alarm"], one["effect"] or 0.0))
+        judged = any(one["judged"] for one in questions.values())
+        outcome = "DRIFT" if name in drifted else "NO_DRIFT" if judged else "INCONCLUSIVE"
+        found.append(DriftStatus(name, outcome, told["effect"], told["p_corrected"]))
+    return tuple(sorted(found, key=lambda one: (one.outcome != "DRIFT", -(one.effect or 0.0))))
