@@ -101,8 +101,10 @@ def read_part(folder: Path, segment: str, begin: int) -> tuple[list[bytes], int]
 def records_of(folder: Path, parts: list[Part]) -> Iterator[tuple[str, Any]]:
     """Give the records of the parts with their segments.
 
+    A segment may be shorter than it was when its part was noted: a power cut takes what its writer had not flushed.
+
     Raises:
-        CorruptionError: A segment is damaged, or no longer has the records that were counted.
+        CorruptionError: A segment is damaged.
     """
     for part in parts:
         at = part.begin
@@ -111,11 +113,6 @@ def records_of(folder: Path, parts: list[Part]) -> Iterator[tuple[str, Any]]:
                 break
             at += FRAME_BYTES + len(payload)
             yield part.segment, decode(part.segment, payload)
-        if at != part.end:
-            raise CorruptionError(
-                f"prediction log segment {part.segment!r} ends at byte {at} and had reached {part.end}",
-                hint="restore the segment from a backup",
-            )
 
 
 def compacted(connection: sa.Connection) -> dict[str, int]:
@@ -133,27 +130,31 @@ def last_batch(connection: sa.Connection, state: str) -> Batch | None:
     return Batch(row.number, row.first_seq, row.records, msgspec.json.decode(row.parts, type=list[Part]))
 
 
-def begin_batch(connection: sa.Connection, records: int, parts: list[Part]) -> Batch:
-    """Note what is about to be moved."""
-    last = last_batch(connection, "DONE")
-    batch = Batch(1, 1, records, parts) if last is None else Batch(
-        last.number + 1, last.first_seq + last.records, records, parts
-    )  # fmt: skip
+def begin_batch(connection: sa.Connection, records: int, parts: list[Part]) -> Batch | None:
+    """Note what is about to be moved, or return None when another process has moved or is moving some of it."""
+    done = compacted(connection)
+    if last_batch(connection, "PENDING") is not None or any(done.get(part.segment, 0) != part.begin for part in parts):
+        return None
+    last = last_batch(connection, "DONE") or Batch(0, 1, 0, [])
+    batch = Batch(last.number + 1, last.first_seq + last.records, records, parts)
     values = {"number": batch.number, "state": "PENDING", "first_seq": batch.first_seq, "records": records}
     connection.execute(PREDICTION_BATCH.insert().values(values | {"parts": canonical_json(parts).decode()}))
     return batch
 
 
-def finish_batch(connection: sa.Connection, batch: Batch) -> None:
-    """Note that it was moved."""
+def finish_batch(connection: sa.Connection, batch: Batch) -> bool:
+    """Note that it was moved; return False when another process has noted that before."""
+    number, state = PREDICTION_BATCH.c.number, PREDICTION_BATCH.c.state
+    mine = PREDICTION_BATCH.update().where((number == batch.number) & (state == "PENDING"))
+    if connection.execute(mine.values(state="DONE")).rowcount == 0:
+        return False  # and the offsets may have gone on since: they must not be set back
     for part in batch.parts:
         row = PREDICTION_SEGMENT.c.segment == part.segment
         change = PREDICTION_SEGMENT.update().where(row).values(compacted=part.end)
         if connection.execute(change).rowcount == 0:
             connection.execute(PREDICTION_SEGMENT.insert().values(segment=part.segment, compacted=part.end))
-    number = PREDICTION_BATCH.c.number
     connection.execute(PREDICTION_BATCH.delete().where(number < batch.number))
-    connection.execute(PREDICTION_BATCH.update().where(number == batch.number).values(state="DONE"))
+    return True
 
 
 def remove_compacted(connection: sa.Connection, folder: Path) -> list[str]:
@@ -166,7 +167,7 @@ def remove_compacted(connection: sa.Connection, folder: Path) -> list[str]:
     last = {name.rpartition("-")[0]: name for name in list_segments(folder)}
     removed = []
     for path in sorted(folder.glob(f"*{FINISHED}")):
-        if path.stem not in last.values() and done.get(path.stem) == path.stat().st_size:
+        if path.stem not in last.values() and done.get(path.stem, 0) >= path.stat().st_size:
             path.unlink()
             removed.append(path.stem)
     if removed:

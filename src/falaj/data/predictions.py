@@ -79,22 +79,21 @@ class Predictions:
             CorruptionError: A segment is damaged; it is named, and the others were moved.
         """
         counts = [0, 0]
+        damaged: list[CorruptionError] = []
+        size = self._batch_bytes
         with self._turn:
-            with self._db.read() as connection:
-                pending = log.last_batch(connection, "PENDING")
-            if pending is not None:
-                self._move(pending, counts)
-            damaged: list[CorruptionError] = []
-            size = self._batch_bytes
             while (
                 size >= self._batch_bytes
             ):  # a smaller one took all there was; what came since waits for the next call
+                self._finish_pending(counts)
+                damaged.clear()
                 parts, records = self._next_parts(damaged)
-                size = sum(part.end - part.begin for part in parts)
-                if parts:
-                    with self._db.write() as connection:
-                        batch = log.begin_batch(connection, records, parts)
+                with self._db.write() as connection:
+                    batch = log.begin_batch(connection, records, parts) if parts else None
+                if batch is not None:
                     self._move(batch, counts)
+                if batch is not None or not parts:
+                    size = sum(part.end - part.begin for part in parts)
             with self._db.write() as connection:
                 removed = log.remove_compacted(connection, self._folder)
         if damaged:
@@ -176,6 +175,19 @@ class Predictions:
             engine.register("feedback", feedback)
             return engine.sql(_JOINED).to_arrow_table()
 
+    def _finish_pending(self, counts: list[int]) -> None:
+        with self._db.read() as connection:
+            pending = log.last_batch(connection, "PENDING")
+        if pending is None:
+            return
+        try:
+            self._move(pending, counts)
+        except NotFound:
+            with self._db.read() as connection:
+                if log.last_batch(connection, "PENDING") == pending:
+                    raise
+            # The process that began it lives, has finished it, and has removed its segments.
+
     def _next_parts(self, damaged: list[CorruptionError]) -> tuple[list[Part], int]:
         with self._db.read() as connection:
             done = log.compacted(connection)
@@ -186,6 +198,8 @@ class Predictions:
                 found, end = log.read_part(self._folder, segment, begin)
                 for payload in found:
                     log.decode(segment, payload)
+            except NotFound:
+                continue  # compacted and removed by another process since it was listed
             except CorruptionError as error:
                 damaged.append(error)
                 continue
@@ -209,9 +223,10 @@ class Predictions:
         if feedback:
             self._tables.append(FEEDBACK, feedback_rows(feedback), app=app)
         with self._db.write() as connection:
-            log.finish_batch(connection, batch)
-        counts[0] += len(predictions)
-        counts[1] += len(feedback)
+            mine = log.finish_batch(connection, batch)
+        if mine:
+            counts[0] += len(predictions)
+            counts[1] += len(feedback)
 
     def _find_in_segments(self, request_id: str, damaged: list[CorruptionError]) -> PredictionRecord | None:
         with self._db.read() as connection:

@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from falaj.data.prediction_log import list_segments
+from falaj.data.prediction_log import Part, begin_batch, list_segments
 from falaj.data.prediction_table import to_records
 from falaj.data.predictions import Predictions
 from falaj.definitions.prediction_record import FeedbackRecord, LogRecord, PredictionRecord
@@ -135,6 +137,29 @@ def test_many_bytes_are_moved_in_several_commits(world: World) -> None:
     assert len(set(world.ids())) == 20
 
 
+def test_two_processes_compact_at_the_same_time(tmp_path: Path) -> None:
+    world = World(tmp_path, DeltaTables(tmp_path / "tables"))
+    moved: list[int] = []
+
+    def compact() -> None:
+        mine = Predictions(DeltaTables(tmp_path / "tables"), world.folder, world.db, batch_bytes=2000)
+        moved.extend(mine.compact().predictions for _ in range(8))
+
+    threads = [threading.Thread(target=compact) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for number in range(200):
+        world.log(prediction(f"r{number}"), max_bytes=4000)
+    for thread in threads:
+        thread.join()
+    world.predictions.compact()
+    rows, _ = world.predictions.scan()
+    assert rows["request_id"].to_pylist() == [f"r{number}" for number in range(200)]
+    assert rows["_seq"].to_pylist() == list(range(1, 201))
+    assert sum(moved) <= 200
+    world.close()
+
+
 def test_a_damaged_segment_is_named_and_the_others_are_moved(world: World) -> None:
     for worker in ("worker-0", "worker-1", "worker-2"):
         world.log(prediction(f"r-{worker}"), prediction(f"s-{worker}"), worker=worker)
@@ -149,6 +174,23 @@ def test_a_damaged_segment_is_named_and_the_others_are_moved(world: World) -> No
     assert world.predictions.find("r-worker-2").request_id == "r-worker-2"
     with pytest.raises(CorruptionError):
         world.predictions.find("r-worker-1")
+
+
+def test_what_a_power_cut_took_does_not_stop_compaction(world: World) -> None:
+    world.log(prediction("r1"))
+    (segment,) = world.folder.glob("*.open")
+    flushed = segment.stat().st_size
+    world.log(prediction("r2"))
+    with world.db.write() as connection:
+        begin_batch(connection, 2, [Part(segment.stem, 0, segment.stat().st_size)])
+    os.truncate(segment, flushed)
+    assert world.predictions.compact().predictions == 1
+    assert world.ids() == ["r1"]
+    world.finish()
+    world.log(prediction("r3"))
+    world.predictions.compact()
+    assert world.ids() == ["r1", "r3"]
+    assert list_segments(world.folder) == ["worker-0-00000002"]
 
 
 def test_a_record_of_another_shape_is_named(world: World) -> None:
