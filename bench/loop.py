@@ -1,0 +1,195 @@
+"""Measures the loop: one gateway worker with everything on beside the bare echo, then the demo's time per stage.
+
+`python bench/loop.py` does it all: makes a project in a temporary folder, on free ports, and removes it. It needs `wrk`.
+Every figure that others may read stands on a line `ratio: NAME VALUE` or `stage: NAME SECONDS`; a slow ratio is no
+failure. Server and load are pinned to one CPU each, the servers take turns, and medians and ranges are printed.
+"""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from load import CONNECTIONS, Cpus, Run, child_of, closed_loop, cpus, open_loop, python, server, shared
+from project import EVENTS_PER_CARD, Measured, free_port, prepare
+from recount import Recount
+
+_HERE = Path(__file__).parent
+_RATES = (2_000, 5_000)
+_PATH = "/v1/endpoints/cards/predict"
+
+
+class Target(NamedTuple):
+    """A running server."""
+
+    name: str
+    url: str
+    pid: int
+
+
+def main() -> None:
+    """Measure and print."""
+    options = _options()
+    if shutil.which("wrk") is None:
+        raise SystemExit("bench: wrk is not installed; install it first, for example: sudo apt-get install wrk")
+    places = cpus()
+    _print_machine(places)
+    with tempfile.TemporaryDirectory(prefix="falaj-bench-") as name:
+        folder = Path(name)
+        project = folder / "project"
+        project.mkdir()
+        measure(prepare(project, options.cards), places, options.seconds, max(options.rounds, 1))
+        if not options.skip_demo:
+            demo(folder / "demo")
+
+
+def measure(ready: Measured, places: Cpus, seconds: float, rounds: int) -> None:
+    """Print the ratios of a prepared project."""
+    ports = [free_port(), free_port()]
+    urls = [f"http://127.0.0.1:{port}" for port in (*ports, ready.port)]
+    echo = shared("echo.py") or _HERE / "echo.py"
+    gateway = python("-m", "falaj.cli.main", "gateway", "--workers", "1", "--project", str(ready.folder))
+    with (
+        server(places.server, python(str(echo), str(ports[0])), urls[0]) as echo_pid,
+        server(places.server, python(str(_HERE / "own_echo.py"), str(ports[1])), urls[1]) as own_pid,
+        server(places.server, gateway, f"{urls[2]}/v2/health/ready") as supervisor,
+    ):
+        targets = [
+            Target("echo", urls[0], echo_pid),
+            Target("own_echo", urls[1], own_pid),
+            Target("serve", urls[2], child_of(supervisor, "falaj.app.gateway")),
+        ]
+        recount = Recount(ready.folder / ".falaj" / "log" / "predictions")
+        environment = {"TOKEN": ready.token, "BODIES": str(ready.bodies), "PATH_": _PATH}
+        _closed(targets, places, seconds, rounds, environment, recount)
+        _open(targets[2], ready, places, seconds, rounds, recount)
+
+
+def demo(folder: Path) -> None:
+    """Print the demo's time per stage."""
+    words = ["falaj", "demo", "fraud", "--into", str(folder), "--json"]
+    print(f"$ {' '.join(words)}", flush=True)
+    began = time.perf_counter()
+    done = subprocess.run(python("-m", "falaj.cli.main", *words[1:]), stdout=subprocess.PIPE, check=False)
+    if done.returncode != 0:
+        raise SystemExit(f"bench: the demo ended with {done.returncode}")
+    for stage in json.loads(done.stdout)["stages"]:
+        print(f"stage: {stage['name']} {stage['seconds']:.1f}")
+    print(f"the demo took {time.perf_counter() - began:.1f} s in all")
+
+
+def _closed(
+    targets: Sequence[Target], places: Cpus, seconds: float, rounds: int, environment: dict[str, str], recount: Recount
+) -> None:
+    print(f"closed loop: wrk -t1 -c{CONNECTIONS} -d{seconds:g}s, {rounds} rounds, the servers take turns")
+    for target in targets:
+        closed_loop(places.load, target.url, 1, target.pid, environment)
+    recount.since()
+    runs: dict[str, list[Run]] = {target.name: [] for target in targets}
+    for _ in range(rounds):
+        for target in targets:
+            run = closed_loop(places.load, target.url, seconds, target.pid, environment)
+            runs[target.name].append(run)
+            _print_run(target.name, run)
+            if target.name == "serve":
+                _compare(run.answered, run.refused + run.broken, recount, in_flight=CONNECTIONS)
+    for name, found in runs.items():
+        _print_spread(f"{name} requests/s", [run.rate for run in found], ".0f")
+        _print_spread(f"{name} server CPU us/request", [run.server_us for run in found], ".2f")
+    _print_ratio("serve_vs_echo", runs["serve"], runs["echo"])
+    _print_ratio("own_echo_vs_echo", runs["own_echo"], runs["echo"])
+    _print_ratio("serve_vs_own_echo", runs["serve"], runs["own_echo"])
+
+
+def _open(target: Target, ready: Measured, places: Cpus, seconds: float, rounds: int, recount: Recount) -> None:
+    script = shared("open_loop.py")
+    if script is None:
+        print("open loop: left out, since ../shared/bench/open_loop.py is not beside the project")
+        return
+    for rate in _RATES:
+        found = []
+        for _ in range(rounds):
+            one = open_loop(places.load, script, target.url + _PATH, rate, seconds, ready.token, ready.bodies)
+            print(f"  {json.dumps(one)}", flush=True)
+            _compare(one["answered"], one["errors"], recount, in_flight=one["unanswered"])
+            found.append(one)
+        for name in ("p50_ms", "p99_ms", "late_p99_ms"):
+            _print_spread(f"open loop {rate}/s {name}", [one[name] for one in found], ".3f")
+        for name in ("p50_ms", "p99_ms"):
+            print(f"latency: open_{rate}_{name} {statistics.median(one[name] for one in found):.3f}")
+
+
+def _compare(answered: int, failed: int, recount: Recount, *, in_flight: int) -> None:
+    """Print whether what was answered was logged.
+
+    Args:
+        answered: Answers that the client counted.
+        failed: Requests that failed.
+        recount: Counts the log.
+        in_flight: Requests that the client may have sent without waiting for their answers, at its end.
+    """
+    versions = recount.since()
+    more = versions.total() - answered
+    verdict = "equal" if more == 0 else f"the client left {more} in flight" if 0 < more <= in_flight else "DIFFERENT"
+    shares = ", ".join(f"{name}: {count}" for name, count in sorted(versions.items()))
+    print(f"    answered {answered}, failed {failed}, logged {versions.total()} ({shares}): {verdict}", flush=True)
+
+
+def _print_run(name: str, run: Run) -> None:
+    print(
+        f"  {name:<9}{run.rate:>9.0f}/s  p50 {run.p50_ms:.2f} ms  p99 {run.p99_ms:.2f} ms  "
+        f"server {run.server_us:.2f} us CPU per request, {run.server_share:.0%} of its CPU",
+        flush=True,
+    )
+
+
+def _print_ratio(name: str, ours: Sequence[Run], theirs: Sequence[Run]) -> None:
+    each = [a.rate / b.rate for a, b in zip(ours, theirs, strict=True)]
+    cpu = statistics.median(r.server_us for r in theirs) / statistics.median(r.server_us for r in ours)
+    value = statistics.median(run.rate for run in ours) / statistics.median(run.rate for run in theirs)
+    print(f"  {name} by round: {', '.join(f'{one:.3f}' for one in each)}; by the servers' CPU time: {cpu:.3f}")
+    print(f"ratio: {name} {value:.3f}", flush=True)
+
+
+def _print_spread(name: str, values: Sequence[float], form: str) -> None:
+    low, middle, high = min(values), statistics.median(values), max(values)
+    print(f"  {name}: median {middle:{form}}, range {low:{form}} to {high:{form}}")
+
+
+def _print_machine(places: Cpus) -> None:
+    model = next((line for line in _cpu_lines() if line.startswith("model name")), "model name : unknown")
+    print(f"machine: {os.cpu_count()} CPUs, {model.partition(':')[2].strip()}, {platform.system()} {platform.release()}")
+    print(f"python: {platform.python_implementation()} {platform.python_version()}")
+    print(f"load before: {', '.join(f'{one:.2f}' for one in os.getloadavg())} (1, 5 and 15 minutes)")
+    if places.server is None:
+        print("pinning: none, since there is only one CPU or no taskset")
+    else:
+        print(f"pinning: servers to CPU {places.server}, load to CPU {places.load}")
+
+
+def _cpu_lines() -> list[str]:
+    path = Path("/proc/cpuinfo")
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=5.0, help="length of one run (default 5)")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each server (default 3)")
+    parser.add_argument(
+        "--cards", type=int, default=1_000, help=f"cards with {EVENTS_PER_CARD} events each (default 1000)"
+    )
+    parser.add_argument("--skip-demo", action="store_true", help="measure the gateway only")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

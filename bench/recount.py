@@ -1,0 +1,39 @@
+"""The prediction log, counted again from its bytes: answered = logged."""
+
+from collections import Counter
+from pathlib import Path
+
+import msgspec
+
+from falaj.definitions.prediction_record import LogRecord, PredictionRecord
+from falaj.storage.eventlog.segments import read_segment
+
+_decode = msgspec.msgpack.Decoder(LogRecord).decode
+
+
+class Recount:
+    """Counts the records that came since the last look, from the segments that gateway workers write.
+
+    Args:
+        folder: Where the segments are. Nothing may compact them meanwhile, so control must not run.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._seen: dict[str, int] = {}
+
+    def since(self) -> Counter[str]:
+        """Return how many decisions came since the last call, by version; failed ones as `error CODE`."""
+        found: Counter[str] = Counter()
+        ids: set[str] = set()
+        for path in sorted(self._folder.glob("gateway-*")):
+            payloads, end = read_segment(path, self._seen.get(path.stem, 0))
+            self._seen[path.stem] = end
+            for payload in payloads:
+                record = _decode(payload)
+                if isinstance(record, PredictionRecord):
+                    found[f"error {record.error}" if record.error else f"version {record.version}"] += 1
+                    ids.add(record.request_id)
+        if len(ids) != found.total():
+            raise SystemExit(f"bench: {found.total()} decisions bear {len(ids)} request ids")
+        return found
