@@ -21,11 +21,10 @@ from falaj.definitions.retrain import retrain
 from falaj.definitions.rollout import canary, error_ratio, p99_ms
 from falaj.definitions.source import Csv, Parquet, Push, Source
 from falaj.definitions.trainer import lightgbm, sklearn, xgboost
+from falaj.kernel.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from falaj.app.notebook import Project
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Csv",

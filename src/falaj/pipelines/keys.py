@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-import falaj
 from falaj.kernel.digest import digest_bytes, digest_value
 from falaj.kernel.errors import DefinitionError
 from falaj.pipelines.graph import Step
@@ -118,7 +117,7 @@ def environment_digest(import_path: Iterable[str] | None = None) -> str:
     """
     folders = {Path(entry) for entry in (sys.path if import_path is None else import_path) if entry}
     installed = {info.name for folder in folders if folder.is_dir() for info in folder.glob("*.dist-info")}
-    package = Path(falaj.__file__).parent
+    package = Path(__file__).parents[1]
     own = {
         path.relative_to(package).as_posix(): digest_bytes(path.read_bytes()) for path in sorted(package.rglob("*.py"))
     }

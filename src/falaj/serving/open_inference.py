@@ -4,9 +4,9 @@ from typing import Any
 
 import msgspec
 
-from falaj import __version__
 from falaj.governance.access import is_allowed
 from falaj.kernel.errors import InputError, Unavailable, Unsupported
+from falaj.kernel.version import __version__
 from falaj.serving.http import Exchange, Request
 from falaj.serving.intake import Instance, Intake, Receipt
 from falaj.serving.rows import Job
