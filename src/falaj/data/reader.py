@@ -55,29 +55,33 @@ class SourceReader:
         """
         if seq < 1 or limit < 1:
             raise InputError(f"rows cannot be read from {seq} with limit {limit}", hint="both begin at 1")
+        rows, through = stored_schema(schema).empty_table(), seq - 1
+        while not rows.num_rows:
+            piece = self._piece(source, schema, through + 1, limit)
+            if piece is None or piece[1] == through:
+                break
+            rows, through = piece
+        return rows, through
+
+    def _piece(self, source: str, schema: Mapping[str, str], seq: int, limit: int) -> tuple[pa.Table, int] | None:
+        """Return the rows of one place, perhaps none, and the last number they account for; None at the end."""
         log = self._logs(source)
-        while True:
-            # First the end, then the ranges: a file notes itself before it takes numbers, so none below is unknown.
-            end = log.next_seq() - 1
-            sequence = self._sequence(source, seq)
-            if sequence.stop is not None:
-                end = min(end, sequence.stop - 1)
-            if seq > end:
-                return stored_schema(schema).empty_table(), seq - 1
-            last = _in_table_until(sequence, seq)
-            if last is not None:
-                through = min(end, last, seq + limit - 1)
-                rows = self._from_table(source, schema, seq, through)
-            else:
-                end = min([end, *(first - 1 for first, _ in sequence.in_table if first > seq)])
-                payloads = log.read(seq, limit)
-                forgotten = not payloads or payloads[0][0] != seq
-                if forgotten and self._sequence(source, seq).landed != sequence.landed:
-                    continue  # landed and truncated since we looked: it is in the table now
-                rows, through = _from_log(source, schema, payloads, seq, end, limit, unknown_ends=sequence.reserving)
-            if rows.num_rows or through < seq:
-                return rows, through
-            seq = through + 1
+        # First the end, then the ranges: a file notes itself before it takes numbers, so none below is unknown.
+        end = log.next_seq() - 1
+        sequence = self._sequence(source, seq)
+        if sequence.stop is not None:
+            end = min(end, sequence.stop - 1)
+        if seq > end:
+            return None
+        last = _in_table_until(sequence, seq)
+        if last is not None:
+            through = min(end, last, seq + limit - 1)
+            return self._from_table(source, schema, seq, through), through
+        payloads = log.read(seq, limit)
+        if (not payloads or payloads[0][0] != seq) and self._sequence(source, seq).landed != sequence.landed:
+            return self._piece(source, schema, seq, limit)  # landed and forgotten since we looked: now in the table
+        end = min([end, *(first - 1 for first, _ in sequence.in_table if first > seq)])
+        return _from_log(source, schema, payloads, seq, end, limit, unknown_ends=sequence.reserving)
 
     def _sequence(self, source: str, seq: int) -> Sequence:
         with self._db.read() as connection:
