@@ -1,5 +1,7 @@
 """Every runtime gives what its library's own predictor gives."""
 
+import gc
+import resource
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +9,7 @@ from typing import Any
 
 import lightgbm
 import numpy as np
+import onnx
 import pytest
 import xgboost
 from numpy.typing import NDArray
@@ -171,3 +174,60 @@ def test_an_onnx_model_with_a_zipmap_is_refused(tmp_path: Path, labels: NDArray[
     path.write_bytes(to_onnx(model, rows[:1]).SerializeToString())
     with pytest.raises(Unsupported, match="probability of class 1"):
         load_runtime(path, "onnx", FEATURES)
+
+
+def test_memory_comes_back(built: Any) -> None:
+    kind, path, _, _ = built
+    for _ in range(10):
+        load_runtime(path, kind, FEATURES)
+    gc.collect()
+    before = _resident_bytes()
+    for _ in range(40):
+        load_runtime(path, kind, FEATURES)
+    gc.collect()
+    assert _resident_bytes() - before < 8_000_000  # each model takes some 300 kB
+
+
+def _resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def _onnx_graph(inputs: list[Any], outputs: list[Any], nodes: list[Any]) -> bytes:
+    graph = onnx.helper.make_graph(nodes, "made", inputs, outputs)
+    opsets = [onnx.helper.make_opsetid("", 17)]
+    made: bytes = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString()
+    return made
+
+
+FLOATS = onnx.TensorProto.FLOAT
+
+
+def test_an_onnx_model_with_one_score_per_row_is_served(tmp_path: Path) -> None:
+    rows = onnx.helper.make_tensor_value_info("rows", FLOATS, ["n", 2])
+    score = onnx.helper.make_tensor_value_info("score", FLOATS, ["n", 1])
+    total = onnx.helper.make_node("ReduceSum", ["rows", "axis"], ["score"], keepdims=1)
+    axis = onnx.helper.make_node(
+        "Constant", [], ["axis"], value=onnx.helper.make_tensor("a", onnx.TensorProto.INT64, [1], [1])
+    )
+    (tmp_path / "sum").write_bytes(_onnx_graph([rows], [score], [axis, total]))
+    runtime = load_runtime(tmp_path / "sum", "onnx", 2)
+    assert runtime.predict(np.array([[1, 2], [3, 4]], np.float32)).tolist() == [3.0, 7.0]
+
+
+@pytest.mark.parametrize(("shape", "dtype"), [(["n", 2], onnx.TensorProto.INT64), ([2], FLOATS), (["n", 2, 2], FLOATS)])
+def test_an_onnx_model_with_another_input_is_refused(tmp_path: Path, shape: Any, dtype: int) -> None:
+    given = onnx.helper.make_tensor_value_info("rows", dtype, shape)
+    answer = onnx.helper.make_tensor_value_info("score", dtype, shape)
+    identity = onnx.helper.make_node("Identity", ["rows"], ["score"])
+    (tmp_path / "odd").write_bytes(_onnx_graph([given], [answer], [identity]))
+    with pytest.raises(Unsupported, match="artifact odd takes rows"):
+        load_runtime(tmp_path / "odd", "onnx", 2)
+
+
+def test_a_model_that_answers_what_is_no_number_is_refused(tmp_path: Path) -> None:
+    rows = onnx.helper.make_tensor_value_info("rows", FLOATS, ["n", 2])
+    score = onnx.helper.make_tensor_value_info("score", FLOATS, ["n", 2])
+    divide = onnx.helper.make_node("Div", ["rows", "rows"], ["score"])
+    (tmp_path / "nan").write_bytes(_onnx_graph([rows], [score], [divide]))
+    with pytest.raises(CorruptionError, match=r"artifact nan answers \[nan\] to a row of zeros"):
+        load_runtime(tmp_path / "nan", "onnx", 2)

@@ -5,64 +5,19 @@ earlier attempt left, and repairs it.
 """
 
 import contextlib
-import importlib.metadata
-import logging
-import math
-import os
-import tempfile
-import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from falaj.definitions.signature import Signature
 from falaj.kernel.errors import NotFound, StorageError
+from falaj.models.mlflow_writing import MODEL_FOLDER, load_mlflow, log_files, log_values, own_warnings_aside
+from falaj.models.tracked_run import TrackedRun
 from falaj.models.version import ModelVersion
 
 RUN_TAG = "falaj.run_id"
 VERSION_TAG = "falaj.version"
 STAGE_TAG = "lifecycle"
 ALIASES = ("staging", "production")
-MODEL_FOLDER = "model"
-
-_DIGEST_LENGTH = 36  # MLflow's limit for a dataset's digest; the whole one is a tag
-_BATCH = 100
-
-
-class TrackedRun(msgspec.Struct, frozen=True, kw_only=True):
-    """What MLflow shows of one training run.
-
-    Attributes:
-        model: The model's name: the experiment.
-        run_id: Falaj's run.
-        dataset: The dataset's name.
-        dataset_digest: Its digest.
-        source: The label's source.
-        started_us: When the run began, in microseconds.
-        ended_us: When it ended.
-        params: Parameters of the trainer and the split.
-        metrics: Metric name to value; what is not a number is left out.
-        tags: Code and environment digests, the gate's outcome, and what else people search by.
-        files: Path to bytes: plots, the card, the list of packages.
-        onnx: The ONNX file, kept so that `mlflow.pyfunc.load_model` loads it; None for another runtime.
-        signature: Its inputs.
-    """
-
-    model: str
-    run_id: str
-    dataset: str
-    dataset_digest: str
-    source: str
-    started_us: int
-    ended_us: int
-    signature: Signature
-    params: dict[str, Any] = {}
-    metrics: dict[str, float] = {}
-    tags: dict[str, str] = {}
-    files: dict[str, bytes] = {}
-    onnx: bytes | None = None
 
 
 class Tracking:
@@ -103,8 +58,8 @@ class Tracking:
                 if found
                 else client.create_run(experiment, run.started_us // 1000, tags, run.run_id).info.run_id
             )
-            _log_values(client, mlflow_id, run)
-            _log_files(client, mlflow_id, run)
+            log_values(client, mlflow_id, run)
+            log_files(client, mlflow_id, run)
             client.set_terminated(mlflow_id, "FINISHED", run.ended_us // 1000)
             return str(mlflow_id)
 
@@ -188,7 +143,7 @@ class Tracking:
     @contextlib.contextmanager
     def _client(self) -> Iterator[Any]:
         load_mlflow()
-        with _its_own_warnings_aside():
+        with own_warnings_aside():
             from mlflow.exceptions import MlflowException
             from mlflow.tracking import MlflowClient
             from sqlalchemy.exc import SQLAlchemyError
@@ -196,7 +151,7 @@ class Tracking:
         try:
             if self._opened is None:
                 self._artifacts.mkdir(parents=True, exist_ok=True)
-                with _its_own_warnings_aside():
+                with own_warnings_aside():
                     self._opened = MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
             yield self._opened
         except (MlflowException, SQLAlchemyError, OSError) as error:
@@ -207,83 +162,6 @@ class Tracking:
         if found is not None:
             return str(found.experiment_id)
         return str(client.create_experiment(model, artifact_location=(self._artifacts / model).as_uri()))
-
-
-def load_mlflow() -> Any:
-    """Import MLflow with its telemetry off and its messages about migrations held back.
-
-    Its telemetry reads the environment once, when the package is imported: whoever imports it elsewhere in a process
-    of ours does it through here.
-    """
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    with _its_own_warnings_aside():
-        import mlflow
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    return mlflow
-
-
-def installed_packages() -> str:
-    """Return the installed packages as the lines of a requirements file."""
-    found = {f"{each.name}=={each.version}" for each in importlib.metadata.distributions()}
-    return "\n".join(sorted(found, key=str.lower)) + "\n"
-
-
-@contextlib.contextmanager
-def _its_own_warnings_aside() -> Iterator[None]:
-    # MLflow warns of its own classes and of its libraries' deprecations: nothing that our users could change.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
-def _log_values(client: Any, mlflow_id: str, run: TrackedRun) -> None:
-    from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
-
-    metrics = [
-        Metric(name, float(value), run.ended_us // 1000, 0)
-        for name, value in run.metrics.items()
-        if math.isfinite(value)
-    ]
-    params = [Param(name, str(value)) for name, value in run.params.items()]
-    tags = [RunTag(name, str(value)) for name, value in run.tags.items()]
-    for start in range(0, max(len(metrics), len(params), len(tags)), _BATCH):
-        part = slice(start, start + _BATCH)
-        client.log_batch(mlflow_id, metrics[part], params[part], tags[part])
-    dataset = Dataset(run.dataset, run.dataset_digest[:_DIGEST_LENGTH], "falaj", run.source)
-    client.log_inputs(mlflow_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
-
-
-def _log_files(client: Any, mlflow_id: str, run: TrackedRun) -> None:
-    with tempfile.TemporaryDirectory(prefix="falaj-mlflow-") as name:
-        folder = Path(name)
-        for path, content in run.files.items():
-            file = folder / path
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(content)
-        if run.onnx is not None:
-            _save_model(folder / MODEL_FOLDER, run.onnx, len(run.signature.inputs))
-        client.log_artifacts(mlflow_id, str(folder))
-
-
-@_its_own_warnings_aside()
-def _save_model(folder: Path, content: bytes, features: int) -> None:
-    import mlflow.onnx
-    import numpy as np
-    import onnx
-    from mlflow.models.signature import ModelSignature
-    from mlflow.types import Schema, TensorSpec
-
-    inputs = Schema([TensorSpec(np.dtype("float32"), (-1, features), "features")])
-    mlflow.onnx.save_model(
-        onnx.load_model_from_string(content),
-        str(folder),
-        signature=ModelSignature(inputs),
-        # Named, because MLflow would otherwise start a process to find out.
-        pip_requirements=[f"onnxruntime=={importlib.metadata.version('onnxruntime')}"],
-        onnx_execution_providers=["CPUExecutionProvider"],
-        save_as_external_data=False,
-    )
 
 
 def _versions(client: Any, model: str) -> dict[int, Any]:

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from falaj.definitions.routing_table import ArtifactRef
-from falaj.kernel.errors import CorruptionError, Unsupported
+from falaj.kernel.errors import CorruptionError, ExtraMissing, Unsupported
 from falaj.models.artifacts import load_artifact
+from falaj.models.runtimes.library import open_library
 from falaj.storage.blobs.local import LocalBlobs
 from falaj.storage.blobs.memory import MemoryBlobs
 
@@ -62,3 +63,29 @@ def test_a_runtime_from_outside_the_list_is_refused(model: bytes) -> None:
     artifact = msgspec.structs.replace(ArtifactRef(blobs.put(model), "onnx"), runtime="pickle")
     with pytest.raises(Unsupported, match="pickle"):
         load_artifact(blobs, artifact, 2)
+
+
+def test_openmp_comes_with_scikit_learn_where_the_system_has_none() -> None:
+    # Loaded first, so that LightGBM binds to it as it does on a machine without libgomp.
+    code = (
+        "from falaj.models.runtimes.library import open_library, provide_openmp\n"
+        "assert provide_openmp()\n"
+        "open_library('lightgbm', 'lib_lightgbm')\n"
+        "import lightgbm, numpy\n"
+        "rows = numpy.arange(400.0).reshape(200, 2)\n"
+        "data = lightgbm.Dataset(rows, rows[:, 0] > 200)\n"
+        "model = lightgbm.train({'objective': 'binary', 'verbosity': -1, 'num_threads': 2}, data, 2)\n"
+        "assert model.predict(rows)[-1] > 0.5\n"
+        "maps = open('/proc/self/maps').read()\n"
+        "print('memfd:libgomp' in maps, '/libgomp.so.1' in maps.replace('memfd:', ''))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split()[0] == "True"
+
+
+def test_a_library_that_is_not_installed_names_the_line_that_installs_it() -> None:
+    with pytest.raises(ExtraMissing) as raised:
+        open_library("no_such_package", "lib")
+    assert raised.value.hint == "pip install no_such_package"
+    with pytest.raises(ExtraMissing, match="numpy is not installed with its library lib_none"):
+        open_library("numpy", "lib_none")

@@ -14,8 +14,10 @@ from falaj.definitions.routing_table import ArtifactRef
 from falaj.definitions.trainer import lightgbm
 from falaj.kernel.errors import NotFound, StorageError
 from falaj.models.gate_report import Outcome
+from falaj.models.mlflow_writing import load_mlflow
 from falaj.models.onnx_conversion import to_onnx
-from falaj.models.tracking import TrackedRun, Tracking, installed_packages, load_mlflow
+from falaj.models.tracked_run import TrackedRun, installed_packages
+from falaj.models.tracking import Tracking
 from falaj.models.training import Fitted, fit
 from falaj.models.version import ModelVersion
 from unit.models.rows import Rows
@@ -51,7 +53,8 @@ def tracked(noise: Rows, fitted: Fitted, run_id: str = "run_1", model: str = "fr
     return TrackedRun(
         model=model, run_id=run_id, dataset="fraud", dataset_digest="d" * 64, source="transactions",
         started_us=1_700_000_000_000_000, ended_us=1_700_000_060_000_000, signature=noise.signature,
-        params=fitted.params, metrics={"auc": 0.9, "f1": float("nan")}, tags={"falaj.code_digest": "c" * 64},
+        params=fitted.params, metrics={"auc": 0.9, "f1": float("nan"), "recall": None},
+        tags={"falaj.code_digest": "c" * 64},
         files={"plots/roc.png": b"png", "environment.txt": installed_packages().encode()}, onnx=to_onnx(fitted),
     )  # fmt: skip
 

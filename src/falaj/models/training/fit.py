@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from falaj.definitions.trainer import Trainer
 from falaj.kernel.errors import DataError
+from falaj.models.runtimes.library import open_library
 from falaj.models.runtimes.port import Matrix, check_matrix
 from falaj.models.training.fitted import Fitted
 
@@ -33,6 +34,7 @@ def fit(
     checked = check_labels(labels, rows=len(matrix))
     # Imported where used: each library takes a second to load, and a run needs one.
     if trainer.kind == "lightgbm":
+        open_library("lightgbm", "lib_lightgbm")  # its package, imported next, cannot find an OpenMP as this can
         from falaj.models.training.lightgbm import fit_lightgbm
 
         return fit_lightgbm(trainer, matrix, checked, names, threads=threads)
