@@ -15,16 +15,19 @@ import pytest
 import sqlalchemy as sa
 
 import falaj as fj
+from falaj.data import provenance
+from falaj.data.provenance import FilePlan
 from falaj.data.schema import source_schema
 from falaj.definitions.source import Source
 from falaj.governance.access import Actor, Role
 from falaj.governance.audit import list_records
 from falaj.kernel.clock import ManualClock, from_us
+from falaj.kernel.codec import canonical_json
 from falaj.kernel.digest import digest_file
-from falaj.kernel.errors import AccessDenied, DataError
+from falaj.kernel.errors import AccessDenied, CorruptionError, DataError
 from falaj.storage.metadata.database import Database
 from falaj.storage.tables.memory import MemoryTables
-from support.data_room import ADA, CARD_STREAM, FRAUD_10K, DataRoom, event, event_file, pushed_source
+from support.data_room import ADA, CARD_STREAM, EVENT_SCHEMA, FRAUD_10K, DataRoom, event, event_file, pushed_source
 
 
 def csv_source(**fields: Any) -> Source:
@@ -313,3 +316,14 @@ def test_the_real_timeless_csv_lands_as_it_is(embedded: DataRoom) -> None:
     original = pyarrow.csv.read_csv(FRAUD_10K)
     assert landed.select(original.column_names).equals(original)
     assert Counter(landed["is_fraud"].to_pylist())[1] == 151
+
+
+def test_a_file_that_would_now_be_split_otherwise_is_not_finished(room: DataRoom, tmp_path: Path) -> None:
+    path = event_file(tmp_path / "in" / "a.parquet", [event("a", 5), event("b", 6)])
+    source, digest = canonical_json(pushed_source()).decode(), digest_file(path)
+    plan = FilePlan(source, EVENT_SCHEMA, str(path), "in/a.parquet", digest, 1, 2, 1, 1, {}, 0, "ada")
+    with room.db.write() as connection:
+        provenance.begin(connection, "tx", plan)
+    with pytest.raises(CorruptionError, match="2 rows accepted and 0 quarantined, not 1 and 1"):
+        room.ingestion.recover()
+    assert room.table("tx") == []
