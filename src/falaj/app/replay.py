@@ -1,4 +1,7 @@
-"""Replay: history against an endpoint. Each event is decided on as of its own instant, then pushed."""
+"""Replay: history against an endpoint. Each event is decided on as of its own instant, then pushed.
+
+Rows of a timeless source are decided on in the order of the file, as of now.
+"""
 
 import heapq
 import http.client
@@ -15,7 +18,7 @@ from falaj.app.operations.source import Push, Pushed
 from falaj.definitions.endpoint import Endpoint
 from falaj.definitions.source import Source
 from falaj.kernel.clock import parse_instant, to_us
-from falaj.kernel.errors import DataError, InputError, Unavailable, error_by_code
+from falaj.kernel.errors import DataError, Unavailable, error_by_code
 
 PUSH_TOGETHER = 20
 """Events pushed at once; a decision sees all but the last few events before it."""
@@ -107,7 +110,8 @@ class Replay:
                 _keep_rate(began, done, rate)
                 if stream.decides:
                     self._decide(stream.source, event, out)
-                waiting[stream.source.name].append(event)
+                if stream.source.stream is not None:
+                    waiting[stream.source.name].append(event)
                 if sum(map(len, waiting.values())) >= PUSH_TOGETHER:
                     self._push(waiting)
                     self._on_event(done)
@@ -119,11 +123,12 @@ class Replay:
         return self._report(time.monotonic() - began)
 
     def _decide(self, source: Source, event: dict[str, Any], out: Any) -> None:
-        body = {
+        body: dict[str, Any] = {
             "entities": {key: event.get(key) for key in self._keys},
             "request": {field: event.get(field) for field in self._fields},
-            "at": event[str(source.timestamp)],
         }
+        if source.timestamp is not None:
+            body["at"] = event[source.timestamp]
         began = time.perf_counter()
         status, answer = self._post(f"/v1/endpoints/{self._endpoint.name}/predict", body)
         self._latencies_ms.append((time.perf_counter() - began) * 1e3)
@@ -138,7 +143,7 @@ class Replay:
             line = {
                 "request_id": answer["request_id"],
                 "event_id": event.get(source.id) if source.id else None,
-                "at": body["at"],
+                "at": body.get("at"),
                 "model_version": answer["model_version"],
                 "prediction": answer["prediction"],
             }
@@ -194,17 +199,14 @@ def _merged(streams: list[Stream], skip: int, limit: int | None) -> Iterator[tup
 
 def _timed(order: int, stream: Stream) -> Iterator[tuple[int, int, int, Stream, dict[str, Any]]]:
     column = stream.source.timestamp
-    if column is None:
-        raise InputError(f"source {stream.source.name!r} has no time to replay by", hint="replay a timed source")
     with stream.file.open("rb") as file:
         for number, line in enumerate(file, 1):
             try:
                 event = json.loads(line)
-                at_us = to_us(parse_instant(event[column]))
+                at_us = number if column is None else to_us(parse_instant(event[column]))
             except (ValueError, KeyError, TypeError):
-                raise DataError(
-                    f"{stream.file} line {number}: no JSON object with {column!r}", hint="correct the line"
-                ) from None
+                needed = "no JSON object" if column is None else f"no JSON object with {column!r}"
+                raise DataError(f"{stream.file} line {number}: {needed}", hint="correct the line") from None
             yield at_us, order, number, stream, event
 
 
