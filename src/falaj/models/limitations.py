@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from falaj.kernel.duration import format_duration
 from falaj.models.card_facts import CardFacts
+from falaj.models.encoding import MAX_CATEGORIES
 from falaj.models.gate_report import Outcome
 
 _FEW_POSITIVES = 100
@@ -75,7 +76,9 @@ def _of_inputs(facts: CardFacts) -> Iterator[str]:
             yield f"{name} carries {share:.0%} of what the model learned; where it is wrong, so is the score."
     texts = [spec for spec in facts.version.signature.inputs if spec.dtype == "string"]
     for spec in texts:
-        yield f"{spec.name}: values other than the {len(spec.categories)} seen in training count as missing."
+        kept = len(spec.categories)
+        known = f"{kept:,} most frequent in" if kept == MAX_CATEGORIES else f"{kept} seen in"
+        yield f"{spec.name}: values other than the {known} training count as missing."
 
 
 def _not_measured(facts: CardFacts) -> Iterator[str]:

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from markdown_it import MarkdownIt
 
+from falaj.definitions.signature import InputSpec, Signature
 from falaj.definitions.trainer import lightgbm
 from falaj.models.card_facts import CardFacts
 from falaj.models.cards import render_card, render_gate
@@ -108,6 +109,13 @@ def test_limitations_come_from_the_facts(card_facts: CardFacts) -> None:
     assert "known 1w after its event" in timed and "7 rows were left out" in timed
     assert "Only 12 of 120 test rows are positive" in timed and "accuracy says little" in timed
     assert "x1 carries 80%" in timed and "drawn at random" not in timed
+
+
+def test_a_full_vocabulary_is_said_to_be_one(card_facts: CardFacts) -> None:
+    terminal = InputSpec("terminal", "string", tuple(f"t{i:04}" for i in range(1_000)))
+    version = msgspec.structs.replace(card_facts.version, signature=Signature((terminal,)))
+    found = " ".join(limitations(msgspec.structs.replace(card_facts, version=version)))
+    assert "terminal: values other than the 1,000 most frequent in training count as missing" in found
 
 
 def test_pictures_of_the_same_numbers_are_the_same_bytes(card_facts: CardFacts) -> None:
