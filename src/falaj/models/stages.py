@@ -191,7 +191,7 @@ def _approvals(
     if len(found) < needed:
         raise AccessDenied(
             f"version {version.subject} has {len(found)} of {needed} approvals that production needs",
-            hint=f"someone other than {version.actor!r} gives one with 'falaj approve {version.model} {version.version}'",
+            hint=f"not from {version.actor!r}: 'falaj approve {version.model} {version.version}'",
         )
     return tuple(found.values())
 
