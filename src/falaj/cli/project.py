@@ -43,7 +43,9 @@ def plan(session: Session) -> None:
     client = session.client()
     query = PlanQuery(load_definitions(client.folder, client.settings))
     result = client.perform("project.plan", query, PlanResult)
-    session.show(result, lambda: _print(result, "nothing would change", "carry it out with 'falaj apply'"))
+    refused = any(change.refused for change in result.changes)
+    next_step = "'falaj apply' would be refused" if refused else "carry it out with 'falaj apply'"
+    session.show(result, lambda: _print(result, "nothing would change", next_step))
 
 
 @click.command(cls=FalajCommand)

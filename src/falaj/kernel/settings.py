@@ -13,6 +13,14 @@ from falaj.kernel.errors import ProjectError
 PROJECT_FILE = "falaj.toml"
 
 
+def _check_ranges(port: int | None = None, **positive: float) -> None:
+    if port is not None and not 1 <= port <= 65_535:
+        raise ValueError(f"port {port} is not between 1 and 65535")
+    for name, value in positive.items():
+        if not value > 0:
+            raise ValueError(f"{name} {value} is not above 0")
+
+
 class ProjectSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who the project is.
 
@@ -38,6 +46,9 @@ class StorageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     online_map_gib: int = 32
     fsync_ms: int = 1000
 
+    def __post_init__(self) -> None:
+        _check_ranges(online_map_gib=self.online_map_gib, fsync_ms=self.fsync_ms)
+
 
 class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The data plane.
@@ -62,6 +73,17 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     idle_timeout_s: float = 75.0
     request_timeout_s: float = 10.0
 
+    def __post_init__(self) -> None:
+        _check_ranges(
+            self.port,
+            workers=self.workers,
+            max_body_bytes=self.max_body_bytes,
+            max_rows=self.max_rows,
+            max_queue_rows=self.max_queue_rows,
+            idle_timeout_s=self.idle_timeout_s,
+            request_timeout_s=self.request_timeout_s,
+        )
+
 
 class ControlSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The control plane.
@@ -78,6 +100,9 @@ class ControlSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reconcile_s: float = 0.5
     lease_s: float = 15.0
 
+    def __post_init__(self) -> None:
+        _check_ranges(self.port, reconcile_s=self.reconcile_s, lease_s=self.lease_s)
+
 
 class AlertSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where alerts go besides the alert log.
@@ -89,6 +114,9 @@ class AlertSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     webhook_url: str = ""
     timeout_s: float = 5.0
+
+    def __post_init__(self) -> None:
+        _check_ranges(timeout_s=self.timeout_s)
 
 
 class CostSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

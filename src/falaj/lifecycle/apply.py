@@ -18,7 +18,17 @@ def plan_definitions(rooms: Rooms, definitions: Definitions) -> Plan:
     Args:
         rooms: The project.
         definitions: What the files say.
+
+    Raises:
+        DataError: A source's files cannot be read for their types.
+        DefinitionError: A view does not fit its source's columns.
     """
+    plan = _compare(rooms, definitions)
+    compile_document(rooms, definitions)  # what could not be applied is said by the plan already
+    return plan
+
+
+def _compare(rooms: Rooms, definitions: Definitions) -> Plan:
     applied = rooms.applied
     before = applied.document.definitions
     return make_plan(before, definitions, epoch=applied.epoch, serving=serving_versions(rooms))
@@ -41,7 +51,7 @@ def apply_definitions(rooms: Rooms, definitions: Definitions, actor: Actor) -> t
         DefinitionError: A view does not fit its source's columns.
         Conflict: Somebody applied meanwhile.
     """
-    plan = plan_definitions(rooms, definitions)
+    plan = _compare(rooms, definitions)
     plan.refuse()
     document = compile_document(rooms, definitions)
     if plan.empty and document == rooms.applied.document:
