@@ -4,6 +4,7 @@ from datetime import datetime
 
 from falaj.lifecycle.catch_up import land_events
 from falaj.lifecycle.consistency import ScheduledVerify
+from falaj.lifecycle.mirror import MirrorStages
 from falaj.lifecycle.promotion import Promotions
 from falaj.lifecycle.publication import Publication
 from falaj.lifecycle.rooms import Rooms
@@ -58,4 +59,5 @@ def reconcilers(rooms: Rooms) -> list[Reconciler]:
         Triggers(rooms),
         Expiry(rooms),
         ScheduledVerify(rooms),
+        MirrorStages(rooms),
     ]

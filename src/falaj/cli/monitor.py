@@ -7,7 +7,7 @@ from falaj.app.operations.status_values import AlertStatus, MonitorStatus
 from falaj.cli.command import FalajCommand, Session, pass_session
 from falaj.kernel.clock import from_us, rfc3339
 
-_COLOURS = {"DRIFT": "red", "NO_DRIFT": "green", "INCONCLUSIVE": "yellow"}
+_COLOURS = {"DRIFT": "red", "SUSPECTED": "yellow", "NO_DRIFT": "green", "INCONCLUSIVE": "yellow"}
 
 
 @click.command(cls=FalajCommand)

@@ -18,7 +18,7 @@ from falaj.kernel.clock import to_us
 from falaj.kernel.codec import to_builtins
 from falaj.kernel.digest import digest_value
 from falaj.lifecycle.dataset import SPLIT, features_of
-from falaj.lifecycle.documents import attach_documents
+from falaj.lifecycle.documents import track, write_documents
 from falaj.lifecycle.examples import LABEL
 from falaj.lifecycle.promotion import wish
 from falaj.lifecycle.rooms import Rooms
@@ -154,7 +154,9 @@ def register(context: StepContext) -> Outputs:
     report = msgspec.json.decode(rooms.blobs.get(context.input("gate", "report")), type=GateReport)
     version = rooms.registry.register(_new_version(context, rooms, model), SYSTEM, gate=report, actor=actor.name)
     context.progress(0.5, f"version {version.version}")
-    attach_documents(rooms, model, version, report, context)
+    files = write_documents(rooms, model, version, report, context)
+    context.progress(0.7, "tracking in MLflow")
+    track(rooms, version, run, context, files)
     if report.outcome is Outcome.PASS and not rooms.definitions.policy.auto_promote:
         rooms.approvals.request("model", version.subject, actor, reason=run.reason)
     if report.outcome is Outcome.PASS and run.params.get("triggered"):

@@ -11,6 +11,8 @@ from falaj.monitoring.alerts import AlertRecord
 from falaj.monitoring.alerts import list_alerts as find_alerts
 from falaj.monitoring.verdicts import latest_verdicts
 
+_RANK = {"DRIFT": 0, "SUSPECTED": 1, "NO_DRIFT": 2, "INCONCLUSIVE": 3}
+
 
 class MonitorQuery(msgspec.Struct, frozen=True):
     """Which endpoint's monitor."""
@@ -73,11 +75,13 @@ def monitor_status(rooms: Rooms, endpoint: str) -> MonitorStatus:
 
 def _by_feature(evidence: dict[str, Any]) -> tuple[DriftStatus, ...]:
     """Return each feature's most telling finding, the drifted and the most moved first."""
-    drifted = set(evidence["drifted"])
+    drifted, suspected = set(evidence["drifted"]), set(evidence["suspected"])
     found = []
     for name, questions in evidence["columns"].items():
         told = max(questions.values(), key=lambda one: (one["alarm"], one["effect"] or 0.0))
         judged = any(one["judged"] for one in questions.values())
-        outcome = "DRIFT" if name in drifted else "NO_DRIFT" if judged else "INCONCLUSIVE"
+        outcome = "NO_DRIFT" if judged else "INCONCLUSIVE"
+        if name in drifted or name in suspected:
+            outcome = "DRIFT" if name in drifted else "SUSPECTED"
         found.append(DriftStatus(name, outcome, told["effect"], told["p_corrected"]))
-    return tuple(sorted(found, key=lambda one: (one.outcome != "DRIFT", -(one.effect or 0.0))))
+    return tuple(sorted(found, key=lambda one: (_RANK[one.outcome], -(one.effect or 0.0))))

@@ -36,7 +36,7 @@ class DriftStatus(msgspec.Struct, frozen=True):
 
     Attributes:
         feature: The feature column, or "score".
-        outcome: "DRIFT", "NO_DRIFT" or "INCONCLUSIVE".
+        outcome: "DRIFT", "SUSPECTED" (moved, but not for long enough), "NO_DRIFT" or "INCONCLUSIVE".
         effect: Population stability index.
         p_value: Corrected.
     """
