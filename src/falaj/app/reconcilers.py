@@ -4,6 +4,7 @@ from datetime import datetime
 
 from falaj.lifecycle.catch_up import land_events
 from falaj.lifecycle.consistency import ScheduledVerify
+from falaj.lifecycle.counts import count_by_version, gateway_stats
 from falaj.lifecycle.mirror import MirrorStages
 from falaj.lifecycle.promotion import Promotions
 from falaj.lifecycle.publication import Publication
@@ -12,9 +13,12 @@ from falaj.lifecycle.triggers import Triggers
 from falaj.lifecycle.watching import Watching
 from falaj.pipelines.reconcile import Reconciler
 
+_RECOVER_EVERY_S = 30.0
+_COMMITS_PER_JOIN = 60
+
 
 class Landing:
-    """Reconciler: moves pushed events from the logs into the tables.
+    """Reconciler: moves pushed events into the tables, and finishes files that a full disk interrupted.
 
     Args:
         rooms: The project.
@@ -24,11 +28,59 @@ class Landing:
 
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
+        self._next_recovery = 0.0
 
     def run_pass(self, now: datetime) -> bool:
         """Do one pass."""
         del now
+        if self._rooms.clock.monotonic() >= self._next_recovery:
+            self._next_recovery = self._rooms.clock.monotonic() + _RECOVER_EVERY_S
+            self._rooms.ingestion.recover()
         return land_events(self._rooms)
+
+
+class Tidying:
+    """Reconciler: joins the small files of tables that many short commits have grown.
+
+    Args:
+        rooms: The project.
+    """
+
+    name = "tidying"
+
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+        self._joined: dict[str, int] = {}
+
+    def run_pass(self, now: datetime) -> bool:
+        """Do one pass."""
+        del now
+        tables, worked = self._rooms.tables, False
+        for name in tables.names():
+            version = tables.version(name) or 0
+            if version - self._joined.setdefault(name, version) >= _COMMITS_PER_JOIN:
+                self._joined[name] = tables.compact(name)
+                worked = True
+        return worked
+
+
+class Sampling:
+    """Reconciler: looks at the gateways' counters, so that rates can be told.
+
+    Args:
+        rooms: The project.
+    """
+
+    name = "sampling"
+
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+
+    def run_pass(self, now: datetime) -> bool:
+        """Do one pass."""
+        del now
+        self._rooms.rates.observe(self._rooms.clock.monotonic(), count_by_version(gateway_stats(self._rooms)))
+        return False
 
 
 class Expiry:
@@ -58,6 +110,8 @@ def reconcilers(rooms: Rooms) -> list[Reconciler]:
         Watching(rooms),
         Triggers(rooms),
         Expiry(rooms),
+        Sampling(rooms),
+        Tidying(rooms),
         ScheduledVerify(rooms),
         MirrorStages(rooms),
     ]

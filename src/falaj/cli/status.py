@@ -47,10 +47,11 @@ def _print(s: Status) -> None:
 def _print_endpoint(endpoint: EndpointStatus) -> None:
     click.echo(f"endpoint  {click.style(endpoint.name, bold=True)}  {endpoint.rollout}")
     for v in endpoint.variants:
+        rate = "" if v.rate_per_s is None else f", {v.rate_per_s:.1f}/s"
         latency = "" if v.p99_ms is None else f"p50 {v.p50_ms:.2f} ms, p99 {v.p99_ms:.2f} ms"
         click.echo(
             f"  {v.variant:<10} version {v.version:<4} {v.weight_percent:5.1f} %  {v.requests:>9,} decisions, "
-            f"{v.errors:,} errors, {v.rate_per_s:.1f}/s  {latency}"
+            f"{v.errors:,} errors{rate}  {latency}"
         )
     word, colour = _DRIFT[endpoint.monitor.outcome]
     click.echo(f"  {click.style(word, fg=colour)}: {endpoint.monitor.reason}")

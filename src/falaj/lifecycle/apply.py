@@ -1,5 +1,7 @@
 """Apply: compile the project's definitions, refuse what would break what serves, and put the rest in force."""
 
+from collections.abc import Mapping
+
 from falaj.data.schema import source_schema
 from falaj.definitions.project import Definitions
 from falaj.definitions.service_spec import ViewSpec
@@ -56,8 +58,19 @@ def apply_definitions(rooms: Rooms, definitions: Definitions, actor: Actor) -> t
     document = compile_document(rooms, definitions)
     if plan.empty and document == rooms.applied.document:
         return plan, rooms.applied
+    for name, schema in rooms.applied.document.schemas.items():
+        if document.schemas.get(name, schema) != schema and rooms.definitions.source(name).stream is not None:
+            land_source(rooms, name, schema)  # events that were logged as the old types must be read as such
     detail = {"changes": [f"{c.action} {c.kind} {c.name}" for c in plan.changes]}
     return plan, write_applied(rooms.db, rooms.clock, actor, document, after=plan.epoch, detail=detail)
+
+
+def land_source(rooms: Rooms, source: str, schema: Mapping[str, str]) -> int:
+    """Move every pushed event of a source into its table, and return the last number landed."""
+    landed = rooms.events.landed(source)
+    while (now := rooms.events.land(source, schema)) > landed:
+        landed = now
+    return landed
 
 
 def compile_document(rooms: Rooms, definitions: Definitions) -> Document:

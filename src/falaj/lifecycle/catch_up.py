@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from falaj.lifecycle.apply import schema_of, views_in_force
+from falaj.lifecycle.apply import land_source, schema_of, views_in_force
 from falaj.lifecycle.rooms import Rooms
 
 APPLY_TIMEOUT_S = 60.0
@@ -80,11 +80,7 @@ def apply_new_rows(rooms: Rooms, stop: threading.Event) -> bool:
 
 def land_all(rooms: Rooms, source: str) -> int:
     """Move every pushed event of a source into its table, and return the last number landed."""
-    schema = schema_of(rooms, source)
-    landed = rooms.events.landed(source)
-    while (now := rooms.events.land(source, schema)) > landed:
-        landed = now
-    return landed
+    return land_source(rooms, source, schema_of(rooms, source))
 
 
 def land_events(rooms: Rooms) -> bool:

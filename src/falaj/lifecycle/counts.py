@@ -3,9 +3,19 @@
 from collections.abc import Mapping
 
 from falaj.kernel.clock import to_us
+from falaj.lifecycle.rates import Variant
 from falaj.lifecycle.rooms import Rooms
 from falaj.rollout.evidence import Counts
 from falaj.serving.stats import GatewayStats, Series, read_stats
+
+
+def count_by_version(stats: GatewayStats) -> dict[Variant, int]:
+    """Return the decisions of each endpoint's versions, whatever variant they were."""
+    found: dict[Variant, int] = {}
+    for series in stats.total.series:
+        key = series.endpoint, series.version
+        found[key] = found.get(key, 0) + series.requests
+    return found
 
 
 def gateway_stats(rooms: Rooms) -> GatewayStats:

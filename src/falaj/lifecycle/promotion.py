@@ -25,6 +25,7 @@ from falaj.lifecycle.rooms import Rooms
 from falaj.models.gate_report import Outcome
 from falaj.models.stages import Stage
 from falaj.models.version import ModelVersion
+from falaj.monitoring.alerts import resolve_alert
 from falaj.rollout import rollouts, table
 from falaj.rollout.deploy import CANDIDATE, deploy
 from falaj.rollout.reconcile import reconcile
@@ -188,6 +189,10 @@ def align_stages(rooms: Rooms, endpoint: str) -> None:
     model, version = live[0].model, live[0].version
     if rooms.registry.stage_of(model, version) is not Stage.PRODUCTION:
         _make_production(rooms, model, version)
+        with rooms.db.write() as connection:
+            # What the version before it did says nothing of this one: its own windows judge anew.
+            reason = f"version {version} serves now"
+            resolve_alert(connection, "drift", endpoint, reason, to_us(rooms.clock.now()))
     staged = rooms.registry.holder(model, Stage.STAGING)
     if staged is not None and not _wished(rooms, staged):
         reason = "its rollout ended without promotion"

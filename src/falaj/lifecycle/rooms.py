@@ -22,6 +22,7 @@ from falaj.kernel.clock import Clock, to_us
 from falaj.kernel.ids import NewId
 from falaj.kernel.settings import Settings
 from falaj.lifecycle.applied import Applied, applied_epoch, read_applied
+from falaj.lifecycle.rates import Rates
 from falaj.models.registry import Registry
 from falaj.storage.blobs import BlobStore
 from falaj.storage.folder import StateFolder
@@ -74,6 +75,7 @@ class Rooms:
         self.logs = logs
         self._open_online = open_online
         self.promoting = threading.Lock()
+        self.rates = Rates()
         self._applied = Applied()
 
     @property

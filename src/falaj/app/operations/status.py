@@ -68,7 +68,7 @@ def _endpoints(rooms: Rooms, stats: GatewayStats) -> list[EndpointStatus]:
                 name,
                 route.variants[0].model,
                 route.epoch,
-                tuple(_variant(route, variant, stats) for variant in route.variants),
+                tuple(_variant(rooms, route, variant, stats) for variant in route.variants),
                 words,
                 monitor_status(rooms, name),
                 price(used, rooms.settings.cost).per_thousand_requests,
@@ -78,7 +78,7 @@ def _endpoints(rooms: Rooms, stats: GatewayStats) -> list[EndpointStatus]:
     return found
 
 
-def _variant(route: EndpointRoute, variant: Variant, stats: GatewayStats) -> VariantStatus:
+def _variant(rooms: Rooms, route: EndpointRoute, variant: Variant, stats: GatewayStats) -> VariantStatus:
     series = Series(endpoint=route.endpoint, variant=variant.name, version=variant.version)
     for one in stats.total.series:
         # A version keeps its counts when it goes from candidate to champion.
@@ -91,7 +91,7 @@ def _variant(route: EndpointRoute, variant: Variant, stats: GatewayStats) -> Var
         variant.weight / table.WHOLE * 100,
         series.requests,
         series.errors,
-        0.0,
+        rooms.rates.per_second((route.endpoint, variant.version)),
         series.quantile_ms(0.5),
         series.quantile_ms(0.99),
     )

@@ -15,7 +15,7 @@ class VariantStatus(msgspec.Struct, frozen=True):
         weight_percent: Its share of units.
         requests: Decisions since the gateway's counters began.
         errors: Those that failed.
-        rate_per_s: Decisions per second over the last half minute.
+        rate_per_s: Decisions per second over the last half minute; None where no control watches.
         p50_ms: Median latency; None without requests.
         p99_ms: 99th percentile of latency; None without requests.
     """
@@ -26,7 +26,7 @@ class VariantStatus(msgspec.Struct, frozen=True):
     weight_percent: float
     requests: int = 0
     errors: int = 0
-    rate_per_s: float = 0.0
+    rate_per_s: float | None = None
     p50_ms: float | None = None
     p99_ms: float | None = None
 
