@@ -35,8 +35,8 @@ def up(session: Session, *, detach: bool, workers: int | None) -> None:
     _refuse_running(client.state)
     _refuse_taken_ports(client.settings)
     if detach:
-        _detach(client.folder, client.state, count)
-        _wait_ready(client.state, client.settings)
+        started = _detach(client.folder, client.state, count)
+        _wait_ready(client.state, client.settings, started)
         session.show(_addresses(client.settings), lambda: _print_addresses(client.settings, client.token))
         return
     listener = _listener(client.settings)
@@ -108,19 +108,24 @@ def _refuse_taken_ports(settings: Settings) -> None:
     refuse_taken(settings.gateway.host, settings.gateway.port, setting="gateway.port")
 
 
-def _detach(folder: Path, state: Path, workers: int) -> None:
+def _detach(folder: Path, state: Path, workers: int) -> "subprocess.Popen[bytes]":
     log = state / "log" / "supervisor.log"
     command = [sys.executable, "-m", "falaj.cli.main", "up", "--project", str(folder), "--workers", str(workers)]
-    with log.open("ab") as out:
-        subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
+    with log.open("wb") as out:
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
 
 
-def _wait_ready(state: Path, settings: Settings) -> None:
+def _wait_ready(state: Path, settings: Settings, started: "subprocess.Popen[bytes]") -> None:
     deadline = time.monotonic() + _READY_S
     addresses = _addresses(settings)
     waiting = {f"{addresses['control']}/healthz", f"{addresses['gateway']}/v2/health/ready"}
     while waiting:
         waiting = {url for url in waiting if not _answers(url)}
+        if waiting and started.poll() is not None:
+            said = (state / "log" / "supervisor.log").read_text(errors="replace").strip().splitlines()
+            raise Unavailable(
+                f"it ended at once: {said[-1] if said else 'without a word'}", hint=f"see {state / 'log'}"
+            )
         if waiting and time.monotonic() > deadline:
             raise Unavailable(
                 f"{' and '.join(sorted(waiting))} did not become ready within {_READY_S:g} s",
