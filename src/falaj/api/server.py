@@ -11,7 +11,7 @@ from falaj import __version__
 from falaj.app.operation import perform
 from falaj.app.web import Authenticate, actor_of_request, parse_json
 from falaj.kernel.codec import convert, to_json
-from falaj.kernel.errors import FalajError, Unauthenticated
+from falaj.kernel.errors import FalajError, InputError, Unauthenticated
 from falaj.serving.statuses import error_answer, error_body
 
 PUBLIC_ROUTES: tuple[str, ...] = ("/healthz", "/", "/login", "/schema")
@@ -123,6 +123,8 @@ def _writes(handlers: Handlers) -> list[Any]:
 
 def _events(body: bytes) -> list[Any]:
     text = body.strip()
+    if not text:
+        raise InputError("the body holds no events", hint="send an object, a list, or an object a line")
     if text[:1] == b"[":
         return convert(parse_json(text), list[Any], what="events")
     return [parse_json(line, f"line {number}") for number, line in enumerate(text.splitlines(), 1) if line.strip()]
