@@ -95,13 +95,13 @@ TORN = {
     "column": ('fj.sum("amount"', 'fj.sum("amuont"', "definition_invalid", "amuont"),
     "key": ('key="card_id"', 'key="kard_id"', "definition_invalid", "'kard_id'"),
     "label": ('column="is_fraud"', 'column="fraudulent"', "definition_invalid", "fraudulent"),
-    "request_field": ('fj.request("amount", "float64")', 'fj.request("amount"), fj.request("fee")', "definition_invalid", "'fee'"),
+    "request_field": ('[card_activity, ', '[fj.request("fee"), card_activity, ', "definition_invalid", "'fee'"),
     "timestamp": ('timestamp="event_time"', 'timestamp="time"', "data_invalid", "'time'"),
     "check": ('between("amount"', 'between("sum"', "data_invalid", "'sum'"),
     "files": ("data/transactions/*.parquet", "data/none/*.parquet", "data_invalid", "data/none/*.parquet"),
     "steps": ("steps=[10, 50, 100]", "steps=[10, 50]", "definition_invalid", "100"),
     "rule": ("fj.error_ratio > 0.05", "fj.error_ratio > 5", "definition_invalid", "error_ratio > 5"),
-    "twice": ("fraud_features = ", "again = fj.Entity('card', key='k')\nfraud_features = ", "definition_invalid", "card"),
+    "twice": ("fraud_features = ", "a = fj.Entity('card', key='k')\nfraud_features = ", "definition_invalid", "card"),
 }  # fmt: skip
 
 

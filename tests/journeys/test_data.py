@@ -1,0 +1,209 @@
+"""Data: files and events come in once, with checks, reasons and provenance; nothing acknowledged is lost."""
+
+import csv
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.falaj_project import FalajProject
+from support.tour import as_json, transactions, write_rows
+from support.waiting import until
+
+AFTER = datetime(2025, 2, 15, 0, 0, 1, tzinfo=UTC)
+FILES = Path("data") / "transactions"
+
+
+def event(number: int, **changes: Any) -> dict[str, Any]:
+    """An event after all those of the file."""
+    row = transactions(1, prefix=f"pushed-{number}-")[0]
+    at = AFTER + timedelta(seconds=number)
+    fresh = {"event_time": at, "ingested_at": at, "card_id": "c-pushed", "amount": 10.0 + number}
+    return as_json(row, **{**fresh, **changes})
+
+
+def rows_of(project: FalajProject) -> dict[str, Any]:
+    """The source as `falaj source list` shows it."""
+    found: dict[str, Any] = project.json("source", "list")[0]
+    return found
+
+
+def test_ingesting_twice_takes_nothing_twice(fresh: FalajProject) -> None:
+    fresh.falaj("apply")
+    first = fresh.json("ingest")[0]
+    assert (first["accepted"], first["quarantined"]) == (2000, 0)
+    assert (first["files"][0]["path"], first["files"][0]["rows"]) == ("data/transactions/2025-01.parquet", 2000)
+    again = fresh.json("ingest", "transactions")[0]
+    assert (again["accepted"], again["files"][0]["skipped"]) == (0, True)
+    # The same content under another name is the same content; a new file is not.
+    content = (fresh.folder / FILES / "2025-01.parquet").read_bytes()
+    (fresh.folder / FILES / "copy.parquet").write_bytes(content)
+    write_rows(fresh.folder / FILES / "2025-02.parquet", transactions(50, seed=8, prefix="n"))
+    assert fresh.json("ingest")[0]["accepted"] == 50
+    assert rows_of(fresh)["rows"] == 2050
+
+
+def test_refused_rows_go_to_quarantine_with_their_reasons(fresh: FalajProject) -> None:
+    bad = transactions(5, prefix="bad")
+    bad[0]["amount"] = -1.0
+    bad[1]["amount"] = 1e9
+    bad[2]["transaction_id"] = None
+    bad[3]["event_time"] = None
+    write_rows(fresh.folder / FILES / "bad.parquet", bad)
+    fresh.falaj("apply")
+    done = fresh.json("ingest")[0]
+    assert (done["accepted"], done["quarantined"]) == (2001, 4)
+    reasons = sorted(tuple(row["_reasons"]) for row in fresh.json("source", "quarantine", "transactions"))
+    assert reasons == [
+        ("amount is not between 0 and 100000",),
+        ("amount is not between 0 and 100000",),
+        ("event_time is null",),
+        ("transaction_id is null",),
+    ]
+    shown = fresh.falaj("source", "quarantine", "transactions", "--limit", "1").out
+    assert len(shown.splitlines()) == 1
+    assert rows_of(fresh)["quarantined"] == 4
+
+
+def test_a_csv_file_is_read_like_a_parquet_file(fresh: FalajProject) -> None:
+    rows = [as_json(row) for row in transactions(20, prefix="csv")]
+    (fresh.folder / "data" / "csv").mkdir()
+    with (fresh.folder / "data" / "csv" / "a.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+        file.write("csv-bad,yesterday,2025-01-01T00:00:00Z,c1,12.5,AE,0\ncsv-few,2025-01-01T00:00:00Z\n")
+    fresh.edit("fraud.py", 'fj.Parquet("data/transactions/*.parquet")', 'fj.Csv("data/csv/*.csv")')
+    fresh.falaj("apply")
+    done = fresh.json("ingest")[0]
+    assert (done["accepted"], done["quarantined"]) == (20, 2)
+    refused = fresh.json("source", "quarantine", "transactions")
+    assert any("event_time" in reason for row in refused for reason in row["_reasons"])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "named"),
+    [
+        ("empty.parquet", b"", "empty.parquet"),
+        ("text.parquet", b"this is no Parquet file", "text.parquet"),
+        ("torn.parquet", b"PAR1" + bytes(100), "torn.parquet"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named(fresh: FalajProject, name: str, content: bytes, named: str) -> None:
+    fresh.falaj("apply")
+    (fresh.folder / FILES / name).write_bytes(content)
+    refused = fresh.refused("ingest")
+    assert (refused["code"], refused["exit"]) == ("data_invalid", 2)
+    assert named in refused["error"]
+    # The good file beside it is not held back for ever: without the torn one everything comes in.
+    (fresh.folder / FILES / name).unlink()
+    fresh.falaj("ingest")
+    assert rows_of(fresh)["rows"] == 2000
+
+
+def test_a_column_that_is_missing_or_of_another_type_stops_the_run(fresh: FalajProject) -> None:
+    fresh.falaj("apply")
+    rows = [{k: v for k, v in row.items() if k != "amount"} for row in transactions(3, prefix="m")]
+    write_rows(fresh.folder / FILES / "missing.parquet", rows)
+    refused = fresh.refused("train", "fraud")
+    assert refused["code"] in ("data_invalid", "run_failed")
+    assert "missing.parquet" in refused["error"]
+    assert "'amount'" in refused["error"]
+    (fresh.folder / FILES / "missing.parquet").unlink()
+    typed = [{**row, "amount": "much"} for row in transactions(3, prefix="y")]
+    write_rows(fresh.folder / FILES / "typed.parquet", typed)
+    refused = fresh.refused("ingest")
+    assert "typed.parquet" in refused["error"]
+    assert "amount" in refused["error"]
+
+
+def test_an_event_that_waits_for_applied_is_seen_by_the_next_decision(running: FalajProject) -> None:
+    at = (AFTER + timedelta(minutes=1)).isoformat()
+    seen = []
+    for number in range(3):
+        pushed = running.control("POST", "/v1/events/transactions?wait=applied", event(number))
+        assert (pushed.status, pushed.json()["applied"]) == (202, True)
+        answer = running.ask("c-pushed", at=at)
+        why = {one["name"]: one["value"] for one in running.json("why", answer["request_id"])["features"]}
+        seen.append(why["card_activity__velocity_1h"])
+    assert seen == [1, 2, 3]
+
+
+def test_pushing_from_the_shell_counts_each_id_once(running: FalajProject) -> None:
+    before = rows_of(running)["rows"]
+    lines = "\n".join(map(_line, [event(0), event(1), event(1), event(2, amount=-5.0)]))
+    done = running.json("push", "transactions", "-", "--wait", "applied", stdin=lines)
+    assert (done["accepted"], done["quarantined"]) == (3, 1)
+    answer = running.ask("c-pushed", at=(AFTER + timedelta(minutes=1)).isoformat())
+    why = {one["name"]: one["value"] for one in running.json("why", answer["request_id"])["features"]}
+    assert (why["card_activity__velocity_1h"], why["card_activity__amount_mean_7d"]) == (2, 10.5)
+    # A correction, by a later `created`, takes the place of what it corrects.
+    later = (AFTER + timedelta(minutes=2)).isoformat()
+    running.falaj("push", "transactions", "--wait", "applied", stdin=_line(event(1, amount=30.0, ingested_at=later)))
+    answer = running.ask("c-pushed", at=(AFTER + timedelta(minutes=3)).isoformat())
+    why = {one["name"]: one["value"] for one in running.json("why", answer["request_id"])["features"]}
+    assert (why["card_activity__velocity_1h"], why["card_activity__amount_mean_7d"]) == (2, 20.0)
+    until(lambda: rows_of(running)["streamed"] >= 3, "pushed events are landed in the table")
+    assert rows_of(running)["rows"] >= before + 3
+    assert rows_of(running)["quarantined"] == 1
+
+
+def test_events_can_be_pushed_while_nothing_runs(serving: FalajProject) -> None:
+    done = serving.json("push", "transactions", stdin=_line(event(0)))
+    assert (done["accepted"], done["quarantined"]) == (1, 0)
+    serving.up()
+    at = (AFTER + timedelta(minutes=1)).isoformat()
+
+    def velocity() -> object:
+        answer = serving.ask("c-pushed", at=at)
+        return answer["statuses"]["card_activity__amount_mean_7d"] == "PRESENT"
+
+    until(velocity, "the event is applied by the control that started after it")
+
+
+BAD_PUSHES = {
+    "no_json": (b"{", 400, "input_invalid", "JSON"),
+    "text": (b'"hello"', 400, "input_invalid", "object"),
+    "list_of_numbers": (b"[1]", 400, "input_invalid", "object"),
+    "empty": (b"", 400, "input_invalid", "no events"),
+    "wait": (b"{}", 400, "input_invalid", "wait"),
+    "source": (b"{}", 404, "not_found", "'nowhere'"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_PUSHES)
+def test_a_bad_push_is_one_clear_sentence(running: FalajProject, name: str) -> None:
+    body, status, code, named = BAD_PUSHES[name]
+    path = "/v1/events/nowhere" if name == "source" else "/v1/events/transactions"
+    reply = running.control("POST", f"{path}?wait=eventually" if name == "wait" else path, body)
+    assert (reply.status, reply.json()["code"]) == (status, code), reply.text
+    assert named in reply.json()["error"]
+
+
+BAD_EVENTS = {
+    "time": ({"event_time": "yesterday"}, "'event_time': 'yesterday' is not an RFC 3339 timestamp"),
+    "zone": ({"event_time": "2025-02-15T01:00:00"}, "has no time zone"),
+    "number": ({"amount": "much"}, "'amount': 'much' is not a number"),
+    "unknown": ({"colour": 1}, "'colour' is unknown"),
+}
+
+
+def test_a_malformed_event_refuses_the_whole_push_and_is_named(running: FalajProject) -> None:
+    for changes, named in BAD_EVENTS.values():
+        reply = running.control("POST", "/v1/events/transactions?wait=applied", [event(0), event(1, **changes)])
+        assert (reply.status, reply.json()["code"]) == (400, "input_invalid")
+        assert reply.json()["error"].startswith("event 1 of source 'transactions'")
+        assert named in reply.json()["error"]
+        assert reply.json()["hint"]
+    refused = running.refused("push", "transactions", stdin=_line(event(5)) + "\nno json\n")
+    assert (refused["code"], refused["exit"]) == ("input_invalid", 2)
+    assert "line 2" in refused["error"]
+    # Nothing of a refused push was taken.
+    assert rows_of(running)["rows"] == 8000
+    assert running.json("push", "transactions", "--wait", "applied", stdin=_line(event(0)))["last_seq"] == 8001
+
+
+def _line(value: dict[str, Any]) -> str:
+    return json.dumps(value)
