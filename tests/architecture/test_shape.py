@@ -46,7 +46,9 @@ def nodes(kind: type[ast.AST] | tuple[type[ast.AST], ...]) -> Iterator[tuple[str
 
 
 def test_no_module_is_too_long() -> None:
-    lines = {name: len((SOURCE / name).read_text(encoding="utf-8").splitlines()) for name in modules()}
+    # A revision of the schema is written whole by a program, and never added to.
+    kept = [name for name in modules() if not name.startswith("app/migrations/versions/")]
+    lines = {name: len((SOURCE / name).read_text(encoding="utf-8").splitlines()) for name in kept}
     assert {name: count for name, count in lines.items() if count > MAX_MODULE_LINES} == {}
 
 
