@@ -10,8 +10,8 @@ import msgspec
 
 from falaj.app.backends import open_rooms, worker_for
 from falaj.app.operation import perform
-from falaj.app.operations.run import RunDetail, RunQuery
 from falaj.app.running import owner_token
+from falaj.app.values.run import RunDetail, RunQuery
 from falaj.governance.access import SYSTEM, Actor
 from falaj.kernel.settings import Settings
 from falaj.lifecycle.rooms import Rooms

@@ -11,14 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from falaj.app.client import Client, post_gateway
-from falaj.app.operations.dataset import BuildDataset, DatasetInfo
-from falaj.app.operations.features import OnlineFeatures, OnlineQuery
-from falaj.app.operations.model import Train, VersionsQuery
-from falaj.app.operations.prediction import Explanation, LocalPredict, WhyQuery
-from falaj.app.operations.run import RunDetail, RunQuery, RunsQuery
-from falaj.app.operations.status import StatusQuery
-from falaj.app.operations.status_values import RunStatus, Status, VersionStatus
 from falaj.app.training_run import TrainingResult, train_and_follow
+from falaj.app.values.dataset import BuildDataset
+from falaj.app.values.features import OnlineFeatures, OnlineQuery
+from falaj.app.values.model import Train, VersionsQuery
+from falaj.app.values.prediction import Explanation, LocalPredict, WhyQuery
+from falaj.app.values.run import RunDetail, RunQuery, RunsQuery
+from falaj.app.values.status import RunStatus, Status, StatusQuery, VersionStatus
+from falaj.data.dataset import Dataset
 from falaj.kernel.clock import rfc3339
 from falaj.kernel.errors import ExtraMissing, InputError
 from falaj.storage.blobs.local import LocalBlobs
@@ -96,7 +96,7 @@ class Project:
         Returns:
             The rows with keys, `event_timestamp`, features, label and `split`; the same data gives the same digest.
         """
-        info = self._client.perform("dataset.build", BuildDataset(model), DatasetInfo)
+        info = self._client.perform("dataset.build", BuildDataset(model), Dataset)
         path = LocalBlobs(self._client.state / "blobs").path(info.blob)
         return Frame(pq.read_table(path), info.digest)
 

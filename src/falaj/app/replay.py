@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from falaj.app.client import Client
-from falaj.app.operations.source import Push, Pushed
+from falaj.app.values.source import Push, Pushed
 from falaj.definitions.endpoint import Endpoint
 from falaj.definitions.source import Source
 from falaj.kernel.clock import parse_instant, to_us

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from falaj.app.client import Client
-from falaj.app.operations.model import Started, Train
-from falaj.app.operations.run import RunDetail, RunQuery, StepStatus
+from falaj.app.values.model import Started, Train
+from falaj.app.values.run import RunDetail, RunQuery, StepStatus
 from falaj.kernel.errors import RunFailed
 
 _LOOK_EVERY_S = 0.2

@@ -2,9 +2,9 @@
 
 import click
 
-from falaj.app.operations.audit import AuditQuery, VerifyAudit
+from falaj.app.values.audit import AuditQuery, VerifyAudit
 from falaj.cli.command import FalajGroup, Session, pass_session
-from falaj.governance.audit import AuditRecord, ChainHead
+from falaj.governance.audit_record import AuditRecord, ChainHead
 from falaj.kernel.clock import from_us, rfc3339
 from falaj.kernel.codec import to_json
 

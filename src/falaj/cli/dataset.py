@@ -5,8 +5,9 @@ from pathlib import Path
 
 import click
 
-from falaj.app.operations.dataset import BuildDataset, DatasetInfo, DatasetsQuery, ShowDataset
+from falaj.app.values.dataset import BuildDataset, DatasetsQuery, ShowDataset
 from falaj.cli.command import FalajGroup, Session, pass_session
+from falaj.data.dataset import Dataset
 from falaj.kernel.clock import from_us, rfc3339
 from falaj.storage.blobs.local import LocalBlobs
 
@@ -24,7 +25,7 @@ def build(session: Session, *, model: str) -> None:
 
     Example: falaj dataset build fraud
     """
-    made = session.client().perform("dataset.build", BuildDataset(model), DatasetInfo)
+    made = session.client().perform("dataset.build", BuildDataset(model), Dataset)
     session.show(made, lambda: click.echo(f"{made.digest}  {made.rows:,} rows, {len(made.columns)} columns"))
 
 
@@ -36,7 +37,7 @@ def list_(session: Session, *, name: str) -> None:
 
     Example: falaj dataset list
     """
-    found = session.client().perform("dataset.list", DatasetsQuery(name), list[DatasetInfo])
+    found = session.client().perform("dataset.list", DatasetsQuery(name), list[Dataset])
 
     def human() -> None:
         for one in found:
@@ -55,6 +56,6 @@ def export(session: Session, *, digest: str, file: Path) -> None:
     Example: falaj dataset export 3fa9c1... training.parquet
     """
     client = session.client()
-    found = client.perform("dataset.show", ShowDataset(digest), DatasetInfo)
+    found = client.perform("dataset.show", ShowDataset(digest), Dataset)
     shutil.copyfile(LocalBlobs(client.state / "blobs").path(found.blob), file)
     session.show({"written": str(file)}, lambda: click.echo(f"{file}: {found.rows:,} rows"))

@@ -2,9 +2,9 @@
 
 import click
 
-from falaj.app.operations.endpoint import Deploy, Rollback, RolledBack, Undeploy, Undeployed
+from falaj.app.values.endpoint import Deploy, Rollback, RolledBack, Undeploy, Undeployed
 from falaj.cli.command import FalajCommand, Session, pass_session
-from falaj.lifecycle.promotion import Promoted
+from falaj.lifecycle.promoted import Promoted
 
 
 @click.command(cls=FalajCommand)

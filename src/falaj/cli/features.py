@@ -2,16 +2,10 @@
 
 import click
 
-from falaj.app.operations.features import (
-    Materialise,
-    Materialised,
-    OnlineFeatures,
-    OnlineQuery,
-    Verify,
-    VerifyResult,
-)
+from falaj.app.values.features import Materialise, OnlineFeatures, OnlineQuery, Verify, VerifyResult
 from falaj.cli.command import FalajGroup, Session, pass_session
 from falaj.cli.prediction import pairs
+from falaj.lifecycle.caught_up import CaughtUp
 
 _COLOURS = {"PASS": "green", "FAIL": "red", "INCONCLUSIVE": "yellow"}
 MISMATCH = 11
@@ -33,7 +27,7 @@ def materialise(session: Session, *, source: str) -> None:
 
     Example: falaj features materialise
     """
-    done = session.client().perform("features.materialise", Materialise(source), list[Materialised])
+    done = session.client().perform("features.materialise", Materialise(source), list[CaughtUp])
 
     def human() -> None:
         for one in done:

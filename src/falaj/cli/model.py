@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
-from falaj.app.operations.model import Decide, Decided, ShowVersion, Train, VersionDetail, VersionsQuery
-from falaj.app.operations.status_values import VersionStatus
 from falaj.app.training_run import TrainingResult, train_and_follow
+from falaj.app.values.model import Decide, Decided, ShowVersion, Train, VersionDetail, VersionsQuery
+from falaj.app.values.status import VersionStatus
 from falaj.cli.command import GATE_DID_NOT_PASS, FalajCommand, FalajGroup, Session, pass_session
 from falaj.cli.run import step_line
 from falaj.kernel.errors import InputError

@@ -2,8 +2,8 @@
 
 import click
 
-from falaj.app.operations.monitor import AlertsQuery, MonitorQuery
-from falaj.app.operations.status_values import AlertStatus, MonitorStatus
+from falaj.app.values.monitor import AlertsQuery, MonitorQuery
+from falaj.app.values.status import AlertStatus, MonitorStatus
 from falaj.cli.command import FalajCommand, Session, pass_session
 from falaj.kernel.clock import from_us, rfc3339
 

@@ -6,7 +6,7 @@ from typing import IO, Any
 import click
 
 from falaj.app.client import post_gateway
-from falaj.app.operations.prediction import Explanation, LocalPredict, WhyQuery
+from falaj.app.values.prediction import Explanation, LocalPredict, WhyQuery
 from falaj.cli.command import FalajCommand, Session, pass_session
 from falaj.kernel.clock import from_us, rfc3339
 from falaj.kernel.errors import InputError

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from falaj.app.operations.project import PlanQuery, PlanResult
+from falaj.app.values.project import PlanQuery, PlanResult
 from falaj.cli.command import FalajCommand, Session, pass_session
 from falaj.lifecycle.project import load_definitions
 

@@ -3,9 +3,9 @@
 import click
 
 from falaj.app.client import Client
-from falaj.app.operations.run import RunDetail, RunQuery, RunsQuery, StepStatus
-from falaj.app.operations.status_values import RunStatus
 from falaj.app.training_run import follow_run
+from falaj.app.values.run import RunDetail, RunQuery, RunsQuery, StepStatus
+from falaj.app.values.status import RunStatus
 from falaj.cli.command import FalajGroup, Session, pass_session
 
 _COLOURS = {"SUCCEEDED": "green", "RUNNING": "cyan", "PENDING": "white"}

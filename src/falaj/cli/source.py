@@ -7,8 +7,8 @@ from typing import IO, Any
 import click
 import msgspec
 
-from falaj.app.operations.source import Ingest, Ingested, Push, Pushed, QuarantineQuery, SourceQuery
-from falaj.app.operations.status_values import SourceStatus
+from falaj.app.values.source import Ingest, Ingested, Push, Pushed, QuarantineQuery, SourceQuery
+from falaj.app.values.status import SourceStatus
 from falaj.cli.command import FalajCommand, FalajGroup, Session, pass_session
 from falaj.kernel.clock import from_us, rfc3339
 from falaj.kernel.errors import InputError

@@ -2,8 +2,7 @@
 
 import click
 
-from falaj.app.operations.status import StatusQuery
-from falaj.app.operations.status_values import EndpointStatus, Status
+from falaj.app.values.status import EndpointStatus, Status, StatusQuery
 from falaj.cli.command import FalajCommand, Session, pass_session
 from falaj.kernel.clock import from_us, rfc3339
 

@@ -2,9 +2,9 @@
 
 import click
 
-from falaj.app.operations.token import CreatedToken, CreateToken, Revoked, RevokeToken, TokenQuery
+from falaj.app.values.token import CreatedToken, CreateToken, Revoked, RevokeToken, TokenQuery
 from falaj.cli.command import FalajGroup, Session, pass_session
-from falaj.governance.identity import TokenRecord
+from falaj.governance.tokens import TokenRecord
 from falaj.kernel.clock import from_us, rfc3339
 
 

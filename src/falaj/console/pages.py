@@ -5,7 +5,7 @@ from typing import Any
 
 import jinja2
 
-from falaj.app.operations.status_values import Status
+from falaj.app.values.status import Status
 from falaj.kernel.clock import from_us
 
 

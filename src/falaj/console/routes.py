@@ -6,8 +6,8 @@ from litestar import MediaType, Request, Response, get, post
 from litestar.datastructures import Cookie
 
 from falaj.app.operation import perform
-from falaj.app.operations.model import ShowVersion
-from falaj.app.operations.status import StatusQuery
+from falaj.app.values.model import ShowVersion
+from falaj.app.values.status import StatusQuery
 from falaj.app.web import COOKIE, Authenticate, actor_of_request, parse_json
 from falaj.console.pages import login_page, overview_page
 from falaj.kernel.codec import convert

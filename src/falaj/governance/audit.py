@@ -8,6 +8,7 @@ import msgspec
 import sqlalchemy as sa
 
 from falaj.governance.access import Actor
+from falaj.governance.audit_record import AuditRecord, ChainHead
 from falaj.kernel.clock import Clock, to_us
 from falaj.kernel.codec import canonical_json
 from falaj.kernel.digest import digest_value
@@ -41,37 +42,6 @@ SEAL_SQLITE = tuple(
 
 for _statement in SEAL_SQLITE:
     sa.event.listen(AUDIT_RECORD, "after_create", sa.DDL(_statement).execute_if(dialect="sqlite"))  # type: ignore[no-untyped-call]
-
-
-class AuditRecord(msgspec.Struct, frozen=True):
-    """One write, and who did it.
-
-    Attributes:
-        seq: 1, 2, 3, … without gaps.
-        at: Microseconds since 1970.
-        actor: Name of who acted.
-        action: `noun.verb`.
-        resource: What was acted on.
-        detail: Plain values that say what changed.
-        prev_hash: The hash of the record before.
-        hash: SHA-256 over all the fields above.
-    """
-
-    seq: int
-    at: int
-    actor: str
-    action: str
-    resource: str
-    detail: dict[str, Any]
-    prev_hash: str
-    hash: str
-
-
-class ChainHead(msgspec.Struct, frozen=True):
-    """The last record of a chain that was found whole; kept elsewhere, it also proves that no tail was cut off."""
-
-    records: int
-    hash: str
 
 
 @contextlib.contextmanager

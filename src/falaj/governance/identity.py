@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from falaj.governance.access import ALLOWED, EVERYTHING, SYSTEM, Actor, Role, authorise
 from falaj.governance.audit import audited
-from falaj.governance.tokens import TokenEntry, TokenSnapshot, actor_of, hash_token, make_token
+from falaj.governance.tokens import TokenEntry, TokenRecord, TokenSnapshot, actor_of, hash_token, make_token
 from falaj.kernel.clock import Clock, to_us
 from falaj.kernel.errors import Conflict, InputError, NotFound
 from falaj.kernel.ids import NewId
@@ -46,17 +46,6 @@ class ActorRecord(msgspec.Struct, frozen=True):
     name: str
     role: Role
     created: int
-
-
-class TokenRecord(msgspec.Struct, frozen=True):
-    """A token as stored, without its secret; times are microseconds since 1970."""
-
-    id: str
-    actor: str
-    scopes: tuple[str, ...]
-    created: int
-    expires: int | None
-    revoked: int | None
 
 
 def _nothing(connection: sa.Connection) -> None:

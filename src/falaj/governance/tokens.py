@@ -35,6 +35,17 @@ class TokenEntry(msgspec.Struct, frozen=True, array_like=True):
     expires_us: int | None = None
 
 
+class TokenRecord(msgspec.Struct, frozen=True):
+    """A token as stored, without its secret; times are microseconds since 1970."""
+
+    id: str
+    actor: str
+    scopes: tuple[str, ...]
+    created: int
+    expires: int | None
+    revoked: int | None
+
+
 class TokenSnapshot(msgspec.Struct, frozen=True):
     """All tokens in force, by the SHA-256 of their text (lower-case hex); revoked ones are not in it.
 

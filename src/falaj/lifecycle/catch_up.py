@@ -3,29 +3,12 @@
 import threading
 from collections.abc import Callable
 
-import msgspec
-
 from falaj.lifecycle.apply import land_source, schema_of, views_in_force
+from falaj.lifecycle.caught_up import CaughtUp
 from falaj.lifecycle.rooms import Rooms
 
 APPLY_TIMEOUT_S = 60.0
 """How long a push that waits for `applied` waits at the most."""
-
-
-class CaughtUp(msgspec.Struct, frozen=True):
-    """Where a source's views are.
-
-    Attributes:
-        source: The source.
-        views: Its views' names.
-        applied_seq: The number up to which all of them are.
-        seconds: How long it took.
-    """
-
-    source: str
-    views: tuple[str, ...]
-    applied_seq: int
-    seconds: float
 
 
 def refresh_views(rooms: Rooms) -> None:

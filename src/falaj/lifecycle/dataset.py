@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 
-from falaj.data.datasets import Dataset
+from falaj.data.dataset import Dataset
 from falaj.data.lineage import Node
 from falaj.definitions.model import Model
 from falaj.definitions.service_spec import ServiceSpec

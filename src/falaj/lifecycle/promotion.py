@@ -8,7 +8,6 @@ A wish is a row: it waits for its approval without a process, and the reconciler
 
 from datetime import datetime
 
-import msgspec
 import sqlalchemy as sa
 
 from falaj.definitions.endpoint import Endpoint
@@ -20,6 +19,7 @@ from falaj.kernel.clock import to_us
 from falaj.kernel.errors import Conflict
 from falaj.lifecycle.catch_up import catch_up
 from falaj.lifecycle.counts import read_counts
+from falaj.lifecycle.promoted import Promoted
 from falaj.lifecycle.publication import publish_snapshots
 from falaj.lifecycle.rooms import Rooms
 from falaj.models.gate_report import Outcome
@@ -42,22 +42,6 @@ WISH = sa.Table(
     sa.Column("actor", sa.String, nullable=False),
     sa.Column("at", sa.BigInteger, nullable=False),
 )
-
-
-class Promoted(msgspec.Struct, frozen=True):
-    """Where a version is on its way to an endpoint.
-
-    Attributes:
-        endpoint: The endpoint.
-        version: The version.
-        state: "serves", "rolling out" or "waits for approval".
-        reason: One sentence.
-    """
-
-    endpoint: str
-    version: int
-    state: str
-    reason: str
 
 
 def deploy_version(rooms: Rooms, endpoint: Endpoint, version: int | None, actor: Actor) -> Promoted:

@@ -10,7 +10,8 @@ import pytest
 import sqlalchemy as sa
 
 from falaj.data import datasets as module
-from falaj.data.datasets import Dataset, Datasets
+from falaj.data.dataset import Dataset
+from falaj.data.datasets import Datasets
 from falaj.data.lineage import Edge, Node, add_edges, downstream, upstream
 from falaj.governance.access import Actor, Role
 from falaj.governance.audit import list_records

@@ -7,7 +7,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from falaj.governance.access import Actor, Role
-from falaj.governance.audit import AUDIT_RECORD, FIRST_HASH, ChainHead, audited, list_records, verify
+from falaj.governance.audit import AUDIT_RECORD, FIRST_HASH, audited, list_records, verify
+from falaj.governance.audit_record import ChainHead
 from falaj.kernel.clock import ManualClock
 from falaj.kernel.errors import CorruptionError
 from falaj.storage.metadata.database import Database

@@ -1,31 +1,10 @@
 """Operations on datasets: build, list, show."""
 
-import msgspec
-
-from falaj.data.datasets import Dataset
+from falaj.app.values.dataset import BuildDataset, DatasetsQuery, ShowDataset
+from falaj.data.dataset import Dataset
 from falaj.governance.access import Actor
 from falaj.lifecycle.dataset import build_dataset
 from falaj.lifecycle.rooms import Rooms
-
-DatasetInfo = Dataset
-
-
-class BuildDataset(msgspec.Struct, frozen=True):
-    """Ask for a model's training set as of now."""
-
-    model: str
-
-
-class DatasetsQuery(msgspec.Struct, frozen=True):
-    """Which datasets to list; an empty name for all."""
-
-    name: str = ""
-
-
-class ShowDataset(msgspec.Struct, frozen=True):
-    """Which dataset to show."""
-
-    digest: str
 
 
 def build(rooms: Rooms, actor: Actor, params: BuildDataset) -> Dataset:

@@ -1,63 +1,13 @@
 """Operations on endpoints: deploy, roll back, stop."""
 
-import msgspec
-
+from falaj.app.values.endpoint import Deploy, Rollback, RolledBack, Undeploy, Undeployed
 from falaj.governance.access import Actor
 from falaj.kernel.errors import InputError
-from falaj.lifecycle.promotion import Promoted, deploy_version, roll_back_endpoint
+from falaj.lifecycle.promoted import Promoted
+from falaj.lifecycle.promotion import deploy_version, roll_back_endpoint
 from falaj.lifecycle.publication import publish_snapshots
 from falaj.lifecycle.rooms import Rooms
 from falaj.rollout.deploy import withdraw
-
-
-class Deploy(msgspec.Struct, frozen=True):
-    """Ask for a version to serve.
-
-    Attributes:
-        endpoint: Which endpoint.
-        version: Which version; None for the newest whose gate passed.
-    """
-
-    endpoint: str
-    version: int | None = None
-
-
-class Rollback(msgspec.Struct, frozen=True):
-    """Ask for what served before.
-
-    Attributes:
-        endpoint: Which endpoint.
-        reason: Kept with the rollout and in the audit record.
-    """
-
-    endpoint: str
-    reason: str = "asked for"
-
-
-class RolledBack(msgspec.Struct, frozen=True):
-    """What serves now.
-
-    Attributes:
-        endpoint: The endpoint.
-        withdrawn: The version that no longer serves.
-        serves: The versions that serve again.
-    """
-
-    endpoint: str
-    withdrawn: int
-    serves: tuple[int, ...]
-
-
-class Undeploy(msgspec.Struct, frozen=True):
-    """Ask for an endpoint to serve nothing."""
-
-    endpoint: str
-
-
-class Undeployed(msgspec.Struct, frozen=True):
-    """An endpoint that serves nothing now."""
-
-    endpoint: str
 
 
 def deploy(rooms: Rooms, actor: Actor, params: Deploy) -> Promoted:

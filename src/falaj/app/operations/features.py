@@ -1,92 +1,19 @@
 """Operations on features: materialise, read, verify."""
 
-from typing import Any
-
 import msgspec
 
+from falaj.app.values.features import Materialise, OnlineFeatures, OnlineQuery, Verify, VerifyResult
 from falaj.features.online import OnlineReader
 from falaj.governance.access import Actor
 from falaj.kernel.clock import parse_instant, to_us
 from falaj.kernel.errors import InputError, NotFound
 from falaj.kernel.names import did_you_mean
-from falaj.lifecycle.catch_up import CaughtUp, catch_up
+from falaj.lifecycle.catch_up import catch_up
+from falaj.lifecycle.caught_up import CaughtUp
 from falaj.lifecycle.consistency import verify_served
 from falaj.lifecycle.rooms import Rooms
 
-Materialised = CaughtUp
 _MOST_ROWS = 10_000
-
-
-class Materialise(msgspec.Struct, frozen=True):
-    """Ask for the online store to be brought up to the tables.
-
-    Attributes:
-        source: Which source; empty for all.
-    """
-
-    source: str = ""
-
-
-class OnlineQuery(msgspec.Struct, frozen=True):
-    """Ask for stored features.
-
-    Attributes:
-        service: The feature service.
-        entities: Per row its entity keys.
-        at: The instant, RFC 3339; None for now.
-    """
-
-    service: str
-    entities: list[dict[str, Any]]
-    at: str | None = None
-
-
-class OnlineFeatures(msgspec.Struct, frozen=True):
-    """Stored features.
-
-    Attributes:
-        columns: Feature columns, `view__feature`.
-        values: Per row one value per column; None for null.
-        statuses: Per row one status per column.
-    """
-
-    columns: tuple[str, ...]
-    values: list[list[Any]]
-    statuses: list[list[str]]
-
-
-class Verify(msgspec.Struct, frozen=True):
-    """Ask for served features to be recomputed.
-
-    Attributes:
-        endpoint: Only this endpoint's decisions; empty for all.
-        sample: Most decisions to check, the newest.
-    """
-
-    endpoint: str = ""
-    sample: int = 1000
-
-
-class VerifyResult(msgspec.Struct, frozen=True):
-    """Whether what was served is what the tables say.
-
-    Attributes:
-        outcome: PASS, FAIL, or INCONCLUSIVE when there was nothing but defaults to compare.
-        reason: One sentence.
-        decisions: Decisions checked.
-        compared: Values compared.
-        non_default_share: Share of them that were not defaults.
-        mismatches: Each with request_id, column, served, recomputed and the likely reason.
-        changed_since: Values that late data has changed since they were served; no fault, but good to know.
-    """
-
-    outcome: str
-    reason: str
-    decisions: int
-    compared: int
-    non_default_share: float
-    mismatches: list[dict[str, Any]]
-    changed_since: int
 
 
 def materialise(rooms: Rooms, actor: Actor, params: Materialise) -> list[CaughtUp]:

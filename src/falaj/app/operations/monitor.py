@@ -4,7 +4,8 @@ from typing import Any
 
 import msgspec
 
-from falaj.app.operations.status_values import AlertStatus, DriftStatus, MonitorStatus
+from falaj.app.values.monitor import AlertsQuery, MonitorQuery
+from falaj.app.values.status import AlertStatus, DriftStatus, MonitorStatus
 from falaj.governance.access import Actor
 from falaj.lifecycle.rooms import Rooms
 from falaj.monitoring.alerts import AlertRecord
@@ -12,24 +13,6 @@ from falaj.monitoring.alerts import list_alerts as find_alerts
 from falaj.monitoring.verdicts import latest_verdicts
 
 _RANK = {"DRIFT": 0, "SUSPECTED": 1, "NO_DRIFT": 2, "INCONCLUSIVE": 3}
-
-
-class MonitorQuery(msgspec.Struct, frozen=True):
-    """Which endpoint's monitor."""
-
-    endpoint: str
-
-
-class AlertsQuery(msgspec.Struct, frozen=True):
-    """Which alerts to list.
-
-    Attributes:
-        only_open: Leave out those that are over.
-        limit: Most alerts.
-    """
-
-    only_open: bool = False
-    limit: int = 50
 
 
 def show(rooms: Rooms, actor: Actor, params: MonitorQuery) -> MonitorStatus:

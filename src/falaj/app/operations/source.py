@@ -1,14 +1,13 @@
 """Operations on sources: ingest, push, list, quarantine."""
 
-from typing import Any, Literal
+from typing import Any
 
-import msgspec
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from falaj.app.operations.status_values import SourceStatus
+from falaj.app.values.source import Ingest, Ingested, Push, Pushed, QuarantineQuery, SourceQuery
+from falaj.app.values.status import SourceStatus
 from falaj.data.columns import STREAM
-from falaj.data.report import FileReport
 from falaj.definitions.source import Source
 from falaj.governance.access import Actor, authorise
 from falaj.kernel.clock import to_us
@@ -18,86 +17,6 @@ from falaj.lifecycle.catch_up import apply_pushed
 from falaj.lifecycle.rooms import Rooms
 
 _MOST_EVENTS = 50_000
-
-
-class Ingest(msgspec.Struct, frozen=True):
-    """Ask to read files into tables.
-
-    Attributes:
-        source: Which source; empty for all that have files.
-    """
-
-    source: str = ""
-
-
-class Ingested(msgspec.Struct, frozen=True):
-    """What one source took in.
-
-    Attributes:
-        source: The source.
-        files: One report per file.
-        rows: Rows read now.
-        accepted: Rows that entered the table now.
-        quarantined: Rows that were refused now, with reasons.
-    """
-
-    source: str
-    files: list[FileReport]
-    rows: int
-    accepted: int
-    quarantined: int
-
-
-class Push(msgspec.Struct, frozen=True):
-    """Send events.
-
-    Attributes:
-        source: To which source.
-        events: Objects of its columns.
-        wait: Answer when they are "logged" (durable), or "applied" (the next read sees them).
-    """
-
-    source: str
-    events: list[dict[str, Any]]
-    wait: Literal["logged", "applied"] = "logged"
-
-
-class Pushed(msgspec.Struct, frozen=True):
-    """What became of pushed events; all of it is durable.
-
-    Attributes:
-        source: The source.
-        accepted: How many were accepted.
-        last_seq: The number of the last accepted one.
-        rejected: Index and reasons of each one that went to quarantine.
-        warnings: Reason to number of events.
-        applied: Whether the next read sees them.
-    """
-
-    source: str
-    accepted: int
-    last_seq: int
-    rejected: list[tuple[int, list[str]]]
-    warnings: dict[str, int]
-    applied: bool
-
-
-class SourceQuery(msgspec.Struct, frozen=True):
-    """Which source; empty for all."""
-
-    source: str = ""
-
-
-class QuarantineQuery(msgspec.Struct, frozen=True):
-    """Which refused rows to show.
-
-    Attributes:
-        source: The source.
-        limit: Most rows.
-    """
-
-    source: str
-    limit: int = 20
 
 
 def ingest(rooms: Rooms, actor: Actor, params: Ingest) -> list[Ingested]:

@@ -1,13 +1,14 @@
 """The status operation: what serves, how well, at what cost."""
 
-import msgspec
-
-from falaj.app.operations.model import VersionsQuery, list_versions
-from falaj.app.operations.monitor import AlertsQuery, list_alerts, monitor_status
-from falaj.app.operations.run import RunsQuery, list_runs
+from falaj.app.operations.model import list_versions
+from falaj.app.operations.monitor import list_alerts, monitor_status
+from falaj.app.operations.run import list_runs
 from falaj.app.operations.source import source_facts
-from falaj.app.operations.status_values import EndpointStatus, Status, VariantStatus
 from falaj.app.running import find_control
+from falaj.app.values.model import VersionsQuery
+from falaj.app.values.monitor import AlertsQuery
+from falaj.app.values.run import RunsQuery
+from falaj.app.values.status import EndpointStatus, Status, StatusQuery, VariantStatus
 from falaj.cost.meter import Usage
 from falaj.cost.report import price, report
 from falaj.definitions.routing_table import EndpointRoute, Variant
@@ -20,10 +21,6 @@ from falaj.rollout import rollouts, table
 from falaj.serving.stats import GatewayStats, Series
 
 _SECOND_US = 1_000_000
-
-
-class StatusQuery(msgspec.Struct, frozen=True):
-    """Ask for the project at a glance."""
 
 
 def status(rooms: Rooms, actor: Actor, params: StatusQuery) -> Status:

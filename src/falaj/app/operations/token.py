@@ -1,70 +1,13 @@
 """Operations on tokens and the actors they present."""
 
-import msgspec
-
+from falaj.app.values.token import CreatedToken, CreateToken, Revoked, RevokeToken, TokenQuery
 from falaj.governance.access import Actor
-from falaj.governance.identity import TokenRecord
+from falaj.governance.tokens import TokenRecord
 from falaj.kernel.clock import from_us, to_us
 from falaj.kernel.duration import positive_duration_us
 from falaj.kernel.errors import InputError
 from falaj.lifecycle.publication import publish_snapshots
 from falaj.lifecycle.rooms import Rooms
-
-
-class CreateToken(msgspec.Struct, frozen=True):
-    """Ask for a token.
-
-    Attributes:
-        actor: Whom it presents.
-        role: Creates the actor with this role when there is none of that name.
-        scopes: Patterns that narrow the role.
-        expires: How long it lasts, like "30d"; None for ever.
-    """
-
-    actor: str
-    role: str | None = None
-    scopes: tuple[str, ...] = ("*",)
-    expires: str | None = None
-
-
-class CreatedToken(msgspec.Struct, frozen=True):
-    """A new token; its text is shown this once and stored nowhere.
-
-    Attributes:
-        actor: Whom it presents.
-        role: The actor's role.
-        token: Its text.
-    """
-
-    actor: str
-    role: str
-    token: str
-
-
-class TokenQuery(msgspec.Struct, frozen=True):
-    """Which tokens to list.
-
-    Attributes:
-        actor: Only this actor's; empty for all.
-    """
-
-    actor: str = ""
-
-
-class RevokeToken(msgspec.Struct, frozen=True):
-    """Ask to end a token.
-
-    Attributes:
-        token_id: Its identifier, as `falaj token list` shows it.
-    """
-
-    token_id: str
-
-
-class Revoked(msgspec.Struct, frozen=True):
-    """A token that has ended."""
-
-    token_id: str
 
 
 def create(rooms: Rooms, actor: Actor, params: CreateToken) -> CreatedToken:

@@ -217,3 +217,7 @@ class Status(msgspec.Struct, frozen=True):
     audit: tuple[dict[str, Any], ...] = ()
     cost: dict[str, float] = {}
     currency: str = ""
+
+
+class StatusQuery(msgspec.Struct, frozen=True):
+    """Ask for the project at a glance."""

@@ -1,0 +1,1 @@
+"""What operations take and give: plain values, light enough for a command that only asks a running control."""

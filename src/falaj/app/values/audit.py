@@ -1,0 +1,25 @@
+"""Values of the operations on audit."""
+
+import msgspec
+
+
+class AuditQuery(msgspec.Struct, frozen=True):
+    """Which records to list; empty fields match all.
+
+    Attributes:
+        resource: What was acted on.
+        who: The actor.
+        action: The action; a trailing `*` stands for any ending.
+        before_seq: Only older ones.
+        limit: Most records.
+    """
+
+    resource: str = ""
+    who: str = ""
+    action: str = ""
+    before_seq: int | None = None
+    limit: int = 50
+
+
+class VerifyAudit(msgspec.Struct, frozen=True):
+    """Ask for the whole chain to be checked."""

@@ -1,0 +1,53 @@
+"""Values of the operations on endpoint."""
+
+import msgspec
+
+
+class Deploy(msgspec.Struct, frozen=True):
+    """Ask for a version to serve.
+
+    Attributes:
+        endpoint: Which endpoint.
+        version: Which version; None for the newest whose gate passed.
+    """
+
+    endpoint: str
+    version: int | None = None
+
+
+class Rollback(msgspec.Struct, frozen=True):
+    """Ask for what served before.
+
+    Attributes:
+        endpoint: Which endpoint.
+        reason: Kept with the rollout and in the audit record.
+    """
+
+    endpoint: str
+    reason: str = "asked for"
+
+
+class RolledBack(msgspec.Struct, frozen=True):
+    """What serves now.
+
+    Attributes:
+        endpoint: The endpoint.
+        withdrawn: The version that no longer serves.
+        serves: The versions that serve again.
+    """
+
+    endpoint: str
+    withdrawn: int
+    serves: tuple[int, ...]
+
+
+class Undeploy(msgspec.Struct, frozen=True):
+    """Ask for an endpoint to serve nothing."""
+
+    endpoint: str
+
+
+class Undeployed(msgspec.Struct, frozen=True):
+    """An endpoint that serves nothing now."""
+
+    endpoint: str

@@ -1,0 +1,87 @@
+"""Values of the operations on source."""
+
+from typing import Any, Literal
+
+import msgspec
+
+from falaj.data.report import FileReport
+
+
+class Ingest(msgspec.Struct, frozen=True):
+    """Ask to read files into tables.
+
+    Attributes:
+        source: Which source; empty for all that have files.
+    """
+
+    source: str = ""
+
+
+class Ingested(msgspec.Struct, frozen=True):
+    """What one source took in.
+
+    Attributes:
+        source: The source.
+        files: One report per file.
+        rows: Rows read now.
+        accepted: Rows that entered the table now.
+        quarantined: Rows that were refused now, with reasons.
+    """
+
+    source: str
+    files: list[FileReport]
+    rows: int
+    accepted: int
+    quarantined: int
+
+
+class Push(msgspec.Struct, frozen=True):
+    """Send events.
+
+    Attributes:
+        source: To which source.
+        events: Objects of its columns.
+        wait: Answer when they are "logged" (durable), or "applied" (the next read sees them).
+    """
+
+    source: str
+    events: list[dict[str, Any]]
+    wait: Literal["logged", "applied"] = "logged"
+
+
+class Pushed(msgspec.Struct, frozen=True):
+    """What became of pushed events; all of it is durable.
+
+    Attributes:
+        source: The source.
+        accepted: How many were accepted.
+        last_seq: The number of the last accepted one.
+        rejected: Index and reasons of each one that went to quarantine.
+        warnings: Reason to number of events.
+        applied: Whether the next read sees them.
+    """
+
+    source: str
+    accepted: int
+    last_seq: int
+    rejected: list[tuple[int, list[str]]]
+    warnings: dict[str, int]
+    applied: bool
+
+
+class SourceQuery(msgspec.Struct, frozen=True):
+    """Which source; empty for all."""
+
+    source: str = ""
+
+
+class QuarantineQuery(msgspec.Struct, frozen=True):
+    """Which refused rows to show.
+
+    Attributes:
+        source: The source.
+        limit: Most rows.
+    """
+
+    source: str
+    limit: int = 20
