@@ -135,7 +135,7 @@ def print_summary(s: DemoSummary) -> None:
     """Print the figures for people."""
     click.echo(f"\n{click.style('What happened', bold=True)} ({s.seconds:.0f} s)")
     _line("rows ingested", f"{s.rows_ingested:,}, and {s.rows_quarantined:,} quarantined with reasons")
-    _line("events streamed", f"{s.events_streamed:,}")
+    _line("events streamed", f"{s.events_streamed:,}, late labels included")
     _line("version 1", f"AUC {_number(s.auc)}, average precision {_number(s.average_precision)} on rows it never saw")
     _line("gate", f"{s.gate}: " + "; ".join(f"{c['name']} {c['outcome']}" for c in s.checks))
     _line("requests served", f"{s.requests_served:,}, {s.requests_failed:,} failed")
@@ -143,7 +143,7 @@ def print_summary(s: DemoSummary) -> None:
     _line("features verified", f"{s.verified}: {s.values_verified:,} served values computed again from the tables")
     realised = ", ".join(f"{name} {_number(value)}" for name, value in s.realised.items() if value is not None)
     _line("realised quality", realised or "too few outcomes to say")
-    _line("drift", f"{s.drift} ({', '.join(s.drifted[:4])})" if s.drift else "not applicable: the data has no time")
+    _line("drift", s.drift or "not applicable: the data has no time")
     if s.retrained:
         compared = f"AUC {_number(s.second_auc.get('candidate'))} against {_number(s.second_auc.get('production'))}"
         _line("retrained", f"{s.retrained}; {compared} of the version in production, on the same rows")
