@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from falaj.kernel.clock import to_us
 from falaj.lifecycle.rates import Variant
 from falaj.lifecycle.rooms import Rooms
+from falaj.rollout.deploy import CANDIDATE
 from falaj.rollout.evidence import Counts
 from falaj.serving.stats import GatewayStats, Series, read_stats
 
@@ -24,8 +25,13 @@ def gateway_stats(rooms: Rooms) -> GatewayStats:
 
 
 def read_counts(rooms: Rooms, endpoint: str) -> Mapping[str, Counts]:
-    """Return each live variant's counters of an endpoint; a variant without counters is absent."""
-    return {name: _counts(series) for name, series in gateway_stats(rooms).variants(endpoint).items()}
+    """Return each live variant's counters of an endpoint; absent where no gateway worker reports any.
+
+    A candidate that nobody has asked has no counters of its own yet: while workers report, that is zero, not unknown.
+    """
+    stats = gateway_stats(rooms)
+    found = {name: _counts(series) for name, series in stats.variants(endpoint).items()}
+    return {CANDIDATE: Counts(), **found} if stats.live else found
 
 
 def _counts(series: Series) -> Counts:
