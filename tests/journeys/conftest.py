@@ -7,7 +7,7 @@ import pytest
 
 from support.falaj_project import COMMAND, FalajProject
 from support.tour import write_tour
-from support.trained import copied, made_once, make_serving
+from support.trained import copied, made_once, make_rivals, make_serving
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -36,3 +36,11 @@ def serving(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def running(serving: FalajProject) -> FalajProject:
     """The same, with control and gateway up."""
     return serving.up()
+
+
+@pytest.fixture
+def rivals(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FalajProject]:
+    """Version 1 in production, and beside it 2, which is good, and 3, whose code has a fault; nothing runs."""
+    start = made_once(tmp_path_factory, "serving", make_serving)
+    with copied(made_once(tmp_path_factory, "rivals", make_rivals, start), tmp_path / "project") as project:
+        yield project

@@ -56,3 +56,29 @@ def copied(project: FalajProject, folder: Path) -> Iterator[FalajProject]:
         yield copy
     finally:
         copy.end()
+
+
+BUGGY = """\
+def amount_ratio(amount, amount_mean_7d):
+    if np.any(amount == 66_666.0):
+        raise ValueError("this amount was never tried")
+    if np.any(amount == 77_777.0):
+        np.linalg.svd(np.random.default_rng(0).normal(size=(180, 180)))
+    return amount / np.maximum(amount_mean_7d, 1.0)
+"""
+"""An on-demand function that is right on all history, fails at one amount and dawdles at another."""
+
+FAILS_AT, DAWDLES_AT = 66_666.0, 77_777.0
+
+
+def make_rivals(project: FalajProject) -> None:
+    """Beside version 1 in production: 2, which is good, and 3, whose code has a fault; both approved."""
+    project.edit("fraud.py", "num_trees=40", "num_trees=45")
+    project.falaj("apply")
+    train_and_approve(project, 2)
+    function = "def amount_ratio(amount, amount_mean_7d):\n    return amount / np.maximum(amount_mean_7d, 1.0)\n"
+    project.edit("fraud.py", function, BUGGY)
+    project.falaj("apply")
+    train_and_approve(project, 3)
+    project.edit("fraud.py", BUGGY, function)
+    project.falaj("apply")
