@@ -40,7 +40,9 @@ def rollback(session: Session, *, endpoint: str, reason: str) -> None:
     """
     done = session.client().perform("endpoint.rollback", Rollback(endpoint, reason), RolledBack)
     serves = ", ".join(map(str, done.serves))
-    session.show(done, lambda: click.echo(f"{endpoint}: version {done.withdrawn} withdrawn, version {serves} serves"))
+    when = "" if done.in_force_s is None else f", in force in every worker after {done.in_force_s:.2f} s"
+    text = f"{endpoint}: version {done.withdrawn} withdrawn, version {serves} serves{when}"
+    session.show(done, lambda: click.echo(text))
 
 
 @click.command(cls=FalajCommand)

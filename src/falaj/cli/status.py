@@ -6,7 +6,7 @@ from falaj.app.values.status import EndpointStatus, Status, StatusQuery
 from falaj.cli.command import FalajCommand, Session, pass_session
 from falaj.kernel.clock import from_us, rfc3339
 
-_DRIFT = {"DRIFT": ("drift", "red"), "NO_DRIFT": ("no drift", "green"), "INCONCLUSIVE": ("too little data", "yellow")}
+_DRIFT = {"DRIFT": ("drift", "red"), "NO_DRIFT": ("no drift", "green"), "INCONCLUSIVE": ("drift undecided", "yellow")}
 
 
 @click.command(cls=FalajCommand)

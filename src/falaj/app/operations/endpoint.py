@@ -3,6 +3,7 @@
 from falaj.app.values.endpoint import Deploy, Rollback, RolledBack, Undeploy, Undeployed
 from falaj.governance.access import Actor
 from falaj.kernel.errors import InputError
+from falaj.lifecycle.adoption import wait_adopted
 from falaj.lifecycle.promoted import Promoted
 from falaj.lifecycle.promotion import deploy_version, roll_back_endpoint
 from falaj.lifecycle.publication import publish_snapshots
@@ -19,8 +20,11 @@ def deploy(rooms: Rooms, actor: Actor, params: Deploy) -> Promoted:
 
 def rollback(rooms: Rooms, actor: Actor, params: Rollback) -> RolledBack:
     """Return to what served before, now."""
+    began = rooms.clock.monotonic()
     undone = roll_back_endpoint(rooms, params.endpoint, actor, params.reason)
-    return RolledBack(params.endpoint, undone.candidate.version, tuple(variant.version for variant in undone.previous))
+    in_force_s = rooms.clock.monotonic() - began if wait_adopted(rooms) else None
+    serves = tuple(variant.version for variant in undone.previous)
+    return RolledBack(params.endpoint, undone.candidate.version, serves, in_force_s)
 
 
 def undeploy(rooms: Rooms, actor: Actor, params: Undeploy) -> Undeployed:

@@ -34,11 +34,14 @@ class RolledBack(msgspec.Struct, frozen=True):
         endpoint: The endpoint.
         withdrawn: The version that no longer serves.
         serves: The versions that serve again.
+        in_force_s: Seconds until every gateway worker routed by it; None where none runs, or not all had within the
+            time that the command waits.
     """
 
     endpoint: str
     withdrawn: int
     serves: tuple[int, ...]
+    in_force_s: float | None = None
 
 
 class Undeploy(msgspec.Struct, frozen=True):

@@ -1,0 +1,35 @@
+"""Adoption: does every gateway worker route by what was published last?"""
+
+import threading
+
+from falaj.lifecycle.counts import gateway_stats
+from falaj.lifecycle.rooms import Rooms
+from falaj.rollout.table import TOPIC
+from falaj.storage.metadata.outbox import last_announced
+
+WAIT_S = 2.0
+_LOOK_EVERY_S = 0.02
+
+
+def wait_adopted(rooms: Rooms, timeout_s: float = WAIT_S) -> bool:
+    """Wait until every live gateway worker says that it routes by the newest table.
+
+    Args:
+        rooms: The project.
+        timeout_s: How long to wait at the most.
+
+    Returns:
+        Whether they do; False where no worker lives.
+    """
+    with rooms.db.read() as connection:
+        wanted = last_announced(connection, TOPIC)
+    deadline, pause = rooms.clock.monotonic() + timeout_s, threading.Event()
+    while True:
+        stats = gateway_stats(rooms)
+        if not stats.live:
+            return False
+        if stats.total.routing_epoch >= wanted:
+            return True
+        if rooms.clock.monotonic() >= deadline:
+            return False
+        pause.wait(_LOOK_EVERY_S)
