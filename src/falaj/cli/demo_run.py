@@ -7,9 +7,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import click
@@ -204,7 +205,8 @@ class DemoRun:
     def _approve(self, version: int, comment: str) -> None:
         words = ["approve", self._template, str(version), "--comment", comment]
         self._show([*words, "--token", "..."])
-        self._call([*words, "--token", self._token], show=False)
+        # By the environment: what stands on a command line can be read by everybody on the machine.
+        self._call(words, show=False, environment={"FALAJ_TOKEN": self._token})
 
     def _triggered_run(self) -> str | None:
         for run in self._json("runs", "list", show=False):
@@ -273,6 +275,7 @@ class DemoRun:
         check: bool = True,
         as_json: bool = False,
         stream: bool = False,
+        environment: Mapping[str, str] = MappingProxyType({}),
     ) -> str:
         if show:
             self._show(words)
@@ -282,7 +285,12 @@ class DemoRun:
         with (
             tempfile.TemporaryFile("w+") as out,
             subprocess.Popen(
-                command, stdout=out, stderr=subprocess.PIPE, text=True, env=self._environment, cwd=folder
+                command,
+                stdout=out,
+                stderr=subprocess.PIPE,
+                text=True,
+                env=self._environment | dict(environment),
+                cwd=folder,
             ) as process,
         ):
             said = self._pass_on(process, stream)
