@@ -1,6 +1,6 @@
 """Measures the loop: one gateway worker with everything on beside the bare echo, then the demo's time per stage.
 
-`python bench/loop.py` does it all: makes a project in a temporary folder, on free ports, and removes it. It needs `wrk`.
+`python bench/loop.py` does it all: makes a project in a temporary folder, on free ports, and removes it. Needs `wrk`.
 Every figure that others may read stands on a line `ratio: NAME VALUE` or `stage: NAME SECONDS`; a slow ratio is no
 failure. Server and load are pinned to one CPU each, the servers take turns, and medians and ranges are printed.
 """
@@ -166,7 +166,9 @@ def _print_spread(name: str, values: Sequence[float], form: str) -> None:
 
 def _print_machine(places: Cpus) -> None:
     model = next((line for line in _cpu_lines() if line.startswith("model name")), "model name : unknown")
-    print(f"machine: {os.cpu_count()} CPUs, {model.partition(':')[2].strip()}, {platform.system()} {platform.release()}")
+    print(
+        f"machine: {os.cpu_count()} CPUs, {model.partition(':')[2].strip()}, {platform.system()} {platform.release()}"
+    )
     print(f"python: {platform.python_implementation()} {platform.python_version()}")
     print(f"load before: {', '.join(f'{one:.2f}' for one in os.getloadavg())} (1, 5 and 15 minutes)")
     if places.server is None:

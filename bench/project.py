@@ -1,4 +1,4 @@
-"""The measured project, made from nothing: data, definitions, two trained versions, and an endpoint that serves both."""
+"""The measured project, made from nothing: data, definitions, two trained versions, an endpoint that serves both."""
 
 import json
 import shlex

@@ -1,4 +1,4 @@
-"""The project that the gateway is measured on: twelve stored features of a card, six of them windows, and two on demand."""
+"""The project that the gateway is measured on: twelve stored features of a card, six of them windows; two on demand."""
 
 import numpy as np
 
@@ -49,13 +49,13 @@ activity = fj.FeatureView(
 
 
 @fj.on_demand(inputs=["request:amount", "activity:amount_mean_7d"])
-def amount_ratio(amount, mean):
+def amount_ratio(amount, mean):  # type: ignore[no-untyped-def]
     """How many times the usual amount."""
     return amount / np.maximum(mean, 1.0)
 
 
 @fj.on_demand(inputs=["request:amount", "activity:amount_sum_30d", "holder:limit"])
-def limit_used(amount, spent, limit):
+def limit_used(amount, spent, limit):  # type: ignore[no-untyped-def]
     """Which share of the limit would be spent."""
     return (amount + spent) / np.maximum(limit, 1.0)
 

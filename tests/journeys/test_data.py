@@ -182,7 +182,7 @@ def test_a_bad_push_is_one_clear_sentence(running: FalajProject, name: str) -> N
     assert named in reply.json()["error"]
 
 
-BAD_EVENTS = {
+BAD_EVENTS: dict[str, tuple[dict[str, Any], str]] = {
     "time": ({"event_time": "yesterday"}, "'event_time': 'yesterday' is not an RFC 3339 timestamp"),
     "zone": ({"event_time": "2025-02-15T01:00:00"}, "has no time zone"),
     "number": ({"amount": "much"}, "'amount': 'much' is not a number"),

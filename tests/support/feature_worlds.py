@@ -158,7 +158,9 @@ def agree(world: World, feature: FeatureSpec, question: tuple[dict[str, Any], in
         return bool(one == two)
     entity, at = question
     assert feature.window_us is not None
-    inside = [e.values[feature.column or ""] for e in events_of(world, entity) if at - feature.window_us <= e.ts_us < at]
+    inside = [
+        e.values[feature.column or ""] for e in events_of(world, entity) if at - feature.window_us <= e.ts_us < at
+    ]
     return bool(abs(one - two) <= 1e-9 * math.fsum(abs(v) for v in inside if v is not None))
 
 

@@ -136,9 +136,15 @@ def _falaj_error(_: Request[Any, Any, Any], error: FalajError) -> Response[bytes
     return Response(body, status_code=status, media_type=JSON, headers=headers)
 
 
-def _http_error(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
-    code = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}.get(error.status_code, "input_invalid")
-    return Response(error_body(str(error.detail), code), status_code=error.status_code, media_type=JSON)
+def _http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    status, path = error.status_code, request.url.path[:200]
+    code, message = {
+        404: ("not_found", f"there is no route {path}"),
+        405: ("method_not_allowed", f"{path} does not take {request.method}"),
+        413: ("too_large", f"the body is larger than {MAX_BODY_BYTES:,} bytes"),
+    }.get(status, ("input_invalid", str(error.detail)))
+    hint = "the routes are described at /schema/openapi.json" if status in (404, 405) else ""
+    return Response(error_body(message, code, hint), status_code=status, media_type=JSON)
 
 
 def _fault(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

@@ -15,15 +15,18 @@ from falaj.kernel.errors import (
     CorruptionError,
     DataError,
     DefinitionError,
+    ExtraMissing,
     FalajError,
     InputError,
     NotFound,
+    PortInUse,
     ProjectError,
     RunFailed,
     StorageError,
     Timeout,
     Unauthenticated,
     Unavailable,
+    Unsupported,
 )
 
 EXIT_CODES: tuple[tuple[type[FalajError], int], ...] = (
@@ -37,9 +40,12 @@ EXIT_CODES: tuple[tuple[type[FalajError], int], ...] = (
     (AccessDenied, 6),
     (CorruptionError, 7),
     (StorageError, 8),
+    (PortInUse, 9),
     (Unavailable, 9),
     (Timeout, 9),
     (RunFailed, 10),
+    (Unsupported, 13),
+    (ExtraMissing, 13),
 )
 GATE_DID_NOT_PASS = 3
 """Exit code of `falaj train` when the run succeeded and its version may not move."""

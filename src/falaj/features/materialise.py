@@ -219,6 +219,8 @@ def _by_entity(rows: EntityRows) -> dict[bytes, Events]:
 
 def _unpack_progress(raw: bytes) -> Progress:
     if len(raw) != _PROGRESS.size:
-        raise CorruptionError("online store: a view's progress is damaged", hint="run 'falaj materialise' anew")
+        raise CorruptionError(
+            "online store: a view's progress is damaged", hint="run 'falaj features materialise' anew"
+        )
     applied_seq, latest_us = _PROGRESS.unpack(raw)
     return Progress(applied_seq, None if latest_us == INT64_MIN else latest_us)

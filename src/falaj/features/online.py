@@ -77,7 +77,8 @@ class OnlineReader:
                 for reader, key in zip(readers, row_keys, strict=True):
                     raw = None if key is None else snapshot.get(key)
                     if raw is None:
-                        reader.read_absent(values, statuses)
+                        values += reader.absent
+                        statuses += reader.not_found
                         applied[reader.name] = 0
                     else:
                         applied[reader.name] = reader.read(raw, at, values, statuses)

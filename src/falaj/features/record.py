@@ -116,7 +116,7 @@ def damaged(view: ViewSpec) -> CorruptionError:
     """Return the error for a record that fails its checks."""
     return CorruptionError(
         f"online store: a record of view {view.name!r} is damaged and was not used",
-        hint="run 'falaj materialise' after removing the store, and check the disk",
+        hint="run 'falaj features materialise' after removing the store, and check the disk",
     )
 
 

@@ -216,7 +216,7 @@ def _check_open(asked: Approval, now_us: int) -> None:
 def _require(connection: sa.Connection, id: str) -> Approval:
     row = connection.execute(sa.select(APPROVAL).where(APPROVAL.c.id == id)).first()
     if row is None:
-        raise NotFound(f"approval {id!r} does not exist", hint="list them with 'falaj approvals'")
+        raise NotFound(f"approval {id!r} does not exist", hint="list versions with 'falaj models list'")
     return _approval(row)
 
 

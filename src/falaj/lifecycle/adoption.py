@@ -1,4 +1,4 @@
-"""Adoption: does every gateway worker route by what was published last?"""
+"""Adoption: does every gateway worker go by what was published last?"""
 
 import threading
 
@@ -11,24 +11,25 @@ WAIT_S = 2.0
 _LOOK_EVERY_S = 0.02
 
 
-def wait_adopted(rooms: Rooms, timeout_s: float = WAIT_S) -> bool:
-    """Wait until every live gateway worker says that it routes by the newest table.
+def wait_adopted(rooms: Rooms, topic: str = TOPIC, timeout_s: float = WAIT_S) -> bool:
+    """Wait until every live gateway worker says that it goes by what was published last.
 
     Args:
         rooms: The project.
+        topic: "routing" or "tokens".
         timeout_s: How long to wait at the most.
 
     Returns:
         Whether they do; False where no worker lives.
     """
     with rooms.db.read() as connection:
-        wanted = last_announced(connection, TOPIC)
+        wanted = last_announced(connection, topic)
     deadline, pause = rooms.clock.monotonic() + timeout_s, threading.Event()
     while True:
         stats = gateway_stats(rooms)
         if not stats.live:
             return False
-        if stats.total.routing_epoch >= wanted:
+        if (stats.total.routing_epoch if topic == TOPIC else stats.total.tokens_epoch) >= wanted:
             return True
         if rooms.clock.monotonic() >= deadline:
             return False

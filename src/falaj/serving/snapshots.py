@@ -54,6 +54,7 @@ class Snapshots:
         self._switched = switched
         self._epoch: bytes | None = None
         self._tokens: bytes | None = None
+        self._bad_tokens = False
         self._routing: bytes | None = None
         self._wanted: bytes | None = None
         self._loading = False
@@ -64,7 +65,8 @@ class Snapshots:
         try:
             if store.get_many([EPOCH_KEY])[0] != self._epoch:
                 self._epoch, tokens, self._wanted = store.get_many([EPOCH_KEY, TOKENS_KEY, ROUTING_KEY])
-                self._adopt_tokens(tokens)
+                if self._adopt_tokens(tokens) and self._epoch is not None:
+                    self._stats.tokens_epoch = from_msgpack(self._epoch, int)
         except FalajError as error:
             self._failed(f"the online store cannot be read: {error.message}")
             return
@@ -75,15 +77,19 @@ class Snapshots:
         if not self._loading:
             self._adopt_routing()
 
-    def _adopt_tokens(self, raw: bytes | None) -> None:
+    def _adopt_tokens(self, raw: bytes | None) -> bool:
+        """Adopt the tokens, and return whether they are those in force now."""
         # At once and without a thread: a revoked token must not wait for a model to load.
         if raw is None or raw == self._tokens:
-            return
+            return raw is not None and not self._bad_tokens
         self._tokens = raw
         try:
             self.guard = Guard(from_msgpack(raw, TokenSnapshot))
+            self._bad_tokens = False
         except msgspec.DecodeError as error:
+            self._bad_tokens = True
             self._failed(f"the token snapshot cannot be read: {error}")
+        return not self._bad_tokens
 
     def _adopt_routing(self) -> None:
         raw = self._wanted

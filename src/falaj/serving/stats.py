@@ -157,6 +157,7 @@ class WorkerStats(msgspec.Struct, kw_only=True):
         load_failures: Attempts to load a routing table, a token list or a model that failed.
         faults: Batches and requests stopped by a fault of the gateway itself.
         routing_epoch: Of the routing table in force; a gauge.
+        tokens_epoch: Of the publication whose tokens are in force; a gauge.
         connections: Open now; a gauge.
         queue_rows: Rows waiting now; a gauge.
     """
@@ -174,6 +175,7 @@ class WorkerStats(msgspec.Struct, kw_only=True):
     load_failures: int = 0
     faults: int = 0
     routing_epoch: int = 0
+    tokens_epoch: int = 0
     connections: int = 0
     queue_rows: int = 0
 
@@ -293,4 +295,5 @@ def read_stats(folder: Path, now_us: int) -> GatewayStats:
     total.connections = sum(stats.connections for stats in live)
     total.queue_rows = sum(stats.queue_rows for stats in live)
     total.routing_epoch = min((stats.routing_epoch for stats in live), default=0)
+    total.tokens_epoch = min((stats.tokens_epoch for stats in live), default=0)
     return GatewayStats(total, tuple(stats.worker for stats in live), tuple(unreadable))

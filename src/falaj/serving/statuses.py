@@ -10,6 +10,7 @@ STATUS_BY_CODE: dict[str, int] = {
     "input_invalid": 400,
     "definition_invalid": 400,
     "data_invalid": 400,
+    "project_invalid": 400,
     "unauthenticated": 401,
     "access_denied": 403,
     "not_found": 404,
@@ -23,6 +24,7 @@ STATUS_BY_CODE: dict[str, int] = {
     "unavailable": 503,
     "storage_failed": 503,
     "disk_full": 503,
+    "port_in_use": 503,
     "unsupported": 501,
     "extra_missing": 501,
 }

@@ -34,7 +34,13 @@ def cancel(rooms: Rooms, actor: Actor, params: RunQuery) -> RunStatus:
 
 
 def resume(rooms: Rooms, actor: Actor, params: RunQuery) -> RunStatus:
-    """Let a run that did not succeed go on where it stopped."""
+    """Let a run go on where it stopped.
+
+    A run whose worker died has not ended: it needs no more than somebody who works on it, which whoever asks does.
+    """
+    run = get_run(rooms.db, params.run_id)
+    if not run.state.ended:
+        return run_status(rooms, run)
     return run_status(rooms, retry(rooms.db, rooms.clock, params.run_id, by=actor))
 
 

@@ -12,7 +12,7 @@ from falaj.app.values.status import EndpointStatus, Status, StatusQuery, Variant
 from falaj.cost.meter import Usage
 from falaj.cost.report import price, report
 from falaj.definitions.routing_table import EndpointRoute, Variant
-from falaj.governance.access import Actor
+from falaj.governance.access import Actor, is_allowed
 from falaj.governance.audit import list_records
 from falaj.kernel.clock import to_us
 from falaj.lifecycle.counts import gateway_stats
@@ -31,7 +31,7 @@ def status(rooms: Rooms, actor: Actor, params: StatusQuery) -> Status:
     cost: dict[str, float] = {}
     for line in lines:
         cost[line.used.kind] = cost.get(line.used.kind, 0.0) + line.amount
-    audit = list_records(rooms.db, limit=12)
+    audit = list_records(rooms.db, limit=12) if is_allowed(actor, "audit.read", "project") else []
     return Status(
         rooms.settings.project.name,
         to_us(rooms.clock.now()),

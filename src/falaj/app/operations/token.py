@@ -6,8 +6,9 @@ from falaj.governance.tokens import TokenRecord
 from falaj.kernel.clock import from_us, to_us
 from falaj.kernel.duration import positive_duration_us
 from falaj.kernel.errors import InputError
+from falaj.lifecycle.adoption import wait_adopted
 from falaj.lifecycle.publication import publish_snapshots
-from falaj.lifecycle.rooms import Rooms
+from falaj.lifecycle.rooms import TOKENS_TOPIC, Rooms
 
 
 def create(rooms: Rooms, actor: Actor, params: CreateToken) -> CreatedToken:
@@ -26,6 +27,7 @@ def create(rooms: Rooms, actor: Actor, params: CreateToken) -> CreatedToken:
         expires = from_us(to_us(rooms.clock.now()) + positive_duration_us(params.expires, field="expires"))
     token = rooms.actors.create_token(params.actor, params.scopes, expires, by=actor)
     publish_snapshots(rooms)
+    wait_adopted(rooms, TOKENS_TOPIC)  # so that it holds at the gateway when this answers
     return CreatedToken(params.actor, str(known[params.actor].role), token)
 
 
@@ -39,4 +41,5 @@ def revoke(rooms: Rooms, actor: Actor, params: RevokeToken) -> Revoked:
     """End a token now."""
     rooms.actors.revoke(params.token_id, actor)
     publish_snapshots(rooms)
+    wait_adopted(rooms, TOKENS_TOPIC)  # so that it holds at the gateway when this answers
     return Revoked(params.token_id)

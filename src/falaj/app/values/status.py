@@ -200,7 +200,7 @@ class Status(msgspec.Struct, frozen=True):
         versions: Model versions, newest first.
         runs: Runs, newest first.
         alerts: Alerts, newest first.
-        audit: The newest audit records: at, actor, action, resource.
+        audit: The newest audit records: at, actor, action, resource; empty for who may not read them.
         cost: Total cost by kind.
         currency: Of the costs.
     """

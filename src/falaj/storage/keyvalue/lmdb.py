@@ -254,7 +254,7 @@ def _is_full(path: Path, said: str) -> bool:
 
 def _damaged(path: Path, finding: str) -> CorruptionError:
     return CorruptionError(
-        f"online store {path} is damaged: {finding}", hint="remove the folder and run 'falaj materialise'"
+        f"online store {path} is damaged: {finding}", hint="remove the folder and run 'falaj features materialise'"
     )
 
 
