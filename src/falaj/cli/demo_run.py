@@ -42,6 +42,7 @@ class DemoRun:
         self._stages: list[StageTime] = []
         self._facts: dict[str, Any] = {}
         self._answers = folder / "answers.jsonl"
+        self._pushed = 0
 
     def run(self, *, keep_running: bool) -> DemoSummary:
         """Run all stages and return the figures.
@@ -62,6 +63,8 @@ class DemoRun:
             else:
                 self._steady_traffic()
                 self._drift_and_return()
+            # A pushed event is durable at once and in the table a moment later: every one of them must arrive there.
+            self._wait_for("all pushed events to be in the tables", lambda: self._streamed() == self._pushed)
             self._facts["status"] = self._json("status")
             self._facts["audit"] = self._json("audit", "verify")
         finally:
@@ -180,6 +183,7 @@ class DemoRun:
         if traffic.returncode != 0:
             raise RunFailed(f"replaying during the canary failed: {error.decode()[-400:]}")
         self._facts["canary"] = json.loads(out)
+        self._pushed += self._facts["canary"]["events"]
         self._facts["promoted"] = version
 
     def _explain(self) -> None:
@@ -192,13 +196,18 @@ class DemoRun:
     def _replay(self, events: Path, *options: str) -> dict[str, Any]:
         words = ["replay", self._template, str(events), *options, "--answers", str(self._answers)]
         found: dict[str, Any] = self._json(*words, stream=True)
+        self._pushed += found["events"]
         return found
+
+    def _streamed(self) -> int:
+        return sum(source["streamed"] for source in self._json("source", "list", show=False))
 
     def _late_labels(self, phase: str) -> dict[str, Any]:
         labels = self._folder / "data" / "labels"
         transactions = labels / f"{phase}.transactions.jsonl"
         pushed = self._json("push", "transactions", str(transactions))
-        self._json("push", "chargebacks", str(labels / f"{phase}.chargebacks.jsonl"))
+        known = self._json("push", "chargebacks", str(labels / f"{phase}.chargebacks.jsonl"))
+        self._pushed += pushed["accepted"] + known["accepted"]
         reported = self._json("feedback", str(transactions), "--answers", str(self._answers))
         return {"corrections": pushed["accepted"], "feedback": reported["reported"]}
 
