@@ -1,5 +1,7 @@
 """What a demo found, as plain values and as text."""
 
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +152,8 @@ def print_summary(s: DemoSummary) -> None:
     _line("promoted", f"version {s.promoted or s.version}, approved by risk-officer")
     _line("audit trail", f"{s.audit_records:,} records, all whole")
     click.echo(f"\n{click.style('Where to look', bold=True)}")
+    if shutil.which("falaj") is None:
+        click.echo(f"  export PATH={Path(sys.executable).parent}:$PATH")
     click.echo(f"  cd {s.folder} && falaj up     then open {s.page}")
     click.echo("  falaj models show fraud 1 --card | falaj source quarantine transactions | falaj audit list")
     click.echo("  tables: .falaj/tables (Delta)   decisions: predictions, outcomes: feedback")
