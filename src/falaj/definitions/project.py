@@ -108,7 +108,8 @@ def _find(kind: str, known: Mapping[str, T], name: str) -> T:
     try:
         return known[name]
     except KeyError:
-        raise NotFound(f"{kind} {name!r} does not exist", hint=did_you_mean(name, known)) from None
+        hint = did_you_mean(name, known) if known else "no definitions are in force yet: run 'falaj apply'"
+        raise NotFound(f"{kind} {name!r} does not exist", hint=hint) from None
 
 
 def collect(values: Iterable[tuple[str, object]]) -> Definitions:

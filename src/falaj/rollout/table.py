@@ -103,7 +103,8 @@ def require_route(connection: sa.Connection, endpoint: str) -> EndpointRoute:
     """
     route = current_route(connection, endpoint)
     if route is None:
-        hint = did_you_mean(endpoint, current_routes(connection))
+        known = current_routes(connection)
+        hint = did_you_mean(endpoint, known) if known else f"roll a version out first: falaj deploy {endpoint}"
         raise NotFound(f"nothing serves endpoint {endpoint!r}", hint=hint)
     return route
 
