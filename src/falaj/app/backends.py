@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from falaj.app.migrate import migrate
-from falaj.kernel.clock import SystemClock
+from falaj.kernel.clock import Clock, SystemClock
 from falaj.kernel.ids import id_maker
 from falaj.kernel.settings import Settings, load_settings
 from falaj.lifecycle.rooms import Rooms
@@ -53,20 +53,21 @@ class OpenLogs:
 
 
 @contextmanager
-def open_rooms(folder: Path, settings: Settings, *, writer: bool = True) -> Iterator[Rooms]:
+def open_rooms(folder: Path, settings: Settings, *, writer: bool = True, clock: Clock | None = None) -> Iterator[Rooms]:
     """Open a project's rooms on the embedded backends.
 
     Args:
         folder: The project's folder.
         settings: Its settings.
         writer: Whether this process is the one that holds the project; others may read logs and write metadata only.
+        clock: Gives the time; the machine's by default.
 
     Raises:
         CorruptionError: The metadata database is damaged.
     """
     state = StateFolder(folder / settings.storage.path)
     state.create()
-    clock = SystemClock()
+    clock = clock or SystemClock()
     db = Database.sqlite(state.db)
     logs = OpenLogs(state.log / "events", readonly=not writer)
     opened: list[KeyValueStore] = []

@@ -6,7 +6,7 @@ from falaj.lifecycle.catch_up import land_events
 from falaj.lifecycle.consistency import ScheduledVerify
 from falaj.lifecycle.counts import count_by_version, gateway_stats
 from falaj.lifecycle.mirror import MirrorStages
-from falaj.lifecycle.promotion import Promotions
+from falaj.lifecycle.promotion import Promotions, Rollouts
 from falaj.lifecycle.publication import Publication
 from falaj.lifecycle.rooms import Rooms
 from falaj.lifecycle.triggers import Triggers
@@ -105,6 +105,7 @@ def reconcilers(rooms: Rooms) -> list[Reconciler]:
     """Return the reconcilers over a project's rooms."""
     return [
         Publication(rooms),
+        Rollouts(rooms),
         Promotions(rooms),
         Landing(rooms),
         Watching(rooms),

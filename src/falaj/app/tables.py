@@ -11,8 +11,8 @@ from falaj.governance.approvals import APPROVAL
 from falaj.governance.audit import AUDIT_RECORD
 from falaj.governance.identity import ACTOR, TOKEN
 from falaj.lifecycle.applied import APPLIED
-from falaj.lifecycle.promotion import WISH
 from falaj.lifecycle.triggers import TRIGGER
+from falaj.lifecycle.wishes import WISH
 from falaj.models.registry import MODEL_VERSION
 from falaj.models.stages import MODEL_TRANSITION
 from falaj.monitoring.alerts import ALERT, NOTICE

@@ -20,9 +20,9 @@ from falaj.kernel.digest import digest_value
 from falaj.lifecycle.dataset import SPLIT, features_of
 from falaj.lifecycle.documents import track, write_documents
 from falaj.lifecycle.examples import LABEL
-from falaj.lifecycle.promotion import wish
 from falaj.lifecycle.rooms import Rooms
 from falaj.lifecycle.training import artifacts_of, labels_of, model_of, run_actor, run_of, service_of
+from falaj.lifecycle.wishes import wish
 from falaj.models.artifacts import load_artifact
 from falaj.models.encoding import encode_columns
 from falaj.models.evaluation import best_threshold, evaluate_fully
@@ -31,10 +31,11 @@ from falaj.models.gates import judge
 from falaj.models.parity import Parity
 from falaj.models.probe import probe_artifact
 from falaj.models.stages import Stage
-from falaj.models.version import NewVersion
+from falaj.models.version import ModelVersion, NewVersion
 from falaj.monitoring.references import SCORE, fit_references, references_to_msgpack
 from falaj.pipelines.context import StepContext
 from falaj.pipelines.keys import environment_digest
+from falaj.rollout import rollouts
 
 Outputs = Mapping[str, Any]
 
@@ -160,10 +161,20 @@ def register(context: StepContext) -> Outputs:
     if report.outcome is Outcome.PASS and not rooms.definitions.policy.auto_promote:
         rooms.approvals.request("model", version.subject, actor, reason=run.reason)
     if report.outcome is Outcome.PASS and run.params.get("triggered"):
-        # What a trigger trained goes out by itself once somebody has approved it, or the policy needs nobody.
-        wish(rooms, str(run.params["endpoint"]), version, SYSTEM)
+        _wish_once(rooms, str(run.params["endpoint"]), version)
     context.made(version.subject)
     return {"version": version.version}
+
+
+def _wish_once(rooms: Rooms, endpoint: str, version: ModelVersion) -> None:
+    """Let what a trigger trained go out by itself once somebody has approved it, or the policy needs nobody.
+
+    A step that is tried again after a crash must not send out anew what was aborted or rolled back meanwhile.
+    """
+    with rooms.db.read() as connection:
+        past = [one.candidate for one in rollouts.history(connection, endpoint)]
+    if not any((one.model, one.version) == (version.model, version.version) for one in past):
+        wish(rooms, endpoint, version, SYSTEM)
 
 
 def _new_version(context: StepContext, rooms: Rooms, model: Model) -> NewVersion:

@@ -3,45 +3,36 @@
     wanted ──(approved)──► staging ──► rollout ──(promoted)──► production
                                           └──(aborted, rolled back)──► development
 
-A wish is a row: it waits for its approval without a process, and the reconciler below begins when it comes.
+A wish is a row: it waits for its approval without a process, and a reconciler begins its rollout when it comes.
 """
 
+import logging
 from datetime import datetime
 
-import sqlalchemy as sa
+import msgspec
 
 from falaj.definitions.endpoint import Endpoint
 from falaj.definitions.routing_table import Variant
-from falaj.governance.access import SYSTEM, Actor
+from falaj.governance.access import EVERYTHING, SYSTEM, Actor, authorise
 from falaj.governance.approvals import ApprovalState
-from falaj.governance.audit import audited
-from falaj.kernel.clock import to_us
-from falaj.kernel.errors import Conflict
+from falaj.kernel.errors import Conflict, FalajError
+from falaj.lifecycle.alignment import align_stages
 from falaj.lifecycle.catch_up import catch_up
 from falaj.lifecycle.counts import read_counts
 from falaj.lifecycle.promoted import Promoted
 from falaj.lifecycle.publication import publish_snapshots
 from falaj.lifecycle.rooms import Rooms
+from falaj.lifecycle.wishes import Wish, forget, fulfil, wish, wishes, withdraw_wishes
 from falaj.models.gate_report import Outcome
 from falaj.models.stages import Stage
 from falaj.models.version import ModelVersion
-from falaj.monitoring.alerts import resolve_alert
 from falaj.rollout import rollouts, table
-from falaj.rollout.deploy import CANDIDATE, deploy
+from falaj.rollout.deploy import CANDIDATE, deploy, withdraw
 from falaj.rollout.reconcile import reconcile
 from falaj.rollout.rollback import roll_back
 from falaj.rollout.rollouts import Rollout
-from falaj.storage.metadata.schema import metadata
 
-WISH = sa.Table(
-    "promotion_wish",
-    metadata,
-    sa.Column("endpoint", sa.String, primary_key=True),
-    sa.Column("model", sa.String, nullable=False),
-    sa.Column("version", sa.Integer, nullable=False),
-    sa.Column("actor", sa.String, nullable=False),
-    sa.Column("at", sa.BigInteger, nullable=False),
-)
+log = logging.getLogger("falaj.promotion")
 
 
 def deploy_version(rooms: Rooms, endpoint: Endpoint, version: int | None, actor: Actor) -> Promoted:
@@ -51,21 +42,23 @@ def deploy_version(rooms: Rooms, endpoint: Endpoint, version: int | None, actor:
         rooms: The project.
         endpoint: Where to.
         version: Its number; None for the newest whose gate passed.
-        actor: Who wants it; already authorised.
+        actor: Who wants it.
 
     Raises:
+        AccessDenied: The actor may not do `endpoint.deploy` there.
         NotFound: There is no such version.
         Conflict: Its gate did not pass, it was refused, it serves already, or a rollout runs.
     """
+    authorise(actor, "endpoint.deploy", endpoint.name)  # before a wish is noted, which is carried out as Falaj's own
     found = _chosen(rooms, endpoint, version)
     if found.gate_outcome is not Outcome.PASS:
         raise Conflict(
             f"version {found.version} of model {found.model!r} may not move: its gate is {found.gate_outcome}",
             hint=f"read why: falaj models show {found.model} {found.version} --gate",
         )
-    if not _is_approved(rooms, found):
+    if not is_approved(rooms, found):
         _refuse_rejected(rooms, found)
-        rooms.approvals.request("model", found.subject, _asker(rooms, found), reason=f"to serve {endpoint.name}")
+        ask_for_approval(rooms, found, f"to serve {endpoint.name}")
         wish(rooms, endpoint.name, found, actor)
         return Promoted(
             endpoint.name,
@@ -80,14 +73,6 @@ def deploy_version(rooms: Rooms, endpoint: Endpoint, version: int | None, actor:
         return _begin(rooms, endpoint, found, actor)
 
 
-def wish(rooms: Rooms, endpoint: str, version: ModelVersion, actor: Actor) -> None:
-    """Note that a version is to be rolled out once it is approved; a newer wish replaces an older one."""
-    row = {"model": version.model, "version": version.version, "actor": actor.name}
-    with audited(rooms.db, rooms.clock, actor, "endpoint.wish", endpoint, dict(row)) as connection:
-        connection.execute(WISH.delete().where(WISH.c.endpoint == endpoint))
-        connection.execute(WISH.insert().values(endpoint=endpoint, at=to_us(rooms.clock.now()), **row))
-
-
 def roll_back_endpoint(rooms: Rooms, endpoint: str, actor: Actor, reason: str) -> Rollout:
     """Return an endpoint to what served before, and production to its previous holder, now.
 
@@ -95,15 +80,66 @@ def roll_back_endpoint(rooms: Rooms, endpoint: str, actor: Actor, reason: str) -
         NotFound: Nothing serves there.
         Conflict: Nothing served before.
     """
-    undone = roll_back(rooms.db, rooms.clock, actor, endpoint, publish=lambda: publish_snapshots(rooms), reason=reason)
-    with rooms.db.write() as connection:
-        connection.execute(WISH.delete().where(WISH.c.endpoint == endpoint))
-    align_stages(rooms, endpoint)
+    undone = roll_back(
+        rooms.db,
+        rooms.clock,
+        actor,
+        endpoint,
+        publish=lambda: publish_snapshots(rooms),
+        reason=reason,
+        within=lambda connection: withdraw_wishes(connection, endpoint),
+    )
+    align_stages(rooms)
     return undone
 
 
+def withdraw_endpoint(rooms: Rooms, endpoint: str, actor: Actor) -> None:
+    """Stop serving an endpoint, whatever was on its way there.
+
+    Raises:
+        NotFound: Nothing serves there.
+    """
+    withdraw(
+        rooms.db,
+        rooms.clock,
+        actor,
+        endpoint,
+        publish=lambda: publish_snapshots(rooms),
+        within=lambda connection: withdraw_wishes(connection, endpoint),
+    )
+    align_stages(rooms)
+
+
+class Rollouts:
+    """Reconciler: judges running rollouts, and keeps stages in line with traffic.
+
+    It never waits for features to be computed, so that an abort is never late.
+
+    Args:
+        rooms: The project.
+    """
+
+    name = "rollouts"
+
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+
+    def run_pass(self, now: datetime) -> bool:
+        """Do one pass."""
+        del now
+        rooms = self._rooms
+        verdicts = reconcile(
+            rooms.db,
+            rooms.clock,
+            lambda endpoint: read_counts(rooms, endpoint),
+            lambda: publish_snapshots(rooms),
+        )
+        align_stages(rooms)
+        return any(verdict.outcome != "INCONCLUSIVE" for verdict in verdicts)
+
+
 class Promotions:
-    """Reconciler: begins wished rollouts once approved, judges running ones, and keeps stages in line with traffic.
+    """Reconciler: begins wished rollouts once they are approved.
 
     Args:
         rooms: The project.
@@ -117,89 +153,71 @@ class Promotions:
     def run_pass(self, now: datetime) -> bool:
         """Do one pass."""
         del now
-        rooms = self._rooms
-        began = begin_wished(rooms)
-        verdicts = reconcile(
-            rooms.db,
-            rooms.clock,
-            lambda endpoint: read_counts(rooms, endpoint),
-            lambda: publish_snapshots(rooms),
-        )
-        for endpoint in rooms.definitions.endpoints:
-            align_stages(rooms, endpoint)
-        return began or any(verdict.outcome != "INCONCLUSIVE" for verdict in verdicts)
+        return begin_wished(self._rooms)
 
 
-def begin_wished(rooms: Rooms) -> bool:
-    """Begin the rollouts whose approval has come, and forget the wishes that were refused; return whether any began."""
+def begin_wished(rooms: Rooms, only: ModelVersion | None = None) -> bool:
+    """Begin the rollouts whose approval has come, and forget the wishes that were refused.
+
+    Args:
+        rooms: The project.
+        only: Look at wishes for this version alone.
+
+    Returns:
+        Whether any began.
+
+    Raises:
+        FalajError: The first that kept a rollout from beginning; the others were begun all the same.
+    """
     with rooms.db.read() as connection:
-        wishes = connection.execute(sa.select(WISH)).all()
-    began = False
-    for row in wishes:
-        version = rooms.registry.get(row.model, row.version)
-        endpoint = rooms.definitions.endpoints.get(row.endpoint)
-        if endpoint is None or _is_rejected(rooms, version):
-            _forget(rooms, row.endpoint, row.version)
-        elif _is_approved(rooms, version):
-            with rooms.promoting:
-                began = _try_to_begin(rooms, endpoint, version) or began
+        found = wishes(connection)
+    began, failed = False, None
+    for one in found:
+        if only is not None and (one.model, one.version) != (only.model, only.version):
+            continue
+        try:
+            began = _consider(rooms, one) or began
+        except FalajError as error:
+            log.error("version %s of %s cannot begin on %s: %s", one.version, one.model, one.endpoint, error)
+            failed = failed or error
+    if failed is not None:
+        raise failed
     return began
 
 
+def _consider(rooms: Rooms, one: Wish) -> bool:
+    version = rooms.registry.get(one.model, one.version)
+    endpoint = rooms.definitions.endpoints.get(one.endpoint)
+    if endpoint is None or endpoint.model.name != one.model or _is_rejected(rooms, version):
+        forget(rooms, one)
+    elif is_approved(rooms, version):
+        with rooms.promoting:
+            return _try_to_begin(rooms, endpoint, version)
+    return False
+
+
 def _try_to_begin(rooms: Rooms, endpoint: Endpoint, version: ModelVersion) -> bool:
+    one = Wish(endpoint.name, version.model, version.version)
     try:
         _refuse_busy(rooms, endpoint.name, version)
     except Conflict:
         # Another rollout runs there: the wish stays until it has ended; if this version serves, it is met.
         if _serves(rooms, endpoint.name, version):
-            _forget(rooms, endpoint.name, version.version)
+            forget(rooms, one)
         return False
-    if _wished(rooms, version):  # somebody may have begun it, or withdrawn the wish, since it was read
-        _begin(rooms, endpoint, version, SYSTEM)
-        return True
-    return False
-
-
-def align_stages(rooms: Rooms, endpoint: str) -> None:
-    """Bring the registry's stages in line with what an endpoint routes; repairs what a crash left between the two."""
     with rooms.db.read() as connection:
-        route = table.current_route(connection, endpoint)
-        running = rollouts.find(connection, endpoint, "running")
-    if route is None or running is not None:
-        return
-    live = [variant for variant in route.variants if variant.role == "live" and variant.weight == table.WHOLE]
-    if len(live) != 1:
-        return
-    model, version = live[0].model, live[0].version
-    if rooms.registry.stage_of(model, version) is not Stage.PRODUCTION:
-        _make_production(rooms, model, version)
-        with rooms.db.write() as connection:
-            # What the version before it did says nothing of this one: its own windows judge anew.
-            reason = f"version {version} serves now"
-            resolve_alert(connection, "drift", endpoint, reason, to_us(rooms.clock.now()))
-    staged = rooms.registry.holder(model, Stage.STAGING)
-    if staged is not None and not _wished(rooms, staged):
-        reason = "its rollout ended without promotion"
-        rooms.registry.transition(model, staged.version, Stage.DEVELOPMENT, SYSTEM, reason=reason)
-
-
-def _make_production(rooms: Rooms, model: str, version: int) -> None:
-    holder = rooms.registry.holder(model, Stage.PRODUCTION)
-    if holder is not None:
-        entered = [m for m in rooms.registry.history(model, holder.version) if m.to_stage is Stage.PRODUCTION]
-        if entered and entered[-1].previous_holder == version:
-            rooms.registry.rollback(model, SYSTEM, reason="the endpoint was rolled back")
-            return
-    policy = rooms.definitions.policy
-    if rooms.registry.stage_of(model, version) is not Stage.STAGING:
-        rooms.registry.transition(model, version, Stage.STAGING, SYSTEM, policy=policy, reason="it serves")
-    rooms.registry.transition(model, version, Stage.PRODUCTION, SYSTEM, policy=policy, reason="its rollout ended well")
+        if one not in wishes(connection):  # somebody may have begun it, or withdrawn the wish, since it was read
+            return False
+    _begin(rooms, endpoint, version, SYSTEM)
+    return True
 
 
 def _begin(rooms: Rooms, endpoint: Endpoint, version: ModelVersion, actor: Actor) -> Promoted:
     policy = rooms.definitions.policy
     if rooms.registry.stage_of(version.model, version.version) not in (Stage.STAGING, Stage.PRODUCTION):
-        rooms.registry.transition(version.model, version.version, Stage.STAGING, actor, policy=policy)
+        # Whoever may deploy may have the version staged for it: a token's scope need not name that too.
+        by = msgspec.structs.replace(actor, scopes=EVERYTHING)
+        rooms.registry.transition(version.model, version.version, Stage.STAGING, by, policy=policy)
     # Its features are brought up before the first request can reach it: a canary must not be judged on nulls.
     for source in sorted({view.source for view in version.service.views} if version.service else ()):
         catch_up(rooms, source)
@@ -211,13 +229,13 @@ def _begin(rooms: Rooms, endpoint: Endpoint, version: ModelVersion, actor: Actor
         endpoint.name,
         variant_of(version),
         plan=endpoint.rollout,
-        read_counts=lambda name: read_counts(rooms, name),
+        read_counts=lambda name: read_counts(rooms, name, version.version),
         publish=lambda: publish_snapshots(rooms),
         defaults=endpoint.defaults,
+        within=lambda connection: fulfil(connection, Wish(endpoint.name, version.model, version.version)),
     )
-    _forget(rooms, endpoint.name, version.version)
     if rollout.status == "promoted":
-        align_stages(rooms, endpoint.name)
+        align_stages(rooms)
         return Promoted(endpoint.name, version.version, "serves", rollout.reason)
     steps = " -> ".join(f"{step} %" for step in endpoint.rollout.steps)
     return Promoted(endpoint.name, version.version, "rolling out", f"canary {steps}, {endpoint.rollout.bake} each")
@@ -239,14 +257,13 @@ def variant_of(version: ModelVersion) -> Variant:
 
 def _refuse_busy(rooms: Rooms, endpoint: str, version: ModelVersion) -> None:
     with rooms.db.read() as connection:
-        route = table.current_route(connection, endpoint)
         running = rollouts.find(connection, endpoint, "running")
     if running is not None:
         raise Conflict(
             f"version {running.candidate.version} is being rolled out on endpoint {endpoint!r}",
             hint=f"wait for it, or end it: falaj rollback {endpoint}",
         )
-    if route is not None and any((v.model, v.version) == (version.model, version.version) for v in route.variants):
+    if _serves(rooms, endpoint, version):
         raise Conflict(f"version {version.version} serves endpoint {endpoint!r} already", hint="deploy another version")
 
 
@@ -260,13 +277,18 @@ def _chosen(rooms: Rooms, endpoint: Endpoint, version: int | None) -> ModelVersi
     return passed[0]
 
 
-def _is_approved(rooms: Rooms, version: ModelVersion) -> bool:
+def is_approved(rooms: Rooms, version: ModelVersion) -> bool:
+    """Return whether a version may go to production, by the registry's own rule."""
     policy = rooms.definitions.policy
-    if policy.auto_promote:
-        return True
-    granted = rooms.approvals.find(kind="model", subject=version.subject, state=ApprovalState.APPROVED)
-    others = {approval.decided_by for approval in granted} - {version.actor}
-    return len(others) >= policy.approvals
+    return policy.auto_promote or len(rooms.registry.approvers(version)) >= policy.approvals
+
+
+def ask_for_approval(rooms: Rooms, version: ModelVersion, reason: str) -> None:
+    """Ask for an approval in the name of the version's own actor, who therefore may not give it."""
+    known = {one.name: one for one in rooms.actors.list()}
+    maker = known.get(version.actor)
+    asker = SYSTEM if maker is None else Actor(maker.name, maker.role)
+    rooms.approvals.request("model", version.subject, asker, reason=reason)
 
 
 def _is_rejected(rooms: Rooms, version: ModelVersion) -> bool:
@@ -284,27 +306,7 @@ def _refuse_rejected(rooms: Rooms, version: ModelVersion) -> None:
         )
 
 
-def _asker(rooms: Rooms, version: ModelVersion) -> Actor:
-    """Return the version's own actor, who therefore may not approve it."""
-    known = {one.name: one for one in rooms.actors.list()}
-    asker = known.get(version.actor)
-    return SYSTEM if asker is None else Actor(asker.name, asker.role)
-
-
 def _serves(rooms: Rooms, endpoint: str, version: ModelVersion) -> bool:
     with rooms.db.read() as connection:
         route = table.current_route(connection, endpoint)
     return route is not None and any((v.model, v.version) == (version.model, version.version) for v in route.variants)
-
-
-def _wished(rooms: Rooms, version: ModelVersion) -> bool:
-    with rooms.db.read() as connection:
-        found = connection.execute(
-            sa.select(WISH.c.endpoint).where(WISH.c.model == version.model, WISH.c.version == version.version)
-        ).first()
-    return found is not None
-
-
-def _forget(rooms: Rooms, endpoint: str, version: int) -> None:
-    with rooms.db.write() as connection:
-        connection.execute(WISH.delete().where(WISH.c.endpoint == endpoint, WISH.c.version == version))

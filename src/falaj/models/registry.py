@@ -11,7 +11,7 @@ from falaj.kernel.codec import canonical_json, from_json
 from falaj.kernel.errors import Conflict, NotFound
 from falaj.kernel.names import check_name, did_you_mean
 from falaj.models.gate_report import GateReport
-from falaj.models.stages import Stage, Transition, holder, move, roll_back, stages, transitions
+from falaj.models.stages import Stage, Transition, holder, move, roll_back, stages, transitions, valid_approvals
 from falaj.models.version import ModelVersion, NewVersion
 from falaj.storage.metadata.database import Database
 from falaj.storage.metadata.schema import metadata
@@ -153,6 +153,11 @@ class Registry:
         with self._db.read() as connection:
             version = holder(connection, model, Stage(stage))
             return None if version is None else _require(connection, model, version)
+
+    def approvers(self, version: ModelVersion) -> tuple[str, ...]:
+        """Return whose approvals of a version hold now: the rule by which it may enter production."""
+        with self._db.read() as connection:
+            return tuple(valid_approvals(connection, version))
 
     def in_use(self, model: str) -> list[ModelVersion]:
         """Return the versions whose artifact and features must stay ready: staging, production, and its predecessor.

@@ -125,7 +125,7 @@ def move(
     if to in (Stage.STAGING, Stage.PRODUCTION):
         _check_gate(version, to, accept_inconclusive=accept_inconclusive)
     if to is Stage.PRODUCTION and not policy.auto_promote:
-        approvals = _approvals(connection, version, policy.approvals, past)
+        approvals = _approvals(connection, version, policy.approvals)
     if accept_inconclusive and version.gate_outcome is Outcome.INCONCLUSIVE:
         reason = f"{reason} (inconclusive gate accepted)".strip()
     previous = holder(connection, version.model, to) if to in _LEFT_BEHIND else None
@@ -175,12 +175,15 @@ def _check_gate(version: ModelVersion, to: Stage, *, accept_inconclusive: bool) 
     )
 
 
-def _approvals(
-    connection: sa.Connection, version: ModelVersion, needed: int, past: list[Transition]
-) -> tuple[str, ...]:
+def valid_approvals(connection: sa.Connection, version: ModelVersion) -> dict[str, str]:
+    """Return the approvals that hold for a version now: who gave them, and their identifiers.
+
+    Those by the version's own actor never count; a rejection ends all before it; and a version that left production
+    needs to be looked at anew.
+    """
     about = (APPROVAL.c.kind == "model") & (APPROVAL.c.subject == version.subject) & APPROVAL.c.decided.is_not(None)
     decided = connection.execute(sa.select(APPROVAL).where(about).order_by(APPROVAL.c.decided, APPROVAL.c.id)).all()
-    # A version that left production, or was rejected, needs to be looked at anew.
+    past = transitions(connection, version.model, version.version)
     since = max((move.at_us for move in past if move.from_stage is Stage.PRODUCTION), default=-1)
     found: dict[str, str] = {}
     for row in decided:
@@ -188,6 +191,11 @@ def _approvals(
             found.clear()
         elif row.state == "APPROVED" and row.decided > since and row.decided_by != version.actor:
             found[row.decided_by] = row.id
+    return found
+
+
+def _approvals(connection: sa.Connection, version: ModelVersion, needed: int) -> tuple[str, ...]:
+    found = valid_approvals(connection, version)
     if len(found) < needed:
         raise AccessDenied(
             f"version {version.subject} has {len(found)} of {needed} approvals that production needs",

@@ -27,6 +27,14 @@ ReadCounts = Callable[[str], Mapping[str, Counts]]
 Publish = Callable[[], object]
 """Brings the key-value store up to the routing table, at once."""
 
+Within = Callable[[sa.Connection], object]
+"""Done in the transaction that changes the routing, so that both happen or neither; what it raises undoes both."""
+
+
+def nothing_more(connection: sa.Connection) -> None:
+    """Do nothing beside the change of the routing."""
+    del connection
+
 
 def deploy(
     db: Database,
@@ -40,6 +48,7 @@ def deploy(
     read_counts: ReadCounts,
     publish: Publish,
     defaults: Mapping[str, float] | None = None,
+    within: Within = nothing_more,
 ) -> Rollout:
     """Start to roll a version out on an endpoint.
 
@@ -54,6 +63,7 @@ def deploy(
         read_counts: For the counters' present values, above which the first step counts.
         publish: Called after the routing is written.
         defaults: Feature values used when the feature store fails.
+        within: Done in the same transaction.
 
     Returns:
         The rollout, running, or promoted at once where nothing served before.
@@ -90,6 +100,7 @@ def deploy(
         base = route or EndpointRoute(endpoint, 0, endpoint, ())
         base = msgspec.structs.replace(base, thresholds_ms=thresholds_ms(plan), defaults=dict(defaults or {}))
         table.write_route(connection, routed(base, rollout), actor.name, now_us)
+        within(connection)
     publish()
     return rollout
 
@@ -114,8 +125,18 @@ def routed(base: EndpointRoute, rollout: Rollout) -> EndpointRoute:
     return msgspec.structs.replace(base, variants=(champion, candidate, *shadows))
 
 
-def withdraw(db: Database, clock: Clock, actor: Actor, endpoint: str, *, publish: Publish) -> None:
+def withdraw(
+    db: Database, clock: Clock, actor: Actor, endpoint: str, *, publish: Publish, within: Within = nothing_more
+) -> None:
     """Stop serving an endpoint, and end the rollout that runs on it.
+
+    Args:
+        db: The metadata database.
+        clock: The time.
+        actor: Who wants it.
+        endpoint: Which.
+        publish: Called after the routing is written.
+        within: Done in the same transaction.
 
     Raises:
         AccessDenied: The actor may not do `endpoint.withdraw`.
@@ -127,6 +148,7 @@ def withdraw(db: Database, clock: Clock, actor: Actor, endpoint: str, *, publish
         route = table.require_route(connection, endpoint)
         end(connection, rollouts.find(connection, endpoint, "running"), now_us)
         table.write_route(connection, msgspec.structs.replace(route, variants=()), actor.name, now_us)
+        within(connection)
     publish()
 
 

@@ -7,13 +7,20 @@ from falaj.governance.audit import audited
 from falaj.kernel.clock import Clock, to_us
 from falaj.kernel.errors import Conflict
 from falaj.rollout import rollouts, table
-from falaj.rollout.deploy import Publish, routed
+from falaj.rollout.deploy import Publish, Within, nothing_more, routed
 from falaj.rollout.rollouts import Rollout
 from falaj.storage.metadata.database import Database
 
 
 def roll_back(
-    db: Database, clock: Clock, actor: Actor, endpoint: str, *, publish: Publish, reason: str = "asked for"
+    db: Database,
+    clock: Clock,
+    actor: Actor,
+    endpoint: str,
+    *,
+    publish: Publish,
+    reason: str = "asked for",
+    within: Within = nothing_more,
 ) -> Rollout:
     """Return an endpoint to the recorded previous variants: those before the rollout that runs, or the last promoted.
 
@@ -26,6 +33,7 @@ def roll_back(
         endpoint: Which.
         publish: Called after the routing is written; gateways follow within their polling time.
         reason: Why, kept with the rollout.
+        within: Done in the same transaction.
 
     Returns:
         The rollout that was undone.
@@ -48,5 +56,6 @@ def roll_back(
         table.write_route(connection, routed(route, undone), actor.name, now_us)
         detail["from"] = last.candidate.version
         detail["to"] = [variant.version for variant in last.previous]
+        within(connection)
     publish()
     return undone

@@ -5,10 +5,8 @@ from falaj.governance.access import Actor
 from falaj.kernel.errors import InputError
 from falaj.lifecycle.adoption import wait_adopted
 from falaj.lifecycle.promoted import Promoted
-from falaj.lifecycle.promotion import deploy_version, roll_back_endpoint
-from falaj.lifecycle.publication import publish_snapshots
+from falaj.lifecycle.promotion import deploy_version, roll_back_endpoint, withdraw_endpoint
 from falaj.lifecycle.rooms import Rooms
-from falaj.rollout.deploy import withdraw
 
 
 def deploy(rooms: Rooms, actor: Actor, params: Deploy) -> Promoted:
@@ -29,5 +27,5 @@ def rollback(rooms: Rooms, actor: Actor, params: Rollback) -> RolledBack:
 
 def undeploy(rooms: Rooms, actor: Actor, params: Undeploy) -> Undeployed:
     """Stop serving."""
-    withdraw(rooms.db, rooms.clock, actor, params.endpoint, publish=lambda: publish_snapshots(rooms))
+    withdraw_endpoint(rooms, params.endpoint, actor)
     return Undeployed(params.endpoint)

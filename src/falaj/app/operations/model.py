@@ -4,9 +4,9 @@ from falaj.app.values.model import Decide, Decided, ShowVersion, Started, Train,
 from falaj.app.values.status import VersionStatus
 from falaj.governance.access import Actor
 from falaj.governance.approvals import Approval, ApprovalState
-from falaj.kernel.errors import AccessDenied, Conflict
+from falaj.kernel.errors import AccessDenied, Conflict, FalajError
 from falaj.lifecycle.pipeline import training_graph
-from falaj.lifecycle.promotion import begin_wished
+from falaj.lifecycle.promotion import ask_for_approval, begin_wished, is_approved
 from falaj.lifecycle.rooms import Rooms
 from falaj.models.version import ModelVersion
 from falaj.pipelines.runs import get_run
@@ -52,38 +52,51 @@ def show(rooms: Rooms, actor: Actor, params: ShowVersion) -> VersionDetail:
 
 def approve(rooms: Rooms, actor: Actor, params: Decide) -> Decided:
     """Approve a version; a rollout that waited for it begins."""
-    approval = _pending(rooms, actor, params)
+    version = rooms.registry.get(params.model, params.version)
+    if actor.name in rooms.registry.approvers(version) and not is_approved(rooms, version):
+        raise Conflict(
+            f"version {params.version} of model {params.model!r} is already approved by {actor.name!r}",
+            hint=f"the policy asks for {rooms.definitions.policy.approvals} different people",
+        )
+    approval = _pending(rooms, actor, version)
     decided = rooms.approvals.approve(approval.id, actor, params.comment)
-    begin_wished(rooms)
+    if not is_approved(rooms, version):
+        ask_for_approval(rooms, version, approval.reason)
+    try:
+        begin_wished(rooms, version)
+    except FalajError as error:
+        message = f"version {params.version} is approved, but its rollout did not begin: {error.message}"
+        raise type(error)(message, hint=error.hint) from error
     return Decided(params.model, params.version, decided.state, actor.name)
 
 
 def reject(rooms: Rooms, actor: Actor, params: Decide) -> Decided:
     """Refuse a version."""
-    decided = rooms.approvals.reject(_pending(rooms, actor, params).id, actor, params.comment)
+    version = rooms.registry.get(params.model, params.version)
+    decided = rooms.approvals.reject(_pending(rooms, actor, version).id, actor, params.comment)
     return Decided(params.model, params.version, decided.state, actor.name)
 
 
-def _pending(rooms: Rooms, actor: Actor, params: Decide) -> Approval:
-    version = rooms.registry.get(params.model, params.version)
+def _pending(rooms: Rooms, actor: Actor, version: ModelVersion) -> Approval:
+    about = f"version {version.version} of model {version.model!r}"
     if version.actor == actor.name:
         raise AccessDenied(
-            f"actor {actor.name!r} had version {params.version} of model {params.model!r} trained and may not decide "
-            "about it",
+            f"actor {actor.name!r} had {about} trained and may not decide about it",
             hint="ask somebody else: falaj token create --actor NAME --role approver",
         )
     asked = rooms.approvals.find(kind="model", subject=version.subject)
+    if asked and asked[0].state is not ApprovalState.REJECTED and not is_approved(rooms, version):
+        # One more is needed, or it left production since, or the question lapsed.
+        ask_for_approval(rooms, version, asked[0].reason)
+        asked = rooms.approvals.find(kind="model", subject=version.subject)
     pending = [approval for approval in asked if approval.state is ApprovalState.PENDING]
     if pending:
         return pending[0]
     if asked:
-        raise Conflict(
-            f"version {params.version} of model {params.model!r} is already {asked[0].state.lower()}",
-            hint="train another version to decide anew",
-        )
+        raise Conflict(f"{about} is already {asked[0].state.lower()}", hint="train another version to decide anew")
     raise Conflict(
-        f"version {params.version} of model {params.model!r} asks for no approval: its gate is {version.gate_outcome}",
-        hint=f"read why: falaj models show {params.model} {params.version} --gate",
+        f"{about} asks for no approval: its gate is {version.gate_outcome}",
+        hint=f"read why: falaj models show {version.model} {version.version} --gate",
     )
 
 
