@@ -13,6 +13,9 @@ from falaj.kernel.duration import duration_us
 from falaj.kernel.errors import DefinitionError
 from falaj.kernel.names import check_name
 
+RESERVED = ("event_timestamp", "label", "split", "score")
+"""Columns that datasets and references have beside the features."""
+
 
 class Label(msgspec.Struct, frozen=True):
     """What the model learns to predict.
@@ -50,7 +53,8 @@ class Model(msgspec.Struct, frozen=True):
         owner: Who answers for it.
 
     Raises:
-        DefinitionError: A time split stands on a timeless label source.
+        DefinitionError: A time split or a label delay stands on a timeless label source, the label is a feature of
+            itself, or a field of the request bears a name that the dataset needs.
     """
 
     name: str
@@ -68,4 +72,21 @@ class Model(msgspec.Struct, frozen=True):
                 f"model {self.name!r}: a split by time needs a timestamp, and source "
                 f"{self.label.source.name!r} has none",
                 hint="use split=fj.split.random(test='20%')",
+            )
+        if self.label.source.timeless and self.label.delay_us:
+            raise DefinitionError(
+                f"model {self.name!r}: a label delay of {self.label.delay!r} needs a timestamp, and source "
+                f"{self.label.source.name!r} has none",
+                hint="leave the delay out",
+            )
+        for name in (*(f.name for f in self.features.request_fields), *(v.name for v in self.features.on_demand)):
+            if name in RESERVED:
+                raise DefinitionError(
+                    f"model {self.name!r}: a feature may not be called {name!r}; datasets have a column of that name",
+                    hint=f"rename it; {', '.join(RESERVED)} are taken",
+                )
+        if self.label.column in {field.name for field in self.features.request_fields}:
+            raise DefinitionError(
+                f"model {self.name!r}: its label {self.label.column!r} is a field of the request too",
+                hint="leave it out of the features: nobody knows it when the request is made",
             )

@@ -18,7 +18,8 @@ def examples(model: Model, spec: ServiceSpec, tables: TableStore, *, version: in
     """Return one row per known, mature label, in order of time.
 
     A label is mature when its event is older than the label's delay, seen from the source's latest event: younger
-    events whose label is already known would make late labels look rarer than they are.
+    events whose label is already known would make late labels look rarer than they are. What a correction replaced
+    counts for neither.
 
     Args:
         model: The definition.
@@ -45,21 +46,23 @@ def examples(model: Model, spec: ServiceSpec, tables: TableStore, *, version: in
     instants = found.column(TIME_COLUMN).cast(pa.timestamp("us", "UTC"))
     found = found.set_column(found.schema.get_field_index(TIME_COLUMN), TIME_COLUMN, instants)
     _check_labels(model, found)
-    return found
+    return found.set_column(found.schema.get_field_index(LABEL), LABEL, found.column(LABEL).cast(pa.int64()))
 
 
 def _query(model: Model, columns: list[str]) -> str:
     source, label = model.label.source, model.label
-    shown = ", ".join(f'"{c}"' for c in columns)
+    shown = "".join(f'"{c}", ' for c in columns)
     winners = "SELECT * FROM rows"
     if source.id is not None:
-        # The same id counts once: the latest `created` wins, and among equals the first that came.
-        order = "_created DESC NULLS LAST, _ingest_seq"
-        winners += f' QUALIFY row_number() OVER (PARTITION BY "{source.id}" ORDER BY {order}) = 1'
-    newest = "SELECT epoch_us(max(_event_ts)) FROM rows"
+        # The same id counts once: the latest `created` wins, and among equals the first that came. A row without an id
+        # is like no other.
+        order = "epoch_us(_created) DESC NULLS LAST, _ingest_seq"
+        rank = f'row_number() OVER (PARTITION BY "{source.id}" ORDER BY {order})'
+        winners += f' QUALIFY "{source.id}" IS NULL OR {rank} = 1'
+    newest = "SELECT epoch_us(max(_event_ts)) FROM winners"
     return (
         f"WITH winners AS ({winners}) "  # noqa: S608 - column names were checked when they were declared
-        f'SELECT _event_ts AS {TIME_COLUMN}, {shown}, CAST("{label.column}" AS BIGINT) AS {LABEL} FROM winners '
+        f'SELECT _event_ts AS {TIME_COLUMN}, {shown}"{label.column}" AS {LABEL} FROM winners '
         f'WHERE "{label.column}" IS NOT NULL AND epoch_us(_event_ts) <= ({newest}) - {label.delay_us} '
         "ORDER BY _event_ts, _ingest_seq"
     )
@@ -72,6 +75,6 @@ def _check_labels(model: Model, found: pa.Table) -> None:
             f"{where} holds no label older than its delay of {model.label.delay}",
             hint="ingest more history, or shorten the delay if labels really arrive sooner",
         )
-    odd: list[Any] = sorted(set(found.column(LABEL).unique().to_pylist()) - {0, 1})
+    odd: list[Any] = [value for value in found.column(LABEL).unique().to_pylist() if value not in (0, 1)]
     if odd:
         raise DataError(f"{where} holds {odd[0]!r}, and a label is 0 or 1", hint="correct the file or the column")

@@ -123,7 +123,7 @@ def _production(
 
 def _same_rows(rooms: Rooms, model: Model, context: StepContext, service: ServiceSpec, test: pa.Table) -> pa.Table:
     """Return the test rows with another service's features: examples come in one order, so positions agree."""
-    everything = features_of(rooms, model, service, context.input("ingest", "versions"))
+    everything = features_of(rooms, model, service, context.input("validate", "versions"))
     whole = rooms.datasets.load(context.input("features", "dataset"))
     positions = np.flatnonzero(np.asarray(whole.column(SPLIT).to_pylist(), dtype=object) == "test")
     del test

@@ -1,7 +1,9 @@
 """The training pipeline: seven steps as one durable graph."""
 
+from falaj.definitions.model import Model
 from falaj.definitions.project import digest_of
 from falaj.kernel.codec import to_builtins
+from falaj.kernel.digest import digest_value
 from falaj.lifecycle.rooms import Rooms
 from falaj.pipelines.graph import Graph, Step
 
@@ -23,26 +25,21 @@ def training_graph(rooms: Rooms, model: str) -> Graph:
         NotFound: There is no such model.
     """
     definition = rooms.definitions.model(model)
-    service = rooms.applied.document.services[definition.features.name]
-    base = {"model": model, "definition": digest_of(definition), "service": service.digest}
+    base = pinned(rooms, definition)
     train = {**base, "trainer": to_builtins(definition.trainer)}
     return Graph(
         f"train:{model}",
         (
             Step(name="ingest", function=f"{STEPS}:ingest", params=base, cache=False),
-            Step(name="validate", function=f"{STEPS}:validate", needs=("ingest",), params=base),
-            Step(
-                name="features",
-                function=f"{STEPS}:features",
-                needs=("ingest", "validate"),
-                params=base,
-                executor="child",
-            ),
+            Step(name="validate", function=f"{STEPS}:validate", needs=("ingest",), params=base, cache=False),
+            # It needs what was validated and not what was ingested just now: how many rows are new says nothing of
+            # what the rows are, and would make the same work look like other work.
+            Step(name="features", function=f"{STEPS}:features", needs=("validate",), params=base, executor="child"),
             Step(name="train", function=f"{STEPS}:train", needs=("features",), params=train, executor="child"),
             Step(
                 name="evaluate",
                 function=f"{JUDGING}:evaluate",
-                needs=("ingest", "features", "train"),
+                needs=("validate", "features", "train"),
                 params=base,
                 executor="child",
                 cache=False,
@@ -64,3 +61,20 @@ def training_graph(rooms: Rooms, model: str) -> Graph:
             ),
         ),
     )
+
+
+def pinned(rooms: Rooms, definition: Model) -> dict[str, str]:
+    """Return what a training run takes from the definitions: whatever of it changes makes another run of it.
+
+    Args:
+        rooms: The project.
+        definition: The model.
+    """
+    source = definition.label.source
+    return {
+        "model": definition.name,
+        "definition": digest_of(definition),
+        "service": rooms.applied.document.services[definition.features.name].digest,
+        # The definition names its label's source only; these say which of its rows are examples, and of when.
+        "label_source": digest_value([source.name, source.id, source.timestamp, source.created]),
+    }

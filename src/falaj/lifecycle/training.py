@@ -14,10 +14,11 @@ from falaj.definitions.routing_table import ArtifactRef
 from falaj.definitions.service_spec import ServiceSpec
 from falaj.definitions.signature import Signature
 from falaj.governance.access import SYSTEM, Actor, Role
-from falaj.kernel.errors import DataError
+from falaj.kernel.errors import Conflict, DataError
 from falaj.lifecycle.catch_up import land_all
 from falaj.lifecycle.dataset import SPLIT, build_dataset, table_versions
 from falaj.lifecycle.examples import LABEL
+from falaj.lifecycle.pipeline import pinned
 from falaj.lifecycle.rooms import Rooms
 from falaj.models.encoding import encode_columns, fit_signature
 from falaj.models.export import export
@@ -54,22 +55,21 @@ def ingest(context: StepContext) -> Outputs:
 def validate(context: StepContext) -> Outputs:
     """Hold the sources against what training needs: rows, a usable label, and not mostly refused rows."""
     rooms, model = model_of(context)
-    found: dict[str, Any] = {}
-    for name, version in context.input("ingest", "versions").items():
+    versions: dict[str, int] = context.input("ingest", "versions")
+    for name, version in versions.items():
         rows = rooms.tables.read(f"source/{name}", version=version).count_rows()
         refused_table = f"quarantine/{name}"
         refused = 0
         if rooms.tables.version(refused_table) is not None:
             refused = rooms.tables.read(refused_table).count_rows()
-        found[name] = {"rows": rows, "quarantined": refused}
         if refused > rows:
             raise DataError(
                 f"source {name!r}: {refused:,} rows are in quarantine and {rows:,} are not",
                 hint=f"look at the reasons: falaj source quarantine {name}",
             )
     label = model.label
-    version = context.input("ingest", "versions")[label.source.name]
-    column = rooms.tables.read(f"source/{label.source.name}", [label.column], version=version).to_table()
+    table = f"source/{label.source.name}"
+    column = rooms.tables.read(table, [label.column], version=versions[label.source.name]).to_table()
     values = column.column(label.column).drop_null()
     if pc.count_distinct(values).as_py() < 2:
         raise DataError(
@@ -77,13 +77,13 @@ def validate(context: StepContext) -> Outputs:
             f"{len(values):,} known labels",
             hint="ingest more history, or look whether labels have arrived",
         )
-    return {"sources": found, "labels": len(values)}
+    return {"versions": versions, "labels": len(values)}
 
 
 def features(context: StepContext) -> Outputs:
     """Build the immutable training set."""
     rooms, model = model_of(context)
-    dataset = build_dataset(rooms, model, run_actor(rooms, run_of(context)), context.input("ingest", "versions"))
+    dataset = build_dataset(rooms, model, run_actor(rooms, run_of(context)), context.input("validate", "versions"))
     context.made(dataset.digest)
     context.progress(1.0, f"{dataset.rows:,} examples")
     return {"dataset": dataset.digest, "rows": dataset.rows}
@@ -158,9 +158,20 @@ def run_of(context: StepContext) -> Run:
 
 
 def model_of(context: StepContext) -> tuple[Rooms, Model]:
-    """Return the project's rooms and the model that a step works on."""
+    """Return the project's rooms and the model that a step works on.
+
+    Raises:
+        Conflict: The definitions changed since the run was submitted: what it made would be kept as made by the old.
+    """
     rooms: Rooms = context.resources
-    return rooms, rooms.definitions.model(context.params["model"])
+    model = rooms.definitions.model(context.params["model"])
+    now = pinned(rooms, model)
+    if any(context.params[name] != value for name, value in now.items()):
+        raise Conflict(
+            f"the definitions of model {model.name!r} changed while run {context.run_id} was under way",
+            hint=f"train it by the new ones: falaj train {model.name}",
+        )
+    return rooms, model
 
 
 def _source_names(model: Model) -> set[str]:
