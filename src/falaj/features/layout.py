@@ -2,21 +2,24 @@
 
 A record is a sequence of eight-byte words, little-endian:
 
-    header      MAGIC, checksums, events, applied_seq, floor_us, meta_at, words, columns
+    header      MAGIC, checksums, events, applied_seq, floor_us, meta_at, words, columns, newest, complete
+    latest      the newest event's value of each column, one word each; those of texts say where the text stands
     columns     SLOTS words for each stored column, see below
     timestamps  int64 per event, in the order (event time, created, ingest_seq)
     columns'    values (only those that are not null), then what each column needs:
                 counts: uint32 per event plus one, how many values stand before it; absent where nothing is null
                 sums:   running sums as whole numbers, so that a difference of two is exact (see `record`)
+                tails:  per value, the aggregates of it and all after it, for those that `tails_of` names
     meta        created, ingest_seq and identity of each event: for merging only, the reader never touches it
 """
 
 import sys
 from typing import Final
 
+from falaj.definitions.service_spec import ViewSpec
 from falaj.kernel.errors import Unsupported
 
-MAGIC: Final = int.from_bytes(b"FALAJ\x00\x00\x01", "little")
+MAGIC: Final = int.from_bytes(b"FALAJ\x00\x00\x02", "little")
 WORD: Final = 8
 
 CHECKSUMS: Final = 1
@@ -26,9 +29,11 @@ FLOOR_US: Final = 4
 META_AT: Final = 5
 WORDS: Final = 6
 COLUMNS: Final = 7
-HEADER_WORDS: Final = 8
+NEWEST: Final = 8  # the newest event's time; INT64_MIN where there is none
+COMPLETE: Final = 9  # 1: none of its values is null, and `latest` holds them all
+HEADER_WORDS: Final = 10
 
-SLOTS: Final = 8
+SLOTS: Final = 9
 VALUES_AT: Final = 0
 COUNTS_AT: Final = 1  # 0: no nulls
 SUMS_AT: Final = 2  # 0: no running sums
@@ -37,6 +42,7 @@ FLAGS: Final = 4
 SCALE: Final = 5  # of a float column's sums; where the offsets of a string column's texts stand
 LOW_SCALE: Final = 6  # where the texts stand
 VALUES: Final = 7
+TAILS_AT: Final = 8  # 0: none
 
 DIRECT: Final = 1  # the running sums would not be exact: add the slice up
 NONFINITE: Final = 2  # NaN or an infinity is among the values
@@ -47,6 +53,8 @@ NOTHING_DROPPED: Final = -(1 << 63)
 INT64_MIN: Final = -(1 << 63)
 INT64_MAX: Final = (1 << 63) - 1
 
+_NUMBERS = ("float64", "int64", "timestamp")
+
 if sys.byteorder != "little":
     raise Unsupported("entity records are little-endian, and this machine is not")
 
@@ -56,9 +64,23 @@ def timestamps_at(columns: int) -> int:
 
     Example:
         >>> timestamps_at(0)
-        8
+        10
     """
-    return HEADER_WORDS + SLOTS * columns
+    return HEADER_WORDS + (1 + SLOTS) * columns
+
+
+def tails_of(view: ViewSpec, column: str, dtype: str) -> tuple[str, ...]:
+    """Return which aggregates of a column a record keeps for every tail of its values, in order.
+
+    Nearly every window reaches up to the newest event, so what would have to walk its values is looked up instead.
+
+    Args:
+        view: The view.
+        column: One of its columns.
+        dtype: The column's type.
+    """
+    wanted = {feature.function for feature in view.features if feature.column == column}
+    return tuple(function for function in ("min", "max", "std") if function in wanted and dtype in _NUMBERS)
 
 
 def words_of(size_bytes: int) -> int:

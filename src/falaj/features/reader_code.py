@@ -19,9 +19,11 @@ Read = Callable[[memoryview | bytes, int, list[Any], list[str]], int]
 """A function of (record, T in microseconds, list to append values to, list to append statuses to); returns the record's
 applied `ingest_seq`."""
 
-_WORDS = ("values", "counts", "sums", "low_sums", "flags", "scale", "low_scale", "size")
+_WORDS = ("values", "counts", "sums", "low_sums", "flags", "scale", "low_scale", "size", "tails")
 """What the words of a column are called in the text, in the order of `layout`."""
 _POINT = ("values", "counts", "scale", "low_scale")
+_HEAD = "magic, checksums, events, applied_seq, floor_us, words, newest, complete"
+_HEAD_FORMAT = "<qqqqq8xq8xqq"
 _AMONG = ("column", "last")
 _SUMMED = ("sum", "mean")
 
@@ -40,6 +42,7 @@ def reader_of(view: ViewSpec, damaged: Callable[[], Exception]) -> Read:
         "damaged": damaged,
         "refusal": refusal,
         "unpack": _head_of(view).unpack_from,
+        "unpack_columns": _columns_of(view).unpack_from,
         "MAGIC": layout.MAGIC,
         "ALL_PRESENT": (PRESENT,) * len(view.features),
         "NOT_FOUND": NOT_FOUND,
@@ -78,15 +81,16 @@ def source_of(view: ViewSpec) -> str:
         >>> print(source_of(view))
         def read(raw, at_us, values, statuses):
             raw = memoryview(raw)
-            if len(raw) < 64: raise damaged()
-            magic, checksums, events, applied_seq, floor_us, words = unpack(raw)
+            if len(raw) < 80: raise damaged()
+            magic, checksums, events, applied_seq, floor_us, words, newest, complete = unpack(raw)
             if magic != MAGIC or words * 8 != len(raw): raise damaged()
-            if checksums & 0xFFFFFFFF != crc32(raw[16:64]): raise damaged()
+            if checksums & 0xFFFFFFFF != crc32(raw[16:80]): raise damaged()
             words = raw.cast('q')
-            end_at = 8 + events
-            before_at = bisect_left(words, at_us, 8, end_at)
-            before = before_at - 8
-            start0 = bisect_left(words, at_us - 60, 8, before_at) - 8
+            end_at = 10 + events
+            before_at = end_at if newest < at_us else bisect_left(words, at_us, 10, end_at)
+            before = before_at - 10
+            low = bisect_left(words, at_us - 60, 10, before_at)
+            start0 = low - 10
             refused0 = None
             if at_us - 60 < floor_us: start0, refused0 = before, OUTSIDE_RETENTION
             v0 = None if refused0 else before - start0
@@ -128,32 +132,47 @@ class _Text:
         yield from self._answer()
 
     def _open(self) -> Iterator[str]:
-        view, head = self._view, _head_of(self._view)
-        names = ["magic", "checksums", "events", "applied_seq", "floor_us", "words"]
-        for name, (number, _) in self._columns.items():
-            names += [f"{word}{number}" for word in _needed(view, name)]
+        view, size = self._view, layout.WORD * self._ts_at
+        names = [_HEAD, *(f"latest{number}" for number, _ in self._columns.values() if _is_plain(view))]
         yield "raw = memoryview(raw)"
-        yield f"if len(raw) < {head.size}: raise damaged()"
+        yield f"if len(raw) < {size}: raise damaged()"
         yield f"{', '.join(names)} = unpack(raw)"
         yield f"if magic != MAGIC or words * {layout.WORD} != len(raw): raise damaged()"
-        yield f"if checksums & 0xFFFFFFFF != crc32(raw[16:{head.size}]): raise damaged()"
+        yield f"if checksums & 0xFFFFFFFF != crc32(raw[16:{size}]): raise damaged()"
+        if _is_plain(view):
+            yield from self._newest()
+        names = [f"{word}{number}" for name, (number, _) in self._columns.items() for word in _needed(view, name)]
+        if names:
+            yield f"{', '.join(names)}, = unpack_columns(raw)"
         yield "words = raw.cast('q')"
-        if any(f.function in _AMONG and self._column(f)[1] == "float64" for f in view.features):
+        if any(self._column(f)[1] == "float64" or f.function == "std" for f in view.features if f.column is not None):
             yield "doubles = raw.cast('d')"
+
+    def _newest(self) -> Iterator[str]:
+        """Take the newest row as it stands, if it is the one that is asked for and has no nulls."""
+        view = self._view
+        young = "" if view.timeless else " and newest <= at_us"
+        if view.ttl_us is not None and not view.timeless:
+            young += f" and newest >= at_us - {view.ttl_us}"
+        yield f"if complete{young}:"
+        shown = [_latest(dtype, number) for number, dtype in (self._column(f) for f in view.features)]
+        yield f"    values += ({', '.join(shown)},)"
+        yield "    statuses += ALL_PRESENT"
+        yield "    return applied_seq"
 
     def _bisect(self) -> Iterator[str]:
         if self._view.timeless:
             yield f"at_us = {layout.INT64_MAX}"
         yield f"end_at = {self._ts_at} + events"
-        yield f"before_at = bisect_left(words, at_us, {self._ts_at}, end_at)"
+        yield f"before_at = end_at if newest < at_us else bisect_left(words, at_us, {self._ts_at}, end_at)"
         yield f"before = before_at - {self._ts_at}"
         if any(kind == "upto" for kind, _ in self._spans):
             yield "upto_at = bisect_right(words, at_us, before_at, end_at)"
 
     def _window(self, number: int, age_us: int) -> Iterator[str]:
         """Find the events of a window; one that reaches below what is kept is taken for empty, and refused."""
-        low = f"start{number - 1} + {self._ts_at}" if number else f"{self._ts_at}"
-        yield f"start{number} = bisect_left(words, at_us - {age_us}, {low}, before_at) - {self._ts_at}"
+        yield f"low = bisect_left(words, at_us - {age_us}, {'low' if number else self._ts_at}, before_at)"
+        yield f"start{number} = low - {self._ts_at}"
         yield f"refused{number} = None"
         yield f"if at_us - {age_us} < floor_us: start{number}, refused{number} = before, OUTSIDE_RETENTION"
 
@@ -183,8 +202,6 @@ class _Text:
         first, last = f"first{column}_{span}", f"last{column}_{span}"
         if feature.function == "count":
             return f"None if refused{span} else {last} - {first}"
-        if feature.function == "std":
-            return f"spread({_slice(dtype, column, first, last)})"
         if feature.function in _AMONG:
             value = _one(dtype, column, f"{last} - 1")
         elif feature.function in _SUMMED:
@@ -193,12 +210,27 @@ class _Text:
                 value = f"{value} / ({last} - {first})"
             elif dtype != "float64":
                 value = f"whole({value})"
-        elif dtype == "float64":
-            chosen = "lowest" if feature.function == "min" else "highest"
-            value = f"{chosen}({_slice(dtype, column, first, last)}, flags{column})"
         else:
-            value = f"{feature.function}({_slice(dtype, column, first, last)})"
+            return self._walked(feature, f"{_slice(dtype, column, first, last)}")
         return f"{value} if {last} > {first} else None"
+
+    def _walked(self, feature: FeatureSpec, values: str) -> str:
+        """Return the text of what takes a walk along the values, unless the record has it for the tail of them."""
+        span, (column, dtype) = self._span(feature), self._column(feature)
+        first, last = f"first{column}_{span}", f"last{column}_{span}"
+        least = 1
+        if feature.function == "std":
+            walk, least = f"spread({values})", 2
+        elif dtype == "float64":
+            walk = f"{'lowest' if feature.function == 'min' else 'highest'}({values}, flags{column})"
+        else:
+            walk = f"{feature.function}({values})"
+        tails = layout.tails_of(self._view, feature.column or "", dtype)
+        if tails:
+            words = "doubles" if dtype == "float64" or feature.function == "std" else "words"
+            place = " + ".join([f"tails{column}", *[f"size{column}"] * tails.index(feature.function), first])
+            walk = f"({words}[{place}] if tails{column} and {last} == size{column} else {walk})"
+        return f"{walk} if {last} - {first} >= {least} else None"
 
     def _answer(self) -> Iterator[str]:
         names = [f"v{number}" for number in range(len(self._view.features))]
@@ -240,17 +272,34 @@ def _span_of(feature: FeatureSpec, view: ViewSpec) -> tuple[str, int | None]:
 def _needed(view: ViewSpec, column: str) -> tuple[str, ...]:
     """Return which of a column's words are read: for a plain column, unpacking all would take most of its time."""
     functions = {feature.function for feature in view.features if feature.column == column}
-    return _WORDS[:-1] if functions - {*_AMONG, "count"} else _POINT
+    return _WORDS if functions - {*_AMONG, "count"} else _POINT
+
+
+def _is_plain(view: ViewSpec) -> bool:
+    """Return whether a view has plain columns only: then the newest row is nearly always all that is wanted."""
+    return all(feature.function == "column" for feature in view.features)
 
 
 def _head_of(view: ViewSpec) -> Struct:
-    parts = ["<qqqqq8xq8x"]
+    kinds = ["d" if dtype == "float64" else "q" for _, dtype in view.columns] if _is_plain(view) else []
+    return Struct("".join([_HEAD_FORMAT, *kinds]))
+
+
+def _columns_of(view: ViewSpec) -> Struct:
+    parts = [f"<{layout.WORD * (layout.HEADER_WORDS + len(view.columns))}x"]
     for name, dtype in view.columns:
         needed = _needed(view, name)
         for word in _WORDS:
             is_scale = dtype == "float64" and word in ("scale", "low_scale")
             parts.append("8x" if word not in needed else "d" if is_scale else "q")
     return Struct("".join(parts))
+
+
+def _latest(dtype: str, column: int) -> str:
+    """Return the text of a column's value in the newest row."""
+    if dtype == "string":
+        return f"str(raw[latest{column} >> 32 : (latest{column} >> 32) + (latest{column} & 0xFFFFFFFF)], 'utf-8')"
+    return f"latest{column} != 0" if dtype == "bool" else f"latest{column}"
 
 
 def _one(dtype: str, column: int, place: str) -> str:

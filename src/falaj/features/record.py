@@ -2,6 +2,7 @@
 
 import itertools
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,16 +41,23 @@ def encode(view: ViewSpec, record: EntityRecord) -> bytes:
     body = _Body(layout.timestamps_at(len(view.columns)))
     body.add(events.ts)
     slots = np.zeros((len(view.columns), layout.SLOTS), np.int64)
+    latest = np.zeros(len(view.columns), np.int64)
+    complete = len(events) > 0
     summed = {f.column for f in view.features if f.function in ("sum", "mean")}
-    for row, (name, dtype), column in zip(slots, view.columns, events.columns, strict=True):
-        _encode_column(body, row, column, dtype, summed=name in summed)
+    for number, ((name, dtype), column) in enumerate(zip(view.columns, events.columns, strict=True)):
+        tails = layout.tails_of(view, name, dtype)
+        _encode_column(body, slots[number], column, dtype, summed=name in summed, tails=tails)
+        complete = complete and (column.valid is None or bool(column.valid[-1]))
+        if complete:
+            latest[number] = _latest(body, slots[number], column.values[-1:], dtype)
     meta_at = body.add(events.created)
     body.add(events.seq)
     if events.identity is not None:
         body.add(events.identity)
     tail = b"".join(body.parts)
-    fields = [len(events), record.applied_seq, record.floor_us, meta_at, body.at, len(view.columns)]
-    header = np.array(fields, np.int64).tobytes() + slots.tobytes()
+    newest = int(events.ts[-1]) if len(events) else layout.INT64_MIN
+    fields = [len(events), record.applied_seq, record.floor_us, meta_at, body.at, len(view.columns), newest, complete]
+    header = np.array(fields, np.int64).tobytes() + latest.tobytes() + slots.tobytes()
     checksums = zlib.crc32(header) | zlib.crc32(tail) << 32
     return layout.MAGIC.to_bytes(8, "little") + checksums.to_bytes(8, "little") + header + tail
 
@@ -69,7 +77,7 @@ def decode(view: ViewSpec, raw: bytes | memoryview) -> EntityRecord:
     if int(words[0]) != layout.MAGIC or checksums != header_crc | body_crc << 32:
         raise damaged(view)
     n = int(words[layout.EVENTS])
-    slots = words[layout.HEADER_WORDS : body_at].reshape(-1, layout.SLOTS)
+    slots = words[layout.HEADER_WORDS + len(view.columns) : body_at].reshape(-1, layout.SLOTS)
     columns = tuple(_decode_column(words, row, n, dtype) for row, (_, dtype) in zip(slots, view.columns, strict=True))
     meta_at = int(words[layout.META_AT])
     created, seq = words[meta_at : meta_at + n], words[meta_at + n : meta_at + 2 * n]
@@ -138,6 +146,7 @@ class _Body:
     def __init__(self, at: int) -> None:
         self.at = at
         self.parts: list[bytes] = []
+        self.text_of_last = (0, 0)
 
     def add(self, array: NDArray[Any] | bytes) -> int:
         raw = array if isinstance(array, bytes) else array.tobytes()
@@ -150,7 +159,17 @@ class _Body:
         return at
 
 
-def _encode_column(body: _Body, slots: Int64s, column: Column, dtype: str, *, summed: bool) -> None:
+def _latest(body: _Body, slots: Int64s, value: NDArray[Any], dtype: str) -> int:
+    """Return the newest value as one word; for a text, its place and its length, both in bytes."""
+    if dtype == "string":
+        start, end = body.text_of_last
+        return int(slots[layout.LOW_SCALE] * layout.WORD + start) << 32 | end - start
+    return int(value.view(np.int64)[0]) if dtype == "float64" else int(value[0])
+
+
+def _encode_column(
+    body: _Body, slots: Int64s, column: Column, dtype: str, *, summed: bool, tails: tuple[str, ...]
+) -> None:
     values = column.values
     if column.valid is not None and not column.valid.all():
         counts = np.zeros(len(values) + 1, np.uint32)
@@ -162,6 +181,8 @@ def _encode_column(body: _Body, slots: Int64s, column: Column, dtype: str, *, su
         _encode_strings(body, slots, values)
         return
     slots[layout.VALUES_AT] = body.add(values)
+    if tails and len(values):
+        _encode_tails(body, slots, values, tails)
     if dtype == "float64":
         _encode_float_sums(body, slots, values, summed=summed)
     elif summed:
@@ -181,6 +202,41 @@ def _encode_strings(body: _Body, slots: Int64s, values: NDArray[Any]) -> None:
     np.cumsum([len(text) for text in texts], out=offsets[1:])
     slots[layout.SCALE] = body.add(offsets)
     slots[layout.LOW_SCALE] = body.add(b"".join(texts))
+    if coded:
+        body.text_of_last = int(offsets[coded[-1]]), int(offsets[coded[-1] + 1])
+
+
+def _encode_tails(body: _Body, slots: Int64s, values: NDArray[Any], tails: tuple[str, ...]) -> None:
+    """Write what the reader would otherwise compute of each tail of the values; nothing where floats cannot hold it."""
+    if "std" in tails and values.dtype == np.int64 and int(np.abs(values).max()) >= _EXACT_FLOATS:
+        return
+    parts = [_TAILS[function](values[::-1])[::-1] for function in tails]
+    if all(np.isfinite(part).all() for part in parts):
+        slots[layout.TAILS_AT] = body.add(b"".join(part.tobytes() for part in parts))
+
+
+def _spreads(backwards: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the sample standard deviation of the first, the first two, ... values; zero for one.
+
+    Distances are taken from the first value, which is in every span: so their squares sum to no more than some n times
+    what is wanted, and little is lost in the difference, wherever the values lie.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is not written
+        distances = (backwards - backwards[0]).astype(np.float64)
+        count = np.arange(1, len(backwards) + 1)
+        total = np.cumsum(distances)
+        squares = np.cumsum(distances * distances) - total * total / count
+        spreads: NDArray[np.float64] = np.sqrt(np.maximum(squares, 0.0) / np.maximum(count - 1, 1))
+    return spreads
+
+
+_EXACT_FLOATS = 1 << 53
+
+_TAILS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
+    "min": np.minimum.accumulate,
+    "max": np.maximum.accumulate,
+    "std": _spreads,
+}
 
 
 def _encode_float_sums(body: _Body, slots: Int64s, values: NDArray[np.float64], *, summed: bool) -> None:

@@ -104,11 +104,11 @@ def spread(values: Sequence[float]) -> float | None:
     n = len(values)
     if n < 2:
         return None
-    mean = sum(values) / n
+    # From one of the values on: far from zero, the mean itself would be too coarse to measure distances from.
+    base = values[-1]
+    moved = [value - base for value in values]
+    mean = add_up(moved) / n
     if not math.isfinite(mean):
-        mean = add_up(values) / n  # finite after all, if only a partial sum overflowed
-        if not math.isfinite(mean):
-            return math.nan
-    # The mean's own rounding enters squared, so plain addition is enough for it. The distance to the mean point is
-    # the root of the sum of squared deviations, in C and without overflow.
-    return math.dist(values, (mean,) * n) / math.sqrt(n - 1)
+        return math.nan
+    # The distance to the mean point is the root of the sum of squared deviations, in C and without overflow.
+    return math.dist(moved, (mean,) * n) / math.sqrt(n - 1)

@@ -6,9 +6,10 @@ import logging
 import signal
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -113,6 +114,9 @@ class GatewayWorker:
         self._config = config
         self._loop = asyncio.get_running_loop()
         self._executor = ThreadPoolExecutor(1, "load-models")
+        self._stats_thread = ThreadPoolExecutor(1, "write-stats")
+        self._stats_turn = threading.Lock()
+        self._stats_written: Future[Exception | None] | None = None
         self._now_us = now_us
         # The log's lock proves that no other worker of this name lives, before its counts are taken over.
         self._log = PredictionLog(
@@ -168,27 +172,30 @@ class GatewayWorker:
         if self._timer is not None:
             self._timer.cancel()
         await asyncio.sleep(0)
-        await self._loop.run_in_executor(None, self._executor.shutdown)
+        for executor in (self._executor, self._stats_thread):
+            await self._loop.run_in_executor(None, executor.shutdown)
         self._log.close()
         contain(self.write_stats)
         self._store.close()
         return finished
 
     def write_stats(self) -> Path:
-        """Write this worker's counts and return the folder of all workers' counts."""
-        stats, base = self.stats, self._base
-        stats.written_us = self._now_us()
-        stats.connections = len(self.server.connections)
-        stats.queue_rows = self._batcher.rows
-        stats.log_records = base.log_records + self._log.written
-        stats.log_drops = base.log_drops + self._log.dropped
-        stats.responses = dict(base.responses)
-        for status, count in self.server.responses.items():
-            stats.responses[str(status)] = base.responses.get(str(status), 0) + count
-        try:
-            write_stats(stats, self._config.stats)
-        except StorageError as error:
-            _log.error("counts cannot be written: %s", error)
+        """Write this worker's counts and return the folder of all workers' counts; any thread may."""
+        with self._stats_turn:
+            stats, base = self.stats, self._base
+            stats.written_us = self._now_us()
+            stats.connections = len(self.server.connections)
+            stats.queue_rows = self._batcher.rows
+            stats.log_records = base.log_records + self._log.written
+            stats.log_drops = base.log_drops + self._log.dropped
+            responses = dict(base.responses)
+            for status, count in dict(self.server.responses).items():
+                responses[str(status)] = responses.get(str(status), 0) + count
+            stats.responses = responses
+            try:
+                write_stats(stats, self._config.stats)
+            except StorageError as error:
+                _log.error("counts cannot be written: %s", error)
         return self._config.stats
 
     def _compute(self, jobs: list[Job]) -> None:
@@ -220,8 +227,9 @@ class GatewayWorker:
         if self._store.try_open():
             contain(self.snapshots.poll, self._store)
         self._polls += 1
-        if self._polls % _POLLS_PER_STATS == 0:
-            self.write_stats()
+        if self._polls % _POLLS_PER_STATS == 0 and (self._stats_written is None or self._stats_written.done()):
+            # Beside the loop: to replace a file takes milliseconds on some file systems, and each request would wait.
+            self._stats_written = self._stats_thread.submit(contain, self.write_stats)
 
 
 def run_worker(config: GatewayConfig) -> None:

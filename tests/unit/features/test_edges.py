@@ -1,6 +1,7 @@
 """Edges of windows, order, identity and keys, asked of all engines at once."""
 
 import math
+import statistics
 from typing import Any
 
 import pyarrow as pa
@@ -137,6 +138,18 @@ def test_deviation_needs_two_rows_and_survives_great_numbers() -> None:
     assert answer == pytest.approx(math.sqrt(2) * 1e200)
 
 
+@pytest.mark.parametrize("offset", [0.0, 1e9, -1e15])
+def test_deviation_does_not_suffer_from_where_its_values_lie(offset: float) -> None:
+    """What is stored for the tails is as good as what two passes over the values give."""
+    spec = service(d=std("amount", window="900us"), w=std("points", window="900us"))
+    far = [row(f"f{i}", at=-1_000 - i, amount=-1e18 * (-1) ** i, points=10**15) for i in range(50)]
+    near = [row(f"n{i}", at=i, amount=offset + i % 7, points=int(offset) + i % 7) for i in range(200)]
+    wanted = statistics.stdev([r["amount"] for r in near])
+    for late in ([], [row("z", at=5_000, amount=1e6, points=3)]):  # with a later event the window is no tail
+        answer = online(World(spec, [*far, *near, *late], [], [(ONE, 500)])).values[0]
+        assert answer == [pytest.approx(wanted, rel=1e-12), pytest.approx(wanted, rel=1e-12)]
+
+
 def test_sums_are_exact_however_great_the_history() -> None:
     spec = service(s=sum("amount", window="10us"), m=mean("amount", window="10us"))
     for past in (1e3, 1e17, 1e250):
@@ -203,3 +216,10 @@ def test_bad_frames_are_named(frame: dict[str, Any], says: str) -> None:
     spec = make_service("number", x=count(window="10us"))
     with pytest.raises(InputError, match=says):
         training_frame(spec, pa.table(frame), {"tx": table([row("x", n=1)])})
+
+
+def test_a_window_within_what_is_kept_is_answered_beside_one_that_is_not() -> None:
+    spec = make_service(has_id=False, short=count(window="10us"), long=count(window="25us"), now=column("amount"))
+    rows = [row(at=0), row(at=-3), row(at=26)]
+    answers = online(World(spec, rows, [], [(ONE, 8)]))
+    assert (answers.values[0][:2], answers.statuses[0][:2]) == ([1, None], [PRESENT, OUTSIDE_RETENTION])
