@@ -61,6 +61,9 @@ def encode_key(view: ViewSpec, entity: Mapping[str, Any]) -> bytes | None:
     return None if null else b"".join(parts)
 
 
+_SHORT = 64
+
+
 class KeyEncoder:
     """Encodes entity keys for one view, as `record_key(view.namespace, encode_key(view, entity))` would, but faster.
 
@@ -68,12 +71,13 @@ class KeyEncoder:
         view: The view.
     """
 
-    __slots__ = ("_dtype", "_prefix", "_single", "_view")
+    __slots__ = ("_dtype", "_heads", "_prefix", "_single", "_view")
 
     def __init__(self, view: ViewSpec) -> None:
         self._view = view
         self._prefix = record_key(view.namespace, b"")
         self._single, self._dtype = view.keys[0] if len(view.keys) == 1 else ("", "")
+        self._heads = [self._prefix + _LENGTH.pack(b"s", length) for length in range(_SHORT)]
 
     def __call__(self, entity: Mapping[str, Any]) -> bytes | None:
         """Return where the entity's record is kept; None when a part of its key is null.
@@ -82,8 +86,8 @@ class KeyEncoder:
             InputError: A part is missing or of another type.
         """
         value = entity.get(self._single)
-        if self._dtype == "string" and type(value) is str and value.isascii():
-            return self._prefix + _LENGTH.pack(b"s", len(value)) + value.encode()
+        if self._dtype == "string" and type(value) is str and len(value) < _SHORT and value.isascii():
+            return self._heads[len(value)] + value.encode()
         if self._dtype == "int64" and type(value) is int and INT64_MIN <= value <= INT64_MAX:
             return self._prefix + _INT.pack(b"i", value)
         key = encode_key(self._view, entity)

@@ -10,6 +10,9 @@ from falaj.features.view_reader import ViewReader
 from falaj.kernel.errors import InputError
 from falaj.storage.keyvalue.port import KeyValueStore
 
+_NOWHERE = b""
+"""The key of an entity that is null: no record has it."""
+
 
 class OnlineRows(msgspec.Struct):
     """What was read: one entry per row asked for.
@@ -67,22 +70,24 @@ class OnlineReader:
         readers = [self._reader(view) for view in spec.views]
         columns = tuple(name for reader in readers for name in reader.names)
         rest = [None] * (len(spec.outputs) - len(columns))
-        keys = [[reader.place(entity) for reader in readers] for entity in entities]
+        keys = [reader.place(entity) or _NOWHERE for entity in entities for reader in readers]
         rows = OnlineRows(columns, [], [], [])
         with self._kv.snapshot() as snapshot:
-            for row_keys, at in zip(keys, at_us, strict=True):
+            records = iter(snapshot.get_many(keys))
+            for at in at_us:
                 values: list[Any] = []
                 statuses: list[str] = []
                 applied: dict[str, int] = {}
-                for reader, key in zip(readers, row_keys, strict=True):
-                    raw = None if key is None else snapshot.get(key)
+                for reader in readers:
+                    raw = next(records)
                     if raw is None:
                         values += reader.absent
                         statuses += reader.not_found
                         applied[reader.name] = 0
                     else:
                         applied[reader.name] = reader.read(raw, at, values, statuses)
-                rows.values.append(values + rest)
+                values += rest
+                rows.values.append(values)
                 rows.statuses.append(statuses)
                 rows.applied_seq.append(applied)
         return rows

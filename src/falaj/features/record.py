@@ -113,6 +113,8 @@ def merge(
     if removed and events.identity is not None:
         stays = [identity not in removed for identity in events.identity.tolist()]
         events = events.take(np.array(stays, np.bool_))
+    if new is not None:
+        new = _comparable(new, events, old.floor_us)
     if new is not None and len(new):
         parts = [events, new] if len(events) else [new]
         events = first_versions(concatenate(parts)).in_total_order()
@@ -126,6 +128,17 @@ def damaged(view: ViewSpec) -> CorruptionError:
         f"online store: a record of view {view.name!r} is damaged and was not used",
         hint="run 'falaj features materialise' after removing the store, and check the disk",
     )
+
+
+def _comparable(new: Events, held: Events, floor_us: int) -> Events:
+    """Leave out what came too late to be compared with what was pruned.
+
+    Below the floor a record keeps one event at most, the latest of those that were there. When a correction has moved
+    it away, nothing tells whether an event below the floor comes after those that were pruned.
+    """
+    if floor_us == layout.NOTHING_DROPPED or (len(held) and int(held.ts[0]) < floor_us):
+        return new
+    return new.take(new.ts >= floor_us)
 
 
 def _prune(view: ViewSpec, events: Events, cutoff_us: int) -> tuple[Events, int]:

@@ -4,10 +4,12 @@ from falaj.governance.access import Actor, authorise
 from falaj.governance.tokens import TokenEntry, TokenSnapshot, actor_of, hash_token
 from falaj.kernel.errors import Unauthenticated
 
-PUBLIC_PATHS: tuple[bytes, ...] = (b"/v2/health/live", b"/v2/health/ready")
+PUBLIC_PATHS: frozenset[bytes] = frozenset((b"/v2/health/live", b"/v2/health/ready"))
 """What anybody may ask, for the sake of load balancers; everything else needs a token."""
 
 _SCHEME = b"bearer "
+_REMEMBERED = 100_000
+_LONGEST_REMEMBERED = 200
 
 
 class Guard:
@@ -26,7 +28,7 @@ class Guard:
 
     def __init__(self, snapshot: TokenSnapshot | None = None) -> None:
         self._tokens = {} if snapshot is None else snapshot.tokens
-        self._allowed: dict[tuple[str, str, str], tuple[TokenEntry, Actor]] = {}
+        self._allowed: dict[tuple[bytes, str, str], tuple[TokenEntry, Actor]] = {}
 
     def admit(self, authorization: bytes | None, action: str, resource: str, now_us: int) -> Actor:
         """Return the actor, if its token lets it do the action.
@@ -41,21 +43,23 @@ class Guard:
             Unauthenticated: There is no token, or it is unknown, revoked or expired.
             AccessDenied: Neither the actor's role nor the token's scopes allow it.
         """
-        key = (_hash(authorization), action, resource)
+        if authorization is None:
+            raise Unauthenticated("the Authorization header is missing", hint="send 'Authorization: Bearer TOKEN'")
+        key = (authorization, action, resource)
         allowed = self._allowed.get(key)
         if allowed is not None and (allowed[0].expires_us is None or now_us < allowed[0].expires_us):
             return allowed[1]
-        entry = self._tokens.get(key[0])
+        entry = self._tokens.get(_hash(authorization))
         actor = actor_of(entry, now_us)
         authorise(actor, action, resource)
-        if entry is not None and len(self._allowed) < 100_000:  # resources come from the caller: bounded
+        # Both come from the caller: neither their number nor their length may grow.
+        short = max(len(authorization), len(resource)) <= _LONGEST_REMEMBERED
+        if entry is not None and short and len(self._allowed) < _REMEMBERED:
             self._allowed[key] = (entry, actor)
         return actor
 
 
-def _hash(authorization: bytes | None) -> str:
-    if authorization is None:
-        raise Unauthenticated("the Authorization header is missing", hint="send 'Authorization: Bearer TOKEN'")
+def _hash(authorization: bytes) -> str:
     if authorization[:7].lower() != _SCHEME:
         raise Unauthenticated(
             "the Authorization header is not a bearer token", hint="send 'Authorization: Bearer TOKEN'"

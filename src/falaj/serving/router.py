@@ -11,6 +11,7 @@ Handler = Callable[[Request, Exchange, Receipt, str], None]
 """Answers a request; the last argument is the name that stood in the path."""
 
 _REMEMBERED = 10_000
+_LONGEST_REMEMBERED = 256
 
 
 class Route(NamedTuple):
@@ -65,7 +66,8 @@ class Router:
         found = self._found.get(path)
         if found is None:
             found = self._match(path)
-            if found is not None and len(self._found) < _REMEMBERED:
+            # Paths come from anybody, so neither their number nor their length may grow.
+            if found is not None and len(self._found) < _REMEMBERED and len(path) <= _LONGEST_REMEMBERED:
                 self._found[path] = found
         return found
 

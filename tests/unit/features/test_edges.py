@@ -223,3 +223,17 @@ def test_a_window_within_what_is_kept_is_answered_beside_one_that_is_not() -> No
     rows = [row(at=0), row(at=-3), row(at=26)]
     answers = online(World(spec, rows, [], [(ONE, 8)]))
     assert (answers.values[0][:2], answers.statuses[0][:2]) == ([1, None], [PRESENT, OUTSIDE_RETENTION])
+
+
+def test_what_comes_late_is_not_taken_for_the_latest_of_what_was_pruned() -> None:
+    """Once a correction has moved the latest event away, nobody knows which of the older ones was next."""
+    spec = make_service(
+        has_id=True, before=last("country", window="10us"), now=column("country"), long=count(window="25us")
+    )
+    rows = [
+        row("x", at=0, country="AE"), row("y", at=0, country="OM"), row("z", at=26, a="12"),
+        row("y", at=0, a="12", known=0), row("w", at=-10, country="IN"),
+    ]  # fmt: skip
+    answers = online(World(spec, rows, [3], [(ONE, 1)]))
+    assert (answers.values[0], set(answers.statuses[0])) == ([None, None, None], {OUTSIDE_RETENTION})
+    assert online(World(spec, [*rows, row("v", at=1, country="US")], [3], [(ONE, 2)])).values[0][:2] == ["US", "US"]
