@@ -1,38 +1,27 @@
-"""The ceiling, when `../shared/bench/echo.py` is absent: reads a request, answers a constant; `python echo.py PORT`."""
+"""Falaj's own HTTP server answering a constant: what the protocol class costs by itself; `python echo.py PORT`."""
 
 import asyncio
 import sys
 
-import httptools
 import uvloop
 
+from falaj.kernel.clock import SystemClock
+from falaj.serving.http import Exchange, HttpServer, Request
+
 _BODY = b'{"id":"r1","prediction":0.5123,"model_version":"3","variant":"champion"}'
-_ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(_BODY), _BODY)
 
 
-class Echo(asyncio.Protocol):
-    """One connection."""
+class Constant:
+    """An application with one answer."""
 
-    def __init__(self) -> None:
-        self._parser = httptools.HttpRequestParser(self)
-        self._transport: asyncio.BaseTransport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin."""
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        """Parse."""
-        self._parser.feed_data(data)
-
-    def on_message_complete(self) -> None:
+    def handle(self, request: Request, exchange: Exchange) -> None:
         """Answer."""
-        assert isinstance(self._transport, asyncio.Transport)
-        self._transport.write(_ANSWER)
+        del request
+        exchange.respond(200, _BODY)
 
 
 async def _serve(port: int) -> None:
-    await asyncio.get_running_loop().create_server(Echo, "127.0.0.1", port, reuse_port=True)
+    await HttpServer(Constant(), SystemClock()).start("127.0.0.1", port)
     await asyncio.Event().wait()
 
 

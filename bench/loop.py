@@ -1,4 +1,4 @@
-"""Measures the loop: one gateway worker with everything on beside the bare echo, then the demo's time per stage.
+"""Measures the loop: one gateway worker with everything on beside the same server's echo, then the demo's time per stage.
 
 `python bench/loop.py` does it all: makes a project in a temporary folder, on free ports, and removes it. Needs `wrk`.
 Every figure that others may read stands on a line `ratio: NAME VALUE` or `stage: NAME SECONDS`; a slow ratio is no
@@ -55,16 +55,16 @@ def measure(ready: Measured, places: Cpus, seconds: float, rounds: int) -> None:
     """Print the ratios of a prepared project."""
     ports = [free_port(), free_port()]
     urls = [f"http://127.0.0.1:{port}" for port in (*ports, ready.port)]
-    echo = shared("echo.py") or _HERE / "echo.py"
+    bare = shared("echo.py") or _HERE / "bare_echo.py"
     gateway = python("-m", "falaj.cli.main", "gateway", "--workers", "1", "--project", str(ready.folder))
     with (
-        server(places.server, python(str(echo), str(ports[0])), urls[0]) as echo_pid,
-        server(places.server, python(str(_HERE / "own_echo.py"), str(ports[1])), urls[1]) as own_pid,
+        server(places.server, python(str(bare), str(ports[0])), urls[0]) as bare_pid,
+        server(places.server, python(str(_HERE / "echo.py"), str(ports[1])), urls[1]) as echo_pid,
         server(places.server, gateway, f"{urls[2]}/v2/health/ready") as supervisor,
     ):
         targets = [
-            Target("echo", urls[0], echo_pid),
-            Target("own_echo", urls[1], own_pid),
+            Target("bare_echo", urls[0], bare_pid),
+            Target("echo", urls[1], echo_pid),
             Target("serve", urls[2], child_of(supervisor, "falaj.app.gateway")),
         ]
         recount = Recount(ready.folder / ".falaj" / "log" / "predictions")
@@ -105,8 +105,8 @@ def _closed(
         _print_spread(f"{name} requests/s", [run.rate for run in found], ".0f")
         _print_spread(f"{name} server CPU us/request", [run.server_us for run in found], ".2f")
     _print_ratio("serve_vs_echo", runs["serve"], runs["echo"])
-    _print_ratio("own_echo_vs_echo", runs["own_echo"], runs["echo"])
-    _print_ratio("serve_vs_own_echo", runs["serve"], runs["own_echo"])
+    _print_ratio("serve_vs_bare_echo", runs["serve"], runs["bare_echo"])
+    _print_ratio("echo_vs_bare_echo", runs["echo"], runs["bare_echo"])
 
 
 def _open(target: Target, ready: Measured, places: Cpus, seconds: float, rounds: int, recount: Recount) -> None:
