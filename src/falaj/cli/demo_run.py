@@ -306,11 +306,17 @@ class DemoRun:
             out.seek(0)
             printed = out.read()
         if process.returncode != 0 and check:
-            raise RunFailed(
-                f"falaj {words[0]} ended with {process.returncode}: {(said or printed).strip()[-600:]}",
-                hint=f"look into {self._folder / '.falaj' / 'log'}",
-            )
+            raise self._failure(words[0], process.returncode, (said or printed).strip())
         return printed
+
+    def _failure(self, command: str, code: int, said: str) -> RunFailed:
+        """Return what a command that failed said, in its own words where it said it as JSON."""
+        look = f"look into {self._folder / '.falaj' / 'log'}"
+        try:
+            error = json.loads(said.splitlines()[-1])
+            return RunFailed(f"falaj {command}: {error['error']}", hint=error.get("hint") or look)
+        except (ValueError, LookupError, TypeError):
+            return RunFailed(f"falaj {command} ended with {code}: {said[-600:]}", hint=look)
 
     def _pass_on(self, process: "subprocess.Popen[str]", stream: object) -> str:
         """Return what a command says on standard error; show it as it comes, if wanted."""
