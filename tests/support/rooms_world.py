@@ -17,17 +17,18 @@ from falaj.definitions.feature_service import FeatureService
 from falaj.definitions.feature_view import FeatureView
 from falaj.definitions.model import Model
 from falaj.definitions.policy import Policy
+from falaj.definitions.prediction_record import FeedbackRecord, LogRecord, PredictionRecord
 from falaj.definitions.project import Definitions, collect
 from falaj.definitions.routing_table import ArtifactRef
 from falaj.definitions.source import Source
 from falaj.definitions.trainer import lightgbm
 from falaj.governance.access import SYSTEM, Actor, Role
 from falaj.governance.approvals import ApprovalState
-from falaj.kernel.clock import Clock, ManualClock
+from falaj.kernel.clock import Clock, ManualClock, to_us
 from falaj.kernel.settings import Settings
 from falaj.lifecycle.apply import apply_definitions
 from falaj.lifecycle.promoted import Promoted
-from falaj.lifecycle.promotion import deploy_version
+from falaj.lifecycle.promotion import Promotions, Rollouts, deploy_version
 from falaj.lifecycle.rooms import Rooms
 from falaj.models.encoding import encode_columns, fit_signature
 from falaj.models.export import export
@@ -35,8 +36,11 @@ from falaj.models.gate_report import CheckResult, GateReport, Outcome, save_repo
 from falaj.models.stages import Stage
 from falaj.models.training.fit import fit
 from falaj.models.version import ModelVersion, NewVersion
+from falaj.monitoring.references import fit_references, references_to_msgpack
 from falaj.rollout import table
+from falaj.serving.prediction_log import PredictionLog
 from falaj.serving.stats import WorkerStats, write_stats
+from falaj.storage.eventlog.segments import SegmentWriter
 
 ADA = Actor("ada", Role.ENGINEER)
 EVE = Actor("eve", Role.APPROVER)
@@ -114,6 +118,7 @@ class World:
         self.rooms = rooms
         self.clock = clock
         self._runs = 0
+        self._decided = 0
 
     def apply(self, wanted: Definitions) -> None:
         """Put definitions in force."""
@@ -148,6 +153,16 @@ class World:
         number = version.version if isinstance(version, ModelVersion) else version
         return deploy_version(self.rooms, self.rooms.definitions.endpoint(to), number, by)
 
+    def promote(self, version: ModelVersion, to: str = "fraud") -> None:
+        """Let a canary see good requests until it takes all traffic."""
+        for _ in range(2):
+            self.answered(version.version, 100, to=to)
+            self.clock.advance(61)
+            self.report()
+            Rollouts(self.rooms).run_pass(self.clock.now())
+            Promotions(self.rooms).run_pass(self.clock.now())
+        assert self.serving(to) == {version.version: 100}
+
     def serving(self, to: str = "fraud") -> dict[int, int]:
         """Version to weight in percent, of an endpoint's live variants."""
         with self.rooms.db.read() as connection:
@@ -174,6 +189,33 @@ class World:
         folder.mkdir(exist_ok=True)
         self._stats.written_us = int(self.clock.now().timestamp() * 1e6)
         write_stats(self._stats, folder)
+
+    def references(self, mean: float = 50.0) -> str:
+        """Keep the cells that drift is measured against, and return their digest."""
+        rng = np.random.default_rng(4)
+        columns = {"activity__seen": rng.integers(0, 9, 2000), "activity__amount_mean": rng.normal(50, 9, 2000)}
+        columns |= {"amount": rng.normal(mean, 20, 2000), "score": rng.random(2000)}
+        return self.rooms.blobs.put(references_to_msgpack(fit_references(columns)))
+
+    def decided(self, version: int, rows: int, *, mean: float = 50.0, good: bool | None = None, to: str = "fraud",
+                of: str = "fraud") -> None:  # fmt: skip
+        """Log decisions as a gateway worker does; with `good`, also outcomes that agree with their scores or do not."""
+        rng = np.random.default_rng(self._decided)
+        records: list[LogRecord] = []
+        for _ in range(rows):
+            self._decided, at_us = self._decided + 1, to_us(self.clock.now())
+            number, score = f"req_{self._decided}", float(rng.random())
+            values = [int(rng.integers(0, 9)), float(rng.normal(50, 9)), float(rng.normal(mean, 20))]
+            records.append(
+                PredictionRecord(number, "", to, "champion", "live", of, version, 1, number, at_us, at_us, 100,
+                                 {"card_id": "c1"}, {"amount": values[2]}, values, {"*": "PRESENT"}, {}, score)
+            )  # fmt: skip
+            if good is not None:
+                likely = score > 0.5 if good else score < 0.5
+                records.append(FeedbackRecord(number, float(likely != (rng.random() < 0.1)), at_us, at_us))
+        log = PredictionLog(SegmentWriter(self.rooms.state.log / "predictions", "gateway-0"), self.clock)
+        log.append(records)
+        log.close()
 
     def production(self, of: str = "fraud") -> int | None:
         """The version in production."""

@@ -1,4 +1,4 @@
-"""Monitor: how an endpoint's traffic is compared with what its model was trained on."""
+"""Monitor: how an endpoint's traffic is compared with what its version was tested on."""
 
 import msgspec
 

@@ -17,6 +17,7 @@ class Verdict(msgspec.Struct, frozen=True):
         reason: One sentence for people.
         evidence: The numbers it rests on; enough to judge again.
         at_us: When, in microseconds.
+        version: The model version that was judged, such as `fraud/3`; empty where it is about none.
     """
 
     kind: str
@@ -25,3 +26,4 @@ class Verdict(msgspec.Struct, frozen=True):
     reason: str
     evidence: dict[str, Any] = {}
     at_us: int = 0
+    version: str = ""

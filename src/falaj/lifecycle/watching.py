@@ -1,4 +1,4 @@
-"""Watching: what an endpoint decided is held against what its version was trained on, and against the outcomes."""
+"""Watching: what an endpoint decided is held against what its version was tested on, and against the outcomes."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -36,7 +36,7 @@ class Watching:
 
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
-        self._measured: dict[str, tuple[int | None, float]] = {}
+        self._measured: dict[str, tuple[Variant, int | None, float]] = {}
 
     def run_pass(self, now: datetime) -> bool:
         """Do one pass."""
@@ -54,11 +54,11 @@ class Watching:
 
     def _measure(self, endpoint: Endpoint, route: EndpointRoute, now_us: int) -> None:
         """Measure realised quality when outcomes came, and now and then as decisions grow older."""
-        outcomes, now_s = self._rooms.tables.version(FEEDBACK), self._rooms.clock.monotonic()
-        known = self._measured.get(endpoint.name)
-        if known is None or known[0] != outcomes or now_s - known[1] >= _MEASURE_EVERY_S:
-            measure_endpoint(self._rooms, endpoint, _champion(route), now_us)
-            self._measured[endpoint.name] = outcomes, now_s
+        seen = champion_of(route), self._rooms.tables.version(FEEDBACK)
+        known, now_s = self._measured.get(endpoint.name), self._rooms.clock.monotonic()
+        if known is None or known[:2] != seen or now_s - known[2] >= _MEASURE_EVERY_S:
+            measure_endpoint(self._rooms, endpoint, seen[0], now_us)
+            self._measured[endpoint.name] = *seen, now_s
 
 
 def watch_endpoint(rooms: Rooms, endpoint: Endpoint, route: EndpointRoute, now_us: int) -> int:
@@ -70,7 +70,7 @@ def watch_endpoint(rooms: Rooms, endpoint: Endpoint, route: EndpointRoute, now_u
         route: What serves.
         now_us: The present, in microseconds.
     """
-    champion = _champion(route)
+    champion = champion_of(route)
     version = rooms.registry.get(champion.model, champion.version)
     if not version.reference_digest:
         return 0
@@ -79,6 +79,7 @@ def watch_endpoint(rooms: Rooms, endpoint: Endpoint, route: EndpointRoute, now_u
         rooms.db,
         f"{endpoint.name}/{version.subject}",
         endpoint.name,
+        version.subject,
         references,
         lambda cursor: _decisions(rooms, endpoint.name, version, cursor),
         policy=DriftPolicy.of(endpoint.monitor),
@@ -134,10 +135,11 @@ def measure_endpoint(rooms: Rooms, endpoint: Endpoint, champion: Variant, now_us
         label_delay_us=endpoint.model.label.delay_us,
         policy=QualityPolicy(min_outcomes=endpoint.monitor.min_outcomes, threshold=version.threshold),
     )
-    alerts.report(rooms.db, quality.to_verdict(endpoint.name, now_us))
+    alerts.report(rooms.db, quality.to_verdict(endpoint.name, now_us, version.subject))
 
 
-def _champion(route: EndpointRoute) -> Variant:
+def champion_of(route: EndpointRoute) -> Variant:
+    """Return the variant that is watched: the champion, beside a canary too."""
     live = [variant for variant in route.variants if variant.role == "live"]
     return max(live, key=lambda variant: (variant.name == "champion", variant.weight))
 

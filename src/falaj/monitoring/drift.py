@@ -49,7 +49,7 @@ class DriftVerdict(msgspec.Struct, frozen=True):
         """One sentence for people."""
         judged = sum(finding.judged for finding in self.findings)
         if self.drifted:
-            return f"{self._listed(self.drifted)} drifted from the training data"
+            return f"{self._listed(self.drifted)} drifted from the version's test rows"
         if self.suspected:
             return f"{self._listed(self.suspected)} may have drifted; not proven yet"
         if not judged:
@@ -66,9 +66,9 @@ class DriftVerdict(msgspec.Struct, frozen=True):
             return " and ".join([", ".join(ranked[:-1]), ranked[-1]]) if len(ranked) > 1 else ranked[0]
         return f"{', '.join(ranked[:_NAMED])} and {len(ranked) - _NAMED} more columns"
 
-    def to_verdict(self, subject: str, at_us: int) -> Verdict:
+    def to_verdict(self, subject: str, at_us: int, version: str = "") -> Verdict:
         """Return the shared value: PASS for no drift, FAIL for drift."""
-        return Verdict("drift", subject, _OUTCOMES[self.outcome], self.reason, self._evidence(), at_us)
+        return Verdict("drift", subject, _OUTCOMES[self.outcome], self.reason, self._evidence(), at_us, version)
 
     def _evidence(self) -> dict[str, Any]:
         """Return what people and pages need; the counts that all of it follows from are kept with the window."""

@@ -103,6 +103,7 @@ class _Job(msgspec.Struct, frozen=True):
 
     name: str
     subject: str
+    version: str
     references: Mapping[str, Reference]
     digest: str
     policy: DriftPolicy
@@ -117,6 +118,7 @@ def watch_drift(
     db: Database,
     name: str,
     subject: str,
+    version: str,
     references: Mapping[str, Reference],
     read: Callable[[str], Iterable[Batch]],
     *,
@@ -132,6 +134,7 @@ def watch_drift(
         db: The metadata database.
         name: What is watched: one name per endpoint and model version, since the references are the version's.
         subject: Whom verdicts and alerts are about, such as the endpoint.
+        version: The version that verdicts are about, such as `fraud/3`.
         references: The version's frozen cells by column.
         read: Cursor to the batches after it, in order; the first cursor is empty.
         policy: When a difference is an alarm.
@@ -145,7 +148,7 @@ def watch_drift(
         InputError: A batch lacks a column, or its columns differ in length.
         Conflict: Another process counts under the same name.
     """
-    job = _Job(name, subject, references, references_digest(references), policy, window, now_us)
+    job = _Job(name, subject, version, references, references_digest(references), policy, window, now_us)
     revision, filling = _load(db, job)
     given: list[Verdict] = []
     for batch in read(filling.cursor):
@@ -229,7 +232,7 @@ def _store(db: Database, job: _Job, revision: int, filling: _Filling, judged: li
     with db.write() as connection:
         _advance_revision(connection, job.name, revision, to_json(filling))
         for window, drift in judged:
-            verdict = drift.to_verdict(job.subject, job.now_us)
+            verdict = drift.to_verdict(job.subject, job.now_us, job.version)
             verdict.evidence.update(monitor=job.name, window=window.number, rows=window.rows)
             number = verdicts.keep(connection, verdict)
             alerts.follow_verdict(connection, verdict)

@@ -65,9 +65,9 @@ class Quality(msgspec.Struct, frozen=True):
     label_maturity: float
     metrics: dict[str, Estimate]
 
-    def to_verdict(self, subject: str, at_us: int) -> Verdict:
+    def to_verdict(self, subject: str, at_us: int, version: str = "") -> Verdict:
         """Return the shared value."""
-        return Verdict("performance", subject, self.outcome, self.reason, to_builtins(self), at_us)
+        return Verdict("performance", subject, self.outcome, self.reason, to_builtins(self), at_us, version)
 
 
 class QualityPolicy(msgspec.Struct, frozen=True):

@@ -13,6 +13,7 @@ VERDICT = sa.Table(
     sa.Column("seq", sa.Integer, primary_key=True),
     sa.Column("kind", sa.String, nullable=False),
     sa.Column("subject", sa.String, nullable=False),
+    sa.Column("version", sa.String, nullable=False),
     sa.Column("outcome", sa.String, nullable=False),
     sa.Column("at", sa.BigInteger, nullable=False),
     sa.Column("body", sa.Text, nullable=False),
@@ -40,6 +41,7 @@ def keep(connection: sa.Connection, verdict: Verdict) -> int:
         .values(
             kind=verdict.kind,
             subject=verdict.subject,
+            version=verdict.version,
             outcome=verdict.outcome,
             at=verdict.at_us,
             body=to_json(verdict),
@@ -57,13 +59,17 @@ def verdicts_after(connection: sa.Connection, seq: int, *, kind: str | None = No
     return [_kept(number, body) for number, body in connection.execute(query)]
 
 
-def latest_verdicts(connection: sa.Connection, *, kind: str | None = None, subject: str | None = None) -> list[Kept]:
-    """Return the last verdict of every kind and subject, or of those asked for."""
+def latest_verdicts(
+    connection: sa.Connection, *, kind: str | None = None, subject: str | None = None, version: str | None = None
+) -> list[Kept]:
+    """Return the last verdict of every kind and subject, or of those asked for; with `version`, the last about it."""
     newest = sa.select(sa.func.max(VERDICT.c.seq)).group_by(VERDICT.c.kind, VERDICT.c.subject)
     if kind is not None:
         newest = newest.where(VERDICT.c.kind == kind)
     if subject is not None:
         newest = newest.where(VERDICT.c.subject == subject)
+    if version is not None:
+        newest = newest.where(VERDICT.c.version == version)
     query = sa.select(VERDICT.c.seq, VERDICT.c.body).where(VERDICT.c.seq.in_(newest)).order_by(VERDICT.c.seq)
     return [_kept(number, body) for number, body in connection.execute(query)]
 

@@ -39,18 +39,8 @@ def bring(world: World, version: ModelVersion | None = None, to: str = "fraud") 
     if not world.rooms.registry.approvers(version):
         world.approve(version)
     if world.deploy(version, to).state == "rolling out":
-        grow(world, version, to)
+        world.promote(version, to)
     return version
-
-
-def grow(world: World, version: ModelVersion, to: str = "fraud") -> None:
-    """Let a canary see good requests until it is promoted."""
-    for _ in range(2):
-        world.answered(version.version, 100, to=to)
-        world.clock.advance(61)
-        world.report()
-        turn(world)
-    assert world.serving(to) == {version.version: 100}
 
 
 def roll_back(world: World, to: str = "fraud") -> None:
@@ -201,7 +191,7 @@ def test_what_left_production_is_looked_at_anew(world: World) -> None:
     world.clock.advance(1)
     world.approve(second)
     turn(world)
-    grow(world, second)
+    world.promote(second)
     assert world.stages() == {first.version: "archived", second.version: "production"}
 
 
@@ -211,7 +201,7 @@ def test_an_archived_version_is_redeployed_and_the_rollback_returns_from_it(worl
     world.clock.advance(1)
     world.approve(first)
     assert world.deploy(first).state == "rolling out"
-    grow(world, first)
+    world.promote(first)
     assert world.stages() == {1: "production", 2: "archived"}
     newest = world.rooms.registry.history("fraud", 1)[-1]
     assert (newest.previous_holder, len(newest.approvals)) == (2, 1)
@@ -227,7 +217,7 @@ def test_a_policy_that_becomes_stricter_on_the_way_does_not_stop_the_reconciler(
     world.approve(second)
     world.deploy(second)
     world.apply(definitions(policy=Policy(approvals=2)))
-    grow(world, second)
+    world.promote(second)
     turn(world)
     assert world.stages() == {1: "archived", 2: "production"}
     assert "its approvals hold no more" in world.rooms.registry.history("fraud", 2)[-1].reason
@@ -363,7 +353,7 @@ def test_a_new_version_closes_the_alert_about_the_one_before(world: World) -> No
     turn(world)
     with world.rooms.db.read() as connection:
         assert len(list_alerts(connection, only_open=True)) == 1  # it is about the champion, which serves still
-    grow(world, second)
+    world.promote(second)
     with world.rooms.db.read() as connection:
         assert list_alerts(connection, only_open=True) == []
     # What is found of the new version afterwards stays.

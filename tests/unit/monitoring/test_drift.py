@@ -152,7 +152,7 @@ def test_a_monitor_definition_becomes_a_policy() -> None:
 def test_verdict_is_a_plain_value_with_its_evidence() -> None:
     verdict = one(normal(5000), normal(1000, 1.0)).to_verdict("fraud", 7)
     assert (verdict.kind, verdict.subject, verdict.outcome, verdict.at_us) == ("drift", "fraud", "FAIL", 7)
-    assert verdict.reason == "x drifted from the training data"
+    assert verdict.reason == "x drifted from the version's test rows"
     assert verdict.evidence["drifted"] == ["x"]
     assert verdict.evidence["columns"]["x"]["values"]["alarm"]
     assert to_json(verdict)

@@ -74,7 +74,8 @@ def run(
     references: dict[str, Reference] = REFERENCES,
 ) -> list[Verdict]:
     window = WindowPolicy(rows, max_age_us, keep)
-    return watch_drift(db, "drift/fraud/1", "fraud", references, read, policy=POLICY, window=window, now_us=now_us)
+    return watch_drift(db, "drift/fraud/1", "fraud", "fraud/1", references, read,
+                       policy=POLICY, window=window, now_us=now_us)  # fmt: skip
 
 
 def test_quiet_traffic_then_drift_then_quiet_again(db: Database) -> None:
@@ -89,7 +90,7 @@ def test_quiet_traffic_then_drift_then_quiet_again(db: Database) -> None:
     assert (drift.evidence["drifted"], drift.evidence["window"], drift.evidence["rows"]) == (["amount"], 4, 500)
     with db.read() as connection:
         (alert,) = list_alerts(connection, only_open=True)
-        assert (alert.alert.rule, alert.alert.message) == ("drift", "amount drifted from the training data")
+        assert (alert.alert.rule, alert.alert.message) == ("drift", "amount drifted from the version's test rows")
         assert [kept.seq for kept in verdicts_after(connection, 3)] == [4]
         assert latest_verdicts(connection, kind="drift", subject="fraud")[0].verdict == drift
     log.append(500)
@@ -138,7 +139,7 @@ def test_a_verdict_replays_from_the_kept_counts(db: Database) -> None:
         {column: unpack(window.counts[column], REFERENCES[column]) for column in REFERENCES} for window in windows
     ]
     for upto, verdict in enumerate(given, start=1):
-        again = judge(REFERENCES, counted[:upto], POLICY).to_verdict("fraud", 0)
+        again = judge(REFERENCES, counted[:upto], POLICY).to_verdict("fraud", 0, "fraud/1")
         assert again.outcome == verdict.outcome
         assert again.evidence == {k: v for k, v in verdict.evidence.items() if k not in ("monitor", "window", "rows")}
 

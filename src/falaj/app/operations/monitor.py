@@ -8,9 +8,11 @@ from falaj.app.values.monitor import AlertsQuery, MonitorQuery
 from falaj.app.values.status import AlertStatus, DriftStatus, MonitorStatus
 from falaj.governance.access import Actor
 from falaj.lifecycle.rooms import Rooms
+from falaj.lifecycle.watching import champion_of
 from falaj.monitoring.alerts import AlertRecord
 from falaj.monitoring.alerts import list_alerts as find_alerts
 from falaj.monitoring.verdicts import latest_verdicts
+from falaj.rollout.table import current_route
 
 _RANK = {"DRIFT": 0, "SUSPECTED": 1, "NO_DRIFT": 2, "INCONCLUSIVE": 3}
 
@@ -35,9 +37,13 @@ def _alert(one: AlertRecord) -> AlertStatus:
 
 
 def monitor_status(rooms: Rooms, endpoint: str) -> MonitorStatus:
-    """Return what an endpoint's monitor last found, for pages and the command line."""
+    """Return what an endpoint's monitor last found about the version that serves, for pages and the command line."""
     with rooms.db.read() as connection:
-        kept = latest_verdicts(connection, subject=endpoint)
+        route = current_route(connection, endpoint)
+        if route is None:
+            return MonitorStatus()
+        served = champion_of(route)
+        kept = latest_verdicts(connection, subject=endpoint, version=f"{served.model}/{served.version}")
     verdicts = {one.verdict.kind: one.verdict for one in kept}
     drift, quality = verdicts.get("drift"), verdicts.get("performance")
     realised: dict[str, float | None] = {}

@@ -32,7 +32,7 @@ class VariantStatus(msgspec.Struct, frozen=True):
 
 
 class DriftStatus(msgspec.Struct, frozen=True):
-    """How far one feature has moved from what its model was trained on.
+    """How far one feature has moved from the test rows of the version that serves.
 
     Attributes:
         feature: The feature column, or "score".
