@@ -4,6 +4,7 @@ from typing import Literal
 
 import msgspec
 
+from falaj.definitions.schedule import check_schedule
 from falaj.kernel.duration import duration_us
 from falaj.kernel.errors import DefinitionError
 
@@ -13,7 +14,7 @@ class Trigger(msgspec.Struct, frozen=True):
 
     Attributes:
         kind: "drift", "schedule", "new_labels" or "performance".
-        schedule: For schedules: "hourly", "daily", "weekly" or a cron expression, in UTC.
+        schedule: For schedules: "hourly", "daily", "weekly", "monthly" or a cron line, in UTC.
         count: For new labels: how many since the last training.
         metric: For performance: the realised metric that fell.
         bound: For performance: the least value allowed.
@@ -56,14 +57,16 @@ def drift() -> Trigger:
 
 
 def schedule(when: str) -> Trigger:
-    """Train again at set times, in UTC.
+    """Train again at set times, in UTC: "hourly", "daily", "weekly", "monthly", or a cron line of five fields.
+
+    Raises:
+        DefinitionError: It is none of these, or never due.
 
     Example:
         >>> schedule("weekly").schedule
         'weekly'
     """
-    if when not in ("hourly", "daily", "weekly") and len(when.split()) != 5:
-        raise DefinitionError(f"schedule {when!r}", hint="use 'hourly', 'daily', 'weekly' or five cron fields")
+    check_schedule(when)
     return Trigger("schedule", schedule=when)
 
 

@@ -4,8 +4,10 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
+import falaj as fj
+from falaj.definitions.schedule import NAMED, check_schedule
 from falaj.kernel.errors import DefinitionError
-from falaj.pipelines.schedule import NAMED, check_schedule, is_due, next_due
+from falaj.pipelines.schedule import is_due, next_due
 
 THURSDAY = datetime(2026, 1, 1, 12, 30, tzinfo=UTC)
 
@@ -44,9 +46,14 @@ def test_due_is_closed_at_its_instant() -> None:
 
 
 @pytest.mark.parametrize(
-    "schedule", ["", "fortnightly", "* * * *", "61 * * * *", "* * * * * *", "@daily", "0 0 30 2 *"]
+    "schedule", ["", "fortnightly", "a b c d e", "* * * *", "61 * * * *", "* * * * * *", "@daily", "0 0 30 2 *"]
 )
 def test_what_is_no_schedule_is_refused(schedule: str) -> None:
-    with pytest.raises(DefinitionError, match="schedule"):
-        next_due(schedule, THURSDAY)
-        check_schedule(schedule)
+    for refuses in (check_schedule, fj.on.schedule):
+        with pytest.raises(DefinitionError, match="schedule"):
+            refuses(schedule)
+
+
+@pytest.mark.parametrize("schedule", [*NAMED, "30 4 * * 1-5"])
+def test_a_trigger_takes_what_is_a_schedule(schedule: str) -> None:
+    assert fj.on.schedule(schedule).schedule == schedule
