@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,8 @@ from falaj.governance.access import SYSTEM, Actor, Role
 from falaj.governance.approvals import ApprovalState
 from falaj.kernel.clock import Clock, ManualClock, to_us
 from falaj.kernel.settings import Settings
-from falaj.lifecycle.apply import apply_definitions
+from falaj.lifecycle.apply import apply_definitions, schema_of
+from falaj.lifecycle.catch_up import land_all
 from falaj.lifecycle.promoted import Promoted
 from falaj.lifecycle.promotion import Promotions, Rollouts, deploy_version
 from falaj.lifecycle.rooms import Rooms
@@ -56,6 +57,13 @@ def source(**changes: Any) -> Source:
     """A source of pushed events."""
     fields: dict[str, Any] = {"stream": fj.Push(), "id": "id", "timestamp": "at", "created": "known", "schema": SCHEMA}
     return Source("tx", **(fields | changes))
+
+
+def event(number: int, label: int | None = None, **changes: Any) -> dict[str, Any]:
+    """An event of the source, a minute after the one before."""
+    at = START + timedelta(minutes=number)
+    fields = {"id": f"t{number}", "card_id": "c1", "at": at, "known": at, "amount": 10.0, "is_fraud": label}
+    return fields | changes
 
 
 def view(of: Source | None = None, **features: Any) -> FeatureView:
@@ -125,7 +133,7 @@ class World:
         apply_definitions(self.rooms, wanted, ADA)
 
     def register(
-        self, of: str = "fraud", *, gate: Outcome = Outcome.PASS, actor: str = "ada", **more: Any
+        self, of: str = "fraud", *, gate: Outcome = Outcome.PASS, actor: str = "ada", run_id: str = "", **more: Any
     ) -> ModelVersion:
         """Register a version as a training run would; its gate said what is given."""
         rooms, self._runs = self.rooms, self._runs + 1
@@ -138,7 +146,7 @@ class World:
         report = GateReport(of, gate, (check,), "d" * 64, artifact.digest, None, None, "p" * 64, 100, 10, self._runs)
         save_report(rooms.blobs, report)
         new = NewVersion(
-            model=of, run_id=f"run_{self._runs}", dataset=of, dataset_digest="d" * 64, artifact=artifact,
+            model=of, run_id=run_id or f"run_{self._runs}", dataset=of, dataset_digest="d" * 64, artifact=artifact,
             signature=signature, service=service, **more,
         )  # fmt: skip
         return rooms.registry.register(new, SYSTEM, gate=report, actor=actor)
@@ -196,6 +204,12 @@ class World:
         columns = {"activity__seen": rng.integers(0, 9, 2000), "activity__amount_mean": rng.normal(50, 9, 2000)}
         columns |= {"amount": rng.normal(mean, 20, 2000), "score": rng.random(2000)}
         return self.rooms.blobs.put(references_to_msgpack(fit_references(columns)))
+
+    def push(self, *events: Any, to: str = "tx") -> None:
+        """Push events, and land them in their table."""
+        declared, schema = self.rooms.definitions.source(to), schema_of(self.rooms, to)
+        self.rooms.events.accept(declared, schema, list(events))
+        land_all(self.rooms, to)
 
     def decided(self, version: int, rows: int, *, mean: float = 50.0, good: bool | None = None, to: str = "fraud",
                 of: str = "fraud") -> None:  # fmt: skip

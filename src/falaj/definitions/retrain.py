@@ -8,6 +8,9 @@ from falaj.definitions.schedule import check_schedule
 from falaj.kernel.duration import duration_us
 from falaj.kernel.errors import DefinitionError
 
+REALISED = ("auc", "average_precision", "precision", "recall")
+"""Metrics that are measured on outcomes, and of which more is better."""
+
 
 class Trigger(msgspec.Struct, frozen=True):
     """One reason to train again.
@@ -16,7 +19,7 @@ class Trigger(msgspec.Struct, frozen=True):
         kind: "drift", "schedule", "new_labels" or "performance".
         schedule: For schedules: "hourly", "daily", "weekly", "monthly" or a cron line, in UTC.
         count: For new labels: how many since the last training.
-        metric: For performance: the realised metric that fell.
+        metric: For performance: the realised metric that fell, one of `REALISED`.
         bound: For performance: the least value allowed.
     """
 
@@ -78,5 +81,11 @@ def new_labels(count: int) -> Trigger:
 
 
 def performance(metric: str, *, at_least: float) -> Trigger:
-    """Train again when a realised metric falls below the bound."""
+    """Train again when a realised metric falls below the bound.
+
+    Raises:
+        DefinitionError: There is no such realised metric, or less of it is better.
+    """
+    if metric not in REALISED:
+        raise DefinitionError(f"performance({metric!r}) is not measured", hint=f"use one of {', '.join(REALISED)}")
     return Trigger("performance", metric=metric, bound=float(at_least))

@@ -43,6 +43,11 @@ class Variant(msgspec.Struct, frozen=True):
     signature: Signature
     service: ServiceSpec | None = None
 
+    @property
+    def subject(self) -> str:
+        """How verdicts and approvals call the version, such as `fraud/3`."""
+        return f"{self.model}/{self.version}"
+
 
 class EndpointRoute(msgspec.Struct, frozen=True):
     """One endpoint's variants.

@@ -36,6 +36,7 @@ from falaj.monitoring.references import SCORE, fit_references, references_to_msg
 from falaj.pipelines.context import StepContext
 from falaj.pipelines.keys import environment_digest
 from falaj.rollout import rollouts
+from falaj.rollout.table import current_route
 
 Outputs = Mapping[str, Any]
 
@@ -161,19 +162,21 @@ def register(context: StepContext) -> Outputs:
     if report.outcome is Outcome.PASS and not rooms.definitions.policy.auto_promote:
         rooms.approvals.request("model", version.subject, actor, reason=run.reason)
     if report.outcome is Outcome.PASS and run.params.get("triggered"):
-        _wish_once(rooms, str(run.params["endpoint"]), version)
+        wish_once(rooms, str(run.params["endpoint"]), version)
     context.made(version.subject)
     return {"version": version.version}
 
 
-def _wish_once(rooms: Rooms, endpoint: str, version: ModelVersion) -> None:
+def wish_once(rooms: Rooms, endpoint: str, version: ModelVersion) -> None:
     """Let what a trigger trained go out by itself once somebody has approved it, or the policy needs nobody.
 
-    A step that is tried again after a crash must not send out anew what was aborted or rolled back meanwhile.
+    A step that is tried again after a crash must not send out anew what was aborted or rolled back meanwhile, and an
+    endpoint that was withdrawn stays so until a person deploys to it.
     """
     with rooms.db.read() as connection:
         past = [one.candidate for one in rollouts.history(connection, endpoint)]
-    if not any((one.model, one.version) == (version.model, version.version) for one in past):
+        serves = current_route(connection, endpoint) is not None
+    if serves and not any((one.model, one.version) == (version.model, version.version) for one in past):
         wish(rooms, endpoint, version, SYSTEM)
 
 
@@ -195,4 +198,5 @@ def _new_version(context: StepContext, rooms: Rooms, model: Model) -> NewVersion
         code_digest=digest_value([digest_of(model), service_of(rooms, model).digest]),
         environment_digest=environment_digest(),
         reference_digest=evaluated["references"],
+        labels=context.input("validate", "labels"),
     )

@@ -7,6 +7,7 @@ from typing import Any
 from falaj.governance.access import SYSTEM
 from falaj.kernel.errors import Conflict
 from falaj.lifecycle.documents import tracking_of
+from falaj.lifecycle.each import for_each
 from falaj.lifecycle.rooms import Rooms
 from falaj.pipelines.context import StepContext
 from falaj.pipelines.graph import Graph, Step
@@ -31,8 +32,7 @@ class MirrorStages:
     def run_pass(self, now: datetime) -> bool:
         """Do one pass."""
         del now
-        mirrored = [self._mirror(model) for model in self._rooms.registry.models()]  # all, not up to the first
-        return True in mirrored
+        return for_each(self._rooms.registry.models(), self._mirror)
 
     def _mirror(self, model: str) -> bool:
         rooms = self._rooms

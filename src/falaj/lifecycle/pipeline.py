@@ -54,7 +54,7 @@ def training_graph(rooms: Rooms, model: str) -> Graph:
             Step(
                 name="register",
                 function=f"{JUDGING}:register",
-                needs=("features", "train", "evaluate", "gate"),
+                needs=("validate", "features", "train", "evaluate", "gate"),
                 params=base,
                 executor="child",
                 cache=False,

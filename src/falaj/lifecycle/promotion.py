@@ -19,6 +19,7 @@ from falaj.kernel.errors import Conflict, FalajError
 from falaj.lifecycle.alignment import align_stages
 from falaj.lifecycle.catch_up import catch_up
 from falaj.lifecycle.counts import read_counts
+from falaj.lifecycle.each import for_each
 from falaj.lifecycle.promoted import Promoted
 from falaj.lifecycle.publication import publish_snapshots
 from falaj.lifecycle.rooms import Rooms
@@ -171,21 +172,20 @@ def begin_wished(rooms: Rooms, only: ModelVersion | None = None) -> bool:
     """
     with rooms.db.read() as connection:
         found = wishes(connection)
-    began, failed = False, None
-    for one in found:
-        if only is not None and (one.model, one.version) != (only.model, only.version):
-            continue
-        try:
-            began = _consider(rooms, one) or began
-        except FalajError as error:
-            log.error("version %s of %s cannot begin on %s: %s", one.version, one.model, one.endpoint, error)
-            failed = failed or error
-    if failed is not None:
-        raise failed
-    return began
+    if only is not None:
+        found = [one for one in found if (one.model, one.version) == (only.model, only.version)]
+    return for_each(found, lambda one: _consider(rooms, one))
 
 
 def _consider(rooms: Rooms, one: Wish) -> bool:
+    try:
+        return _begin_or_forget(rooms, one)
+    except FalajError as error:
+        log.error("version %s of %s cannot begin on %s: %s", one.version, one.model, one.endpoint, error)
+        raise
+
+
+def _begin_or_forget(rooms: Rooms, one: Wish) -> bool:
     version = rooms.registry.get(one.model, one.version)
     endpoint = rooms.definitions.endpoints.get(one.endpoint)
     if endpoint is None or endpoint.model.name != one.model or _is_rejected(rooms, version):

@@ -18,6 +18,7 @@ from falaj.kernel.errors import Conflict, DataError
 from falaj.lifecycle.catch_up import land_all
 from falaj.lifecycle.dataset import SPLIT, build_dataset, table_versions
 from falaj.lifecycle.examples import LABEL
+from falaj.lifecycle.known_labels import known_labels
 from falaj.lifecycle.pipeline import pinned
 from falaj.lifecycle.rooms import Rooms
 from falaj.models.encoding import encode_columns, fit_signature
@@ -68,16 +69,16 @@ def validate(context: StepContext) -> Outputs:
                 hint=f"look at the reasons: falaj source quarantine {name}",
             )
     label = model.label
-    table = f"source/{label.source.name}"
-    column = rooms.tables.read(table, [label.column], version=versions[label.source.name]).to_table()
-    values = column.column(label.column).drop_null()
+    table, version = f"source/{label.source.name}", versions[label.source.name]
+    values = rooms.tables.read(table, [label.column], version=version).to_table().column(label.column).drop_null()
+    known = known_labels(rooms, label, version)
     if pc.count_distinct(values).as_py() < 2:
         raise DataError(
             f"label {label.column!r} of source {label.source.name!r} has fewer than two classes among "
-            f"{len(values):,} known labels",
+            f"{known:,} known labels",
             hint="ingest more history, or look whether labels have arrived",
         )
-    return {"versions": versions, "labels": len(values)}
+    return {"versions": versions, "labels": known}
 
 
 def features(context: StepContext) -> Outputs:

@@ -77,7 +77,7 @@ def watch_endpoint(rooms: Rooms, endpoint: Endpoint, route: EndpointRoute, now_u
     references = references_from_msgpack(rooms.blobs.get(version.reference_digest))
     verdicts = watch_drift(
         rooms.db,
-        f"{endpoint.name}/{version.subject}",
+        monitor_name(route),
         endpoint.name,
         version.subject,
         references,
@@ -142,6 +142,11 @@ def champion_of(route: EndpointRoute) -> Variant:
     """Return the variant that is watched: the champion, beside a canary too."""
     live = [variant for variant in route.variants if variant.role == "live"]
     return max(live, key=lambda variant: (variant.name == "champion", variant.weight))
+
+
+def monitor_name(route: EndpointRoute) -> str:
+    """Return the name under which the decisions of the version that serves are counted, and which its alerts bear."""
+    return f"{route.endpoint}/{champion_of(route).subject}"
 
 
 def _routes(rooms: Rooms) -> dict[str, Send]:

@@ -27,6 +27,7 @@ class NewVersion(msgspec.Struct, frozen=True, kw_only=True):
         environment_digest: Digest of the installed packages.
         reference_digest: Blob of the reference histograms that drift is measured against; empty for none.
         mlflow_run_id: Where it is tracked; empty for nowhere.
+        labels: How many labels were known when it was trained, mature or not; triggers count from there.
     """
 
     model: str
@@ -44,6 +45,7 @@ class NewVersion(msgspec.Struct, frozen=True, kw_only=True):
     environment_digest: str = ""
     reference_digest: str = ""
     mlflow_run_id: str = ""
+    labels: int = 0
 
 
 class ModelVersion(NewVersion, frozen=True, kw_only=True):

@@ -42,8 +42,7 @@ def monitor_status(rooms: Rooms, endpoint: str) -> MonitorStatus:
         route = current_route(connection, endpoint)
         if route is None:
             return MonitorStatus()
-        served = champion_of(route)
-        kept = latest_verdicts(connection, subject=endpoint, version=f"{served.model}/{served.version}")
+        kept = latest_verdicts(connection, subject=endpoint, version=champion_of(route).subject)
     verdicts = {one.verdict.kind: one.verdict for one in kept}
     drift, quality = verdicts.get("drift"), verdicts.get("performance")
     realised: dict[str, float | None] = {}
