@@ -1,5 +1,7 @@
 """A version's documents: the model card and the gate report, as Markdown and as pages; and its run in MLflow."""
 
+from contextlib import closing
+
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -57,49 +59,54 @@ def write_documents(
     return documents | plots
 
 
-def track(rooms: Rooms, version: ModelVersion, run: Run, context: StepContext, files: dict[str, bytes]) -> None:
-    """Log a version's run in MLflow and register it there.
+def track(
+    rooms: Rooms, tracking: Tracking, version: ModelVersion, run: Run, context: StepContext, files: dict[str, bytes]
+) -> None:
+    """Log a version's run in MLflow and register it there, with the stages of now: it may have moved meanwhile.
 
     Args:
         rooms: The project.
+        tracking: Its MLflow store.
         version: The registered version.
         run: The run that made it.
         context: Of the register step.
         files: Plots and documents by name.
     """
-    tracking = tracking_of(rooms)
     onnx = version.artifacts.get("onnx")
-    try:
-        tracking.log(
-            TrackedRun(
-                model=version.model,
-                run_id=version.run_id,
-                dataset=version.dataset,
-                dataset_digest=version.dataset_digest,
-                source=rooms.definitions.model(version.model).label.source.name,
-                started_us=run.started or run.created,
-                ended_us=to_us(rooms.clock.now()),
-                signature=version.signature,
-                params={**context.input("train", "params"), "threshold": version.threshold},
-                metrics=version.metrics,
-                tags={
-                    "falaj.code_digest": version.code_digest,
-                    "falaj.environment_digest": version.environment_digest,
-                    "falaj.gate": str(version.gate_outcome),
-                    "falaj.reason": run.reason,
-                },
-                files={**files, "environment/requirements.txt": installed_packages().encode()},
-                onnx=rooms.blobs.get(onnx.digest) if onnx is not None else None,
-            )
+    tracking.log(
+        TrackedRun(
+            model=version.model,
+            run_id=version.run_id,
+            dataset=version.dataset,
+            dataset_digest=version.dataset_digest,
+            source=rooms.definitions.model(version.model).label.source.name,
+            started_us=run.started or run.created,
+            ended_us=to_us(rooms.clock.now()),
+            signature=version.signature,
+            params={**context.input("train", "params"), "threshold": version.threshold},
+            metrics=version.metrics,
+            tags={
+                "falaj.code_digest": version.code_digest,
+                "falaj.environment_digest": version.environment_digest,
+                "falaj.gate": str(version.gate_outcome),
+                "falaj.reason": run.reason,
+            },
+            files={**files, "environment/requirements.txt": installed_packages().encode()},
+            onnx=rooms.blobs.get(onnx.digest) if onnx is not None else None,
         )
-        tracking.register(version)
-    finally:
-        tracking.close()
+    )
+    tracking.register(version)
+    tracking.mirror_stages(version.model, stages_of(rooms, version.model))
 
 
-def tracking_of(rooms: Rooms) -> Tracking:
-    """Return the project's MLflow store."""
-    return Tracking(f"sqlite:///{rooms.state.mlflow_db.resolve()}", rooms.state.path / "mlflow")
+def stages_of(rooms: Rooms, model: str) -> dict[int, str]:
+    """Return the stage of each of a model's versions."""
+    return {v.version: str(rooms.registry.stage_of(model, v.version)) for v in rooms.registry.versions(model)}
+
+
+def tracking_of(rooms: Rooms) -> closing[Tracking]:
+    """Return the project's MLflow store, for a `with`."""
+    return closing(Tracking(f"sqlite:///{rooms.state.mlflow_db.resolve()}", rooms.state.path / "mlflow"))
 
 
 def _data_facts(model: Model, rows: pa.Table) -> DataFacts:

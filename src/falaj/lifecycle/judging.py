@@ -13,12 +13,12 @@ from falaj.definitions.model import Model
 from falaj.definitions.project import digest_of
 from falaj.definitions.service_spec import ServiceSpec
 from falaj.features.offline import TIME_COLUMN
-from falaj.governance.access import SYSTEM
+from falaj.governance.access import SYSTEM, Actor
 from falaj.kernel.clock import to_us
 from falaj.kernel.codec import to_builtins
 from falaj.kernel.digest import digest_value
 from falaj.lifecycle.dataset import SPLIT, features_of
-from falaj.lifecycle.documents import track, write_documents
+from falaj.lifecycle.documents import track, tracking_of, write_documents
 from falaj.lifecycle.examples import LABEL
 from falaj.lifecycle.rooms import Rooms
 from falaj.lifecycle.training import artifacts_of, labels_of, model_of, run_actor, run_of, service_of
@@ -154,17 +154,28 @@ def register(context: StepContext) -> Outputs:
     run = run_of(context)
     actor = run_actor(rooms, run)
     report = msgspec.json.decode(rooms.blobs.get(context.input("gate", "report")), type=GateReport)
-    version = rooms.registry.register(_new_version(context, rooms, model), SYSTEM, gate=report, actor=actor.name)
-    context.progress(0.5, f"version {version.version}")
-    files = write_documents(rooms, model, version, report, context)
-    context.progress(0.7, "tracking in MLflow")
-    track(rooms, version, run, context, files)
-    if report.outcome is Outcome.PASS and not rooms.definitions.policy.auto_promote:
-        rooms.approvals.request("model", version.subject, actor, reason=run.reason)
+    with tracking_of(rooms) as tracking:
+        new = _new_version(context, rooms, model, tracking.begin(model.name, run.id, run.started or run.created))
+        version = rooms.registry.register(new, SYSTEM, gate=report, actor=actor.name)
+        context.progress(0.5, f"version {version.version}")
+        files = write_documents(rooms, model, version, report, context)
+        context.progress(0.7, "tracking in MLflow")
+        track(rooms, tracking, version, run, context, files)
+    if report.outcome is Outcome.PASS:
+        ask_once(rooms, version, actor, run.reason)
     if report.outcome is Outcome.PASS and run.params.get("triggered"):
         wish_once(rooms, str(run.params["endpoint"]), version)
     context.made(version.subject)
     return {"version": version.version}
+
+
+def ask_once(rooms: Rooms, version: ModelVersion, actor: Actor, reason: str) -> None:
+    """Ask for an approval where the policy wants one.
+
+    A step that is tried again after a crash must not ask anew about what was approved or refused meanwhile.
+    """
+    if not rooms.definitions.policy.auto_promote and not rooms.approvals.find(kind="model", subject=version.subject):
+        rooms.approvals.request("model", version.subject, actor, reason=reason)
 
 
 def wish_once(rooms: Rooms, endpoint: str, version: ModelVersion) -> None:
@@ -180,7 +191,7 @@ def wish_once(rooms: Rooms, endpoint: str, version: ModelVersion) -> None:
         wish(rooms, endpoint, version, SYSTEM)
 
 
-def _new_version(context: StepContext, rooms: Rooms, model: Model) -> NewVersion:
+def _new_version(context: StepContext, rooms: Rooms, model: Model, mlflow_run_id: str) -> NewVersion:
     artifact, files, signature = artifacts_of(context)
     evaluated = context.inputs["evaluate"]
     return NewVersion(
@@ -198,5 +209,6 @@ def _new_version(context: StepContext, rooms: Rooms, model: Model) -> NewVersion
         code_digest=digest_value([digest_of(model), service_of(rooms, model).digest]),
         environment_digest=environment_digest(),
         reference_digest=evaluated["references"],
+        mlflow_run_id=mlflow_run_id,
         labels=context.input("validate", "labels"),
     )

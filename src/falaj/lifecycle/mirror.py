@@ -5,14 +5,18 @@ from datetime import datetime
 from typing import Any
 
 from falaj.governance.access import SYSTEM
+from falaj.kernel.clock import to_us
 from falaj.kernel.errors import Conflict
-from falaj.lifecycle.documents import tracking_of
+from falaj.lifecycle.documents import stages_of, tracking_of
 from falaj.lifecycle.each import for_each
 from falaj.lifecycle.rooms import Rooms
 from falaj.pipelines.context import StepContext
 from falaj.pipelines.graph import Graph, Step
-from falaj.pipelines.runs import list_runs
+from falaj.pipelines.runs import RunState, list_runs
 from falaj.pipelines.submission import submit
+
+_AGAIN_AFTER_US = 600_000_000
+"""A mirroring that failed, all its tries, is tried again after ten minutes: the disk may have room again by then."""
 
 
 class MirrorStages:
@@ -31,18 +35,17 @@ class MirrorStages:
 
     def run_pass(self, now: datetime) -> bool:
         """Do one pass."""
-        del now
-        return for_each(self._rooms.registry.models(), self._mirror)
+        return for_each(self._rooms.registry.models(), lambda model: self._mirror(model, now))
 
-    def _mirror(self, model: str) -> bool:
+    def _mirror(self, model: str, now: datetime) -> bool:
         rooms = self._rooms
-        stages = {
-            str(v.version): str(rooms.registry.stage_of(model, v.version)) for v in rooms.registry.versions(model)
-        }
+        stages = {str(version): stage for version, stage in stages_of(rooms, model).items()}
         pipeline = f"mirror:{model}"
-        newest = list_runs(rooms.db, pipeline=pipeline, limit=1)
-        if newest and newest[0].params.get("stages") == stages:
-            return False
+        newest = next(iter(list_runs(rooms.db, pipeline=pipeline, limit=1)), None)
+        if newest is not None and newest.params.get("stages") == stages:
+            again_us = (newest.ended or 0) + _AGAIN_AFTER_US
+            if newest.state is not RunState.FAILED or to_us(now) < again_us:
+                return False
         step = Step(
             name="mirror",
             function=f"{__name__}:mirror",
@@ -70,9 +73,6 @@ class MirrorStages:
 
 def mirror(context: StepContext) -> Mapping[str, Any]:
     """Bring MLflow's aliases and tags in line with a model's stages."""
-    tracking = tracking_of(context.resources)
-    try:
-        stages = {int(version): stage for version, stage in context.params["stages"].items()}
+    stages = {int(version): stage for version, stage in context.params["stages"].items()}
+    with tracking_of(context.resources) as tracking:
         return {"changes": tracking.mirror_stages(context.params["model"], stages)}
-    finally:
-        tracking.close()

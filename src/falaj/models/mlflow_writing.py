@@ -51,7 +51,8 @@ def log_values(client: Any, mlflow_id: str, run: TrackedRun) -> None:
         if value is not None and math.isfinite(value)
     ]
     params = [Param(name, str(value)) for name, value in run.params.items()]
-    tags = [RunTag(name, str(value)) for name, value in run.tags.items()]
+    told = {"falaj.dataset_digest": run.dataset_digest, **run.tags}
+    tags = [RunTag(name, str(value)) for name, value in told.items()]
     for start in range(0, max(len(metrics), len(params), len(tags)), _BATCH):
         part = slice(start, start + _BATCH)
         client.log_batch(mlflow_id, metrics[part], params[part], tags[part])

@@ -35,6 +35,23 @@ class Tracking:
         self._artifacts = artifacts.resolve()
         self._opened: Any = None
 
+    def begin(self, model: str, run_id: str, started_us: int) -> str:
+        """Begin to show a run, so that the version it makes can say where; one that was begun before is found again.
+
+        Args:
+            model: The model it trains.
+            run_id: Our identifier of it.
+            started_us: When it began, in microseconds.
+
+        Returns:
+            MLflow's identifier of the run.
+
+        Raises:
+            StorageError: MLflow or its database failed.
+        """
+        with self._client() as client:
+            return str(self._begun(client, model, run_id, started_us).info.run_id)
+
     def log(self, run: TrackedRun) -> str:
         """Log a run; one that was logged to its end before is left as it is.
 
@@ -48,20 +65,12 @@ class Tracking:
             StorageError: MLflow or its database failed.
         """
         with self._client() as client:
-            experiment = self._experiment(client, run.model)
-            found = client.search_runs([experiment], f"tags.`{RUN_TAG}` = '{run.run_id}'", max_results=1)
-            if found and found[0].info.status == "FINISHED":
-                return str(found[0].info.run_id)
-            tags = {RUN_TAG: run.run_id, "falaj.dataset_digest": run.dataset_digest, **run.tags}
-            mlflow_id = (
-                found[0].info.run_id
-                if found
-                else client.create_run(experiment, run.started_us // 1000, tags, run.run_id).info.run_id
-            )
-            log_values(client, mlflow_id, run)
-            log_files(client, mlflow_id, run)
-            client.set_terminated(mlflow_id, "FINISHED", run.ended_us // 1000)
-            return str(mlflow_id)
+            begun = self._begun(client, run.model, run.run_id, run.started_us).info
+            if begun.status != "FINISHED":
+                log_values(client, begun.run_id, run)
+                log_files(client, begun.run_id, run)
+                client.set_terminated(begun.run_id, "FINISHED", run.ended_us // 1000)
+            return str(begun.run_id)
 
     def register(self, version: ModelVersion) -> str:
         """Register a version in MLflow's registry; one that is there already is left as it is.
@@ -80,9 +89,8 @@ class Tracking:
             known = _versions(client, version.model)
             if version.version in known:
                 return str(known[version.version].version)
-            experiment = self._experiment(client, version.model)
-            runs = client.search_runs([experiment], f"tags.`{RUN_TAG}` = '{version.run_id}'", max_results=1)
-            if not runs:
+            run = _find_run(client, self._experiment(client, version.model), version.run_id)
+            if run is None:
                 raise NotFound(f"run {version.run_id!r} is not in MLflow", hint="log it before its version")
             if not known:
                 _create_model(client, version.model)
@@ -93,7 +101,7 @@ class Tracking:
                 "falaj.artifact_digest": version.artifact.digest,
                 "falaj.gate": str(version.gate_outcome),
             }
-            run_id = runs[0].info.run_id
+            run_id = run.info.run_id
             made = client.create_model_version(version.model, f"runs:/{run_id}/{MODEL_FOLDER}", run_id, tags)
             return str(made.version)
 
@@ -157,11 +165,20 @@ class Tracking:
         except (MlflowException, SQLAlchemyError, OSError) as error:
             raise StorageError(f"MLflow at {self._uri}: {error}", hint="look at the disk and the database") from error
 
+    def _begun(self, client: Any, model: str, run_id: str, started_us: int) -> Any:
+        experiment = self._experiment(client, model)
+        found = _find_run(client, experiment, run_id)
+        return found or client.create_run(experiment, started_us // 1000, {RUN_TAG: run_id}, run_id)
+
     def _experiment(self, client: Any, model: str) -> str:
         found = client.get_experiment_by_name(model)
         if found is not None:
             return str(found.experiment_id)
         return str(client.create_experiment(model, artifact_location=(self._artifacts / model).as_uri()))
+
+
+def _find_run(client: Any, experiment: str, run_id: str) -> Any | None:
+    return next(iter(client.search_runs([experiment], f"tags.`{RUN_TAG}` = '{run_id}'", max_results=1)), None)
 
 
 def _versions(client: Any, model: str) -> dict[int, Any]:

@@ -85,7 +85,9 @@ def test_a_run_is_logged_once(tracking: Tracking, noise: Rows, fitted: Fitted) -
 
 def test_a_run_that_was_cut_off_is_finished(tracking: Tracking, client: Any, noise: Rows, fitted: Fitted) -> None:
     experiment = client.get_experiment_by_name("fraud").experiment_id
-    begun = client.create_run(experiment, tags={"falaj.run_id": "run_cut"}).info.run_id
+    begun = tracking.begin("fraud", "run_cut", 1_700_000_000_000_000)
+    assert tracking.begin("fraud", "run_cut", 0) == begun
+    assert client.get_run(begun).info.experiment_id == experiment
     assert tracking.log(tracked(noise, fitted, "run_cut")) == begun
     assert client.get_run(begun).info.status == "FINISHED" and client.get_run(begun).data.metrics == {"auc": 0.9}
 
