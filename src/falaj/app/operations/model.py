@@ -53,12 +53,12 @@ def show(rooms: Rooms, actor: Actor, params: ShowVersion) -> VersionDetail:
 def approve(rooms: Rooms, actor: Actor, params: Decide) -> Decided:
     """Approve a version; a rollout that waited for it begins."""
     version = rooms.registry.get(params.model, params.version)
+    approval = _pending(rooms, actor, version)
     if actor.name in rooms.registry.approvers(version) and not is_approved(rooms, version):
         raise Conflict(
             f"version {params.version} of model {params.model!r} is already approved by {actor.name!r}",
             hint=f"the policy asks for {rooms.definitions.policy.approvals} different people",
         )
-    approval = _pending(rooms, actor, version)
     decided = rooms.approvals.approve(approval.id, actor, params.comment)
     if not is_approved(rooms, version):
         ask_for_approval(rooms, version, approval.reason)
