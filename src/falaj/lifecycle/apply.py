@@ -2,16 +2,19 @@
 
 from collections.abc import Mapping
 
+from falaj.data.columns import quarantine_schema, quarantine_table, source_table, stored_schema
 from falaj.data.schema import source_schema
 from falaj.definitions.project import Definitions
 from falaj.definitions.service_spec import ViewSpec
 from falaj.features.compile import compile_service, compile_view
 from falaj.governance.access import Actor
+from falaj.kernel.codec import canonical_json
 from falaj.kernel.errors import DataError, DefinitionError
 from falaj.lifecycle.applied import Applied, Document, write_applied
-from falaj.lifecycle.plan import Plan, Serving, make_plan
+from falaj.lifecycle.plan import Plan, Serving, make_plan, refusing_misfits
 from falaj.lifecycle.rooms import Rooms
 from falaj.rollout.table import current_routes
+from falaj.storage.tables.conform import fit_schema
 
 
 def plan_definitions(rooms: Rooms, definitions: Definitions) -> Plan:
@@ -22,11 +25,14 @@ def plan_definitions(rooms: Rooms, definitions: Definitions) -> Plan:
         definitions: What the files say.
 
     Raises:
-        DataError: A source's files cannot be read for their types.
+        DataError: A source's files cannot be read for their types, or its tables have others.
         DefinitionError: A view does not fit its source's columns.
     """
     plan = _compare(rooms, definitions)
-    compile_document(rooms, definitions)  # what could not be applied is said by the plan already
+    document = compile_document(rooms, definitions)  # what could not be applied is said by the plan already
+    plan = refusing_misfits(plan, serving_versions(rooms), document.schemas)
+    if not any(change.refused for change in plan.changes):
+        _refuse_other_types(rooms, document)
     return plan
 
 
@@ -49,20 +55,44 @@ def apply_definitions(rooms: Rooms, definitions: Definitions, actor: Actor) -> t
 
     Raises:
         InUse: A change would break a version that staging or production uses.
-        DataError: A source's files cannot be read for their types.
+        DataError: A source's files cannot be read for their types, or its tables have others.
         DefinitionError: A view does not fit its source's columns.
         Conflict: Somebody applied meanwhile.
     """
-    plan = _compare(rooms, definitions)
-    plan.refuse()
-    document = compile_document(rooms, definitions)
-    if plan.empty and document == rooms.applied.document:
-        return plan, rooms.applied
+    with rooms.promoting:  # what begins to serve meanwhile would not have been looked at
+        plan = _compare(rooms, definitions)
+        plan.refuse()
+        document = compile_document(rooms, definitions)
+        plan = refusing_misfits(plan, serving_versions(rooms), document.schemas)
+        plan.refuse()
+        if plan.empty and canonical_json(document) == canonical_json(rooms.applied.document):
+            return plan, rooms.applied
+        _land_outgoing(rooms, document)
+        _refuse_other_types(rooms, document)
+        detail = {"changes": [f"{c.action} {c.kind} {c.name}" for c in plan.changes]}
+        return plan, write_applied(rooms.db, rooms.clock, actor, document, after=plan.epoch, detail=detail)
+
+
+def _land_outgoing(rooms: Rooms, document: Document) -> None:
+    """Land what was logged as types that go, or to a source that goes or takes no more events: nobody will later."""
     for name, schema in rooms.applied.document.schemas.items():
-        if document.schemas.get(name, schema) != schema and rooms.definitions.source(name).stream is not None:
-            land_source(rooms, name, schema)  # events that were logged as the old types must be read as such
-    detail = {"changes": [f"{c.action} {c.kind} {c.name}" for c in plan.changes]}
-    return plan, write_applied(rooms.db, rooms.clock, actor, document, after=plan.epoch, detail=detail)
+        after = document.definitions.sources.get(name)
+        goes = after is None or after.stream is None or document.schemas[name] != schema
+        if goes and rooms.definitions.source(name).stream is not None:
+            land_source(rooms, name, schema)
+
+
+def _refuse_other_types(rooms: Rooms, document: Document) -> None:
+    """Raise if a source's rows could not be kept beside those that its tables have.
+
+    Raises:
+        DataError: A column has another type there.
+    """
+    for name, schema in document.schemas.items():
+        tables = {source_table(name): stored_schema(schema), quarantine_table(name): quarantine_schema(schema)}
+        for table, wanted in tables.items():
+            if rooms.tables.version(table) is not None:
+                fit_schema(table, rooms.tables.read(table).schema, wanted)
 
 
 def land_source(rooms: Rooms, source: str, schema: Mapping[str, str]) -> int:

@@ -75,7 +75,7 @@ def land_events(rooms: Rooms) -> bool:
         before = rooms.events.landed(name)
         landed = land_all(rooms, name)
         moved = moved or landed > before
-        applied = rooms.applier.applied_seq(name)
-        if landed > before and applied is not None:
-            rooms.events.truncate(name, min(applied, landed))
+        if landed > before:
+            applied = rooms.applier.applied_seq(name)
+            rooms.events.truncate(name, landed if applied is None else min(applied, landed))
     return moved

@@ -1,6 +1,6 @@
 """Plan: what applying the files would add, change and remove, and what that does to what serves."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -99,6 +99,43 @@ def make_plan(before: Definitions, after: Definitions, *, epoch: int, serving: S
     return Plan(epoch, tuple(changes))
 
 
+def refusing_misfits(plan: Plan, serving: Sequence[Serving], schemas: Mapping[str, Mapping[str, str]]) -> Plan:
+    """Return the plan that also refuses sources which what serves could not be computed from any more.
+
+    Args:
+        plan: What the definitions say.
+        serving: The versions in staging and production.
+        schemas: Source to column to type, as the files and declarations say now.
+    """
+    refused = {
+        source: Change("changed", "source", source, f"{what} of {_list([one])} reads {dtype}", refused=True)
+        for one in reversed(serving)
+        for source, what, dtype in _misfits(one.service, schemas)
+    }
+    kept = [one for one in plan.changes if one.kind != "source" or one.name not in refused]
+    return Plan(plan.epoch, (*refused.values(), *kept))
+
+
+def misfit(service: ServiceSpec, schemas: Mapping[str, Mapping[str, str]]) -> str:
+    """Return why a pinned service cannot be computed from the sources as they are; empty where it can."""
+    gone = [view.source for view in service.views if view.source not in schemas]
+    if gone:
+        return f"source {gone[0]!r} is not applied"
+    return next((f"{what} reads {dtype}" for _, what, dtype in _misfits(service, schemas)), "")
+
+
+def _misfits(service: ServiceSpec, schemas: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, str, str]]:
+    """Yield source, what is wrong, and what is needed; sources that are gone are another matter."""
+    for view in service.views:
+        schema = schemas.get(view.source)
+        if schema is None:
+            continue
+        identity = [(view.id_column, schema.get(view.id_column, "its identity"))] if view.id_column else []
+        for column, dtype in (*view.keys, *view.columns, *identity):
+            if schema.get(column) != dtype:
+                yield view.source, f"column {column!r} is {schema.get(column, 'gone')}, and view {view.name!r}", dtype
+
+
 def _removed(kind: str, name: str, serving: Sequence[Serving]) -> Change:
     users = [s for s in serving if _uses(s, kind, name)]
     if users:
@@ -118,9 +155,11 @@ def _changed(kind: str, name: str, before: Definitions, after: Definitions, serv
                 )
         if users:
             return Change("changed", kind, name, f"{_list(users)} keeps the old one; both are kept up to date")
-    if kind == "source" and users and before.sources[name].id != after.sources[name].id:
-        effect = f"its identity column changes; {_list(users)} reads from it"
-        return Change("changed", kind, name, effect, refused=True)
+    if kind == "source" and users:
+        old, new = before.sources[name], after.sources[name]
+        if (old.id, old.timeless) != (new.id, new.timeless):
+            what = "its identity column changes" if old.id != new.id else "it gains or loses its time"
+            return Change("changed", kind, name, f"{what}; {_list(users)} reads from it", refused=True)
     if users and kind in ("model", "on_demand_view", "feature_service"):
         return Change("changed", kind, name, f"{_list(users)} is untouched; the next training uses it")
     if kind == "endpoint" and users:

@@ -20,6 +20,7 @@ from falaj.lifecycle.alignment import align_stages
 from falaj.lifecycle.catch_up import catch_up
 from falaj.lifecycle.counts import read_counts
 from falaj.lifecycle.each import for_each
+from falaj.lifecycle.plan import misfit
 from falaj.lifecycle.promoted import Promoted
 from falaj.lifecycle.publication import publish_snapshots
 from falaj.lifecycle.rooms import Rooms
@@ -48,7 +49,8 @@ def deploy_version(rooms: Rooms, endpoint: Endpoint, version: int | None, actor:
     Raises:
         AccessDenied: The actor may not do `endpoint.deploy` there.
         NotFound: There is no such version.
-        Conflict: Its gate did not pass, it was refused, it serves already, or a rollout runs.
+        Conflict: Its gate did not pass, its features cannot be computed, it was refused, it serves already, or a
+            rollout runs.
     """
     authorise(actor, "endpoint.deploy", endpoint.name)  # before a wish is noted, which is carried out as Falaj's own
     found = _chosen(rooms, endpoint, version)
@@ -57,6 +59,7 @@ def deploy_version(rooms: Rooms, endpoint: Endpoint, version: int | None, actor:
             f"version {found.version} of model {found.model!r} may not move: its gate is {found.gate_outcome}",
             hint=f"read why: falaj models show {found.model} {found.version} --gate",
         )
+    _refuse_misfit(rooms, found)
     if not is_approved(rooms, found):
         _refuse_rejected(rooms, found)
         ask_for_approval(rooms, found, f"to serve {endpoint.name}")
@@ -213,6 +216,7 @@ def _try_to_begin(rooms: Rooms, endpoint: Endpoint, version: ModelVersion) -> bo
 
 
 def _begin(rooms: Rooms, endpoint: Endpoint, version: ModelVersion, actor: Actor) -> Promoted:
+    _refuse_misfit(rooms, version)
     policy = rooms.definitions.policy
     if rooms.registry.stage_of(version.model, version.version) not in (Stage.STAGING, Stage.PRODUCTION):
         # Whoever may deploy may have the version staged for it: a token's scope need not name that too.
@@ -265,6 +269,16 @@ def _refuse_busy(rooms: Rooms, endpoint: str, version: ModelVersion) -> None:
         )
     if _serves(rooms, endpoint, version):
         raise Conflict(f"version {version.version} serves endpoint {endpoint!r} already", hint="deploy another version")
+
+
+def _refuse_misfit(rooms: Rooms, version: ModelVersion) -> None:
+    """Raise if the version's pinned features cannot be computed: what it reads may have changed while nobody did."""
+    why = misfit(version.service, rooms.applied.document.schemas) if version.service else ""
+    if why:
+        raise Conflict(
+            f"version {version.version} of model {version.model!r} cannot be computed: {why}",
+            hint=f"bring the source back, or train another version: falaj train {version.model}",
+        )
 
 
 def _chosen(rooms: Rooms, endpoint: Endpoint, version: int | None) -> ModelVersion:

@@ -1,0 +1,212 @@
+"""Apply on real rooms: what serves goes on being computed, and what was acknowledged goes on being there."""
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import falaj as fj
+from falaj.data.events import Events
+from falaj.definitions.feature_service import FeatureService
+from falaj.definitions.feature_view import FeatureView
+from falaj.definitions.project import Definitions
+from falaj.definitions.source import Source
+from falaj.kernel.errors import Conflict, DataError, FalajError, InUse
+from falaj.lifecycle.applied import read_applied
+from falaj.lifecycle.apply import apply_definitions, plan_definitions
+from falaj.lifecycle.catch_up import land_events, refresh_views
+from falaj.models.version import ModelVersion
+from falaj.storage.eventlog.local import LocalLog
+from support.rooms_world import ADA, CARD, SCHEMA, Deaths, Killed, World, definitions, endpoint, event, model, opened
+from support.rooms_world import source as make_source
+from support.rooms_world import view as make_view
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """A project with one endpoint and no version."""
+    with opened(tmp_path, definitions()) as found:
+        yield found
+
+
+def serve(world: World) -> ModelVersion:
+    version = world.register()
+    world.approve(version)
+    world.deploy(version)
+    return version
+
+
+def over(of: Source, **features: Any) -> Definitions:
+    """The project with another source, and perhaps other features."""
+    activity = FeatureView("activity", CARD, of, features) if features else make_view(of)
+    service = FeatureService("fraud_features", [activity])
+    label = fj.Label(of, "is_fraud", delay="0s" if of.timeless else "1d")
+    changed = model(over=activity, features=service, split=fj.split.random(test="20%"), label=label)
+    return definitions(endpoint(of=changed))
+
+
+def log_only(world: World, *events: dict[str, Any]) -> None:
+    """Push events that nobody lands."""
+    rooms = world.rooms
+    rooms.events.accept(rooms.definitions.source("tx"), rooms.applied.document.schemas["tx"], list(events))
+
+
+def rows(world: World, source: str = "tx") -> int:
+    return int(world.rooms.tables.read(f"source/{source}").count_rows())
+
+
+RETYPED = over(make_source(schema=SCHEMA | {"amount": "string"}), seen=fj.count(window="1d"),
+               amount_mean=fj.last("amount"))  # fmt: skip
+
+
+def test_a_column_that_what_serves_reads_keeps_its_type(world: World) -> None:
+    world.push(event(1))
+    serve(world)
+    sentence = "column 'amount' is string, and view 'activity' of production model 'fraud' version 1 reads float64"
+    planned = plan_definitions(world.rooms, RETYPED)
+    assert [(one.kind, one.name, one.effect) for one in planned.changes if one.refused] == [("source", "tx", sentence)]
+    with pytest.raises(InUse, match=sentence):
+        world.apply(RETYPED)
+    assert world.rooms.applied.epoch == 1
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"timestamp": None, "created": None}, {"id": None}, {"id": "card_id"}],
+    ids=["no time", "no identity", "another identity"],
+)
+def test_time_and_identity_of_what_serves_stay(world: World, changed: dict[str, Any]) -> None:
+    serve(world)
+    wanted = over(make_source(**changed), seen=fj.column("amount"), amount_mean=fj.column("amount"))
+    with pytest.raises(InUse, match="changed source 'tx'"):
+        world.apply(wanted)
+
+
+def test_a_column_keeps_the_type_that_its_rows_have(world: World) -> None:
+    log_only(world, event(1))
+    with pytest.raises(DataError, match="column 'amount' is double and the new rows have string"):
+        world.apply(RETYPED)
+    with pytest.raises(DataError, match="column 'amount' is double"):
+        plan_definitions(world.rooms, RETYPED)
+    log_only(world, event(2))
+    land_events(world.rooms)
+    assert rows(world) == 2
+
+
+def test_a_column_without_rows_may_have_another_type(world: World) -> None:
+    world.apply(RETYPED)
+    world.push(event(1, amount="ten"))
+    assert rows(world) == 1
+
+
+def test_events_logged_before_their_source_goes_or_takes_no_more_are_landed(world: World) -> None:
+    (world.rooms.folder / "data").mkdir()
+    pq.write_table(pa.Table.from_pylist([event(9, label=1)]), world.rooms.folder / "data" / "a.parquet")
+    log_only(world, event(1))
+    world.apply(over(make_source(stream=None, batch=fj.Parquet("data/*.parquet"))))
+    assert rows(world) == 1
+    world.apply(over(make_source()))
+    log_only(world, event(2))
+    other = Source("other", stream=fj.Push(), id="id", timestamp="at", created="known", schema=SCHEMA)
+    world.apply(over(other))
+    assert list(world.rooms.definitions.sources) == ["other"]
+    assert rows(world) == 2
+
+
+def test_a_version_whose_source_is_gone_or_changed_is_not_deployed(world: World) -> None:
+    version = world.register()
+    waiting = world.register()
+    world.approve(version)
+    assert world.deploy(waiting).state == "waits for approval"
+    world.apply(RETYPED)
+    with pytest.raises(Conflict, match="version 1 of model 'fraud' cannot be computed: column 'amount' is string"):
+        world.deploy(version)
+    other = Source("other", stream=fj.Push(), id="id", timestamp="at", created="known", schema=SCHEMA)
+    world.apply(over(other))
+    with pytest.raises(Conflict, match="cannot be computed: source 'tx' is not applied"):
+        world.deploy(version)
+    assert set(world.stages().values()) == {"development"}
+    world.apply(definitions())
+    assert world.deploy(version).state == "serves"
+
+
+def test_an_apply_waits_for_a_rollout_that_begins(world: World) -> None:
+    version = world.register()
+    world.approve(version)
+    refused: list[FalajError] = []
+
+    def attempt(act: Callable[[], object]) -> None:
+        try:
+            act()
+        except (InUse, Conflict) as error:
+            refused.append(error)
+
+    applying = threading.Thread(target=attempt, args=[lambda: world.apply(RETYPED)])
+    with world.rooms.promoting:  # as a deployment holds it from its first look to its last write
+        applying.start()
+        applying.join(0.3)
+        assert applying.is_alive()
+    attempt(lambda: world.deploy(version))
+    applying.join(10)
+    assert len(refused) == 1  # whichever came second
+    assert (world.rooms.applied.epoch, world.serving()) in ((1, {1: 100}), (2, {}))
+
+
+def test_the_same_definitions_are_applied_once(world: World) -> None:
+    world.apply(definitions())
+    assert world.rooms.applied.epoch == 1
+    with pytest.raises(Conflict, match="somebody else applied"):
+        _apply_beside(world)
+
+
+def _apply_beside(world: World) -> None:
+    """Apply, while another apply comes first between its plan and its write."""
+    rooms, write = world.rooms, world.rooms.db.write
+    wanted = over(make_source(lateness="1h"))
+
+    def slow() -> Any:
+        del vars(rooms.db)["write"]
+        rooms.promoting.release()
+        world.apply(over(make_source(lateness="2h")))
+        rooms.promoting.acquire()
+        return write()
+
+    vars(rooms.db)["write"] = slow
+    apply_definitions(rooms, wanted, ADA)
+
+
+@pytest.mark.parametrize("committing", [False, True])
+@pytest.mark.parametrize("at", range(8))
+def test_a_death_leaves_the_old_definitions_or_the_new_ones(tmp_path: Path, at: int, committing: bool) -> None:
+    with opened(tmp_path, definitions()) as world:
+        log_only(world, event(1), event(2))
+        wanted = over(make_source(schema=SCHEMA | {"shop": "string"}))
+        deaths = Deaths(world.rooms, at, committing=committing)
+        try:
+            world.apply(wanted)
+        except Killed:
+            assert read_applied(world.rooms.db).epoch == 1
+        else:
+            assert not deaths.died
+    with opened(tmp_path) as again:
+        again.apply(wanted)
+        land_events(again.rooms)
+        assert (again.rooms.applied.epoch, rows(again)) == (2, 2)
+
+
+def test_a_log_that_no_view_reads_forgets_what_has_landed(world: World) -> None:
+    alone = Source("alone", stream=fj.Push(), id="id", timestamp="at", created="known", schema=SCHEMA)
+    world.apply(definitions(endpoint(), more=[alone]))
+    rooms = world.rooms
+    refresh_views(rooms)
+    small = LocalLog.open(rooms.state.log / "events" / "alone", segment_bytes=64)
+    rooms.events = Events(rooms.tables, lambda _source: small, rooms.db, rooms.clock)
+    for number in range(5):
+        rooms.events.accept(alone, SCHEMA, [event(number)])
+    assert land_events(rooms)
+    assert [seq for seq, _ in small.read(1, 10)] == [5]  # the last segment always stays
+    small.close()
