@@ -11,6 +11,7 @@ from falaj.data.prediction_table import FEEDBACK, to_records
 from falaj.definitions.endpoint import Endpoint
 from falaj.definitions.routing_table import EndpointRoute, Variant
 from falaj.kernel.clock import to_us
+from falaj.lifecycle.each import for_each
 from falaj.lifecycle.rooms import Rooms
 from falaj.models.version import ModelVersion
 from falaj.monitoring import alerts
@@ -39,18 +40,28 @@ class Watching:
         self._measured: dict[str, tuple[Variant, int | None, float]] = {}
 
     def run_pass(self, now: datetime) -> bool:
-        """Do one pass."""
-        rooms = self._rooms
-        moved = rooms.predictions.compact()
-        with rooms.db.read() as connection:
+        """Do one pass; a damaged segment or version keeps neither the other endpoints nor the alerts waiting."""
+        parts = (self._compact, self._judge, self._deliver)
+        return for_each(parts, lambda part: part(to_us(now)))
+
+    def _compact(self, now_us: int) -> bool:
+        del now_us
+        moved = self._rooms.predictions.compact()
+        return bool(moved.predictions or moved.feedback)
+
+    def _judge(self, now_us: int) -> bool:
+        with self._rooms.db.read() as connection:
             routes = table.current_routes(connection)
-        judged = 0
-        for name, endpoint in rooms.definitions.endpoints.items():
-            if name in routes:
-                judged += watch_endpoint(rooms, endpoint, routes[name], to_us(now))
-                self._measure(endpoint, routes[name], to_us(now))
-        sent = deliver(rooms.db, _routes(rooms), to_us(now))
-        return bool(moved.predictions or moved.feedback or judged or sent)
+        served = [one for name, one in self._rooms.definitions.endpoints.items() if name in routes]
+        return for_each(served, lambda endpoint: self._watch(endpoint, routes[endpoint.name], now_us))
+
+    def _deliver(self, now_us: int) -> bool:
+        return bool(deliver(self._rooms.db, _routes(self._rooms), now_us))
+
+    def _watch(self, endpoint: Endpoint, route: EndpointRoute, now_us: int) -> bool:
+        judged = watch_endpoint(self._rooms, endpoint, route, now_us)
+        self._measure(endpoint, route, now_us)
+        return bool(judged)
 
     def _measure(self, endpoint: Endpoint, route: EndpointRoute, now_us: int) -> None:
         """Measure realised quality when outcomes came, and now and then as decisions grow older."""

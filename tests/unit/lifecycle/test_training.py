@@ -6,8 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from falaj.app.local_gateway import decide
 from falaj.app.operations.model import train
+from falaj.app.operations.prediction import why
 from falaj.app.values.model import Train
+from falaj.app.values.prediction import WhyQuery
 from falaj.governance.access import SYSTEM
 from falaj.lifecycle import judging
 from falaj.lifecycle.documents import tracking_of
@@ -116,3 +119,17 @@ def test_stages_are_mirrored_until_it_is_done(trained: World) -> None:
     assert f"staging is fraud/{newest(trained).version}" in run_outputs(rooms.db, run.id)["mirror"]["changes"]
     assert get_run(rooms.db, run.id).state is RunState.SUCCEEDED
     assert not look()
+
+
+def test_a_decision_is_explained_beside_a_damaged_segment(trained: World) -> None:
+    rooms = trained.rooms
+    run = work(trained, train(rooms, ADA, Train("fraud", "a look")).run_id)
+    trained.clock.advance(1)
+    trained.approve(newest(trained))
+    trained.deploy(newest(trained))
+    instance = {"entities": {"card_id": "c1"}, "request": {"amount": 20.0}}
+    answer = decide(rooms, ADA, "fraud", [instance])[0]
+    (rooms.state.log / "predictions" / "gateway-9-0000000001.seg").write_bytes(b"no frames")
+    told = why(rooms, ADA, WhyQuery(answer["request_id"]))
+    assert (told.score, told.run_id, told.run_reason) == (answer["prediction"], run.id, "a look")
+    assert told.approved_by == ("eve",)

@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 import falaj as fj
 from falaj.app.operations.monitor import monitor_status
+from falaj.kernel.errors import CorruptionError
 from falaj.lifecycle.promotion import roll_back_endpoint
 from falaj.lifecycle.watching import Watching
 from falaj.models.version import ModelVersion
@@ -54,3 +56,28 @@ def test_after_a_rollback_the_present_versions_own_verdicts_are_shown(world: Wor
     assert withdrawn.features[0].feature == "amount"
     with world.rooms.db.read() as connection:
         assert list_alerts(connection, only_open=True) == []
+
+
+def test_damage_in_one_place_keeps_no_other_waiting(world: World) -> None:
+    second = endpoint("second", monitor=WATCHED.monitor)
+    world.apply(definitions(WATCHED, second))
+    for to in ("fraud", "second"):
+        version = world.register(reference_digest=world.references())
+        world.approve(version)
+        world.deploy(version, to=to)
+    world.decided(1, 400)
+    world.decided(2, 400, mean=500.0, to="second")
+    damaged = world.rooms.registry.get("fraud", 1).reference_digest
+    world.rooms.blobs.path(damaged).chmod(0o600)
+    world.rooms.blobs.path(damaged).write_bytes(b"damaged")
+    with world.rooms.db.write() as connection:  # so that the two versions do not share it
+        table = "UPDATE model_version SET body = replace(body, :old, :new) WHERE version = 2"
+        connection.execute(sa.text(table), {"old": damaged, "new": world.references(51.0)})
+    folder = world.rooms.state.log / "predictions"
+    segment = folder / "gateway-9-0000000001.seg"
+    segment.write_bytes(b"no frames")
+    with pytest.raises(CorruptionError, match="gateway-9"):
+        watch(world)
+    with world.rooms.db.read() as connection:
+        assert [one.alert.subject for one in list_alerts(connection, only_open=True)] == ["second"]
+    assert '"second"' in (world.rooms.state.log / "alerts.jsonl").read_text()

@@ -1,5 +1,6 @@
 """Operations on decisions: ask for one here, explain one, compact the log."""
 
+import contextlib
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ from falaj.data.predictions import Compaction
 from falaj.definitions.prediction_record import PredictionRecord
 from falaj.governance.access import Actor
 from falaj.governance.approvals import ApprovalState
+from falaj.kernel.errors import CorruptionError
 from falaj.lifecycle.rooms import Rooms
 from falaj.models.gate_report import load_report
 from falaj.models.version import ModelVersion
@@ -54,7 +56,8 @@ def why(rooms: Rooms, actor: Actor, params: WhyQuery) -> Explanation:
 
 def _outcome(rooms: Rooms, request_id: str) -> float | None:
     """Return the outcome that became known last, or None."""
-    rooms.predictions.compact()
+    with contextlib.suppress(CorruptionError):  # what is damaged is said by the monitor; this decision was found
+        rooms.predictions.compact()
     if rooms.tables.version(FEEDBACK) is None:
         return None
     rows = rooms.tables.read(FEEDBACK).to_table(filter=pc.field("request_id") == request_id)
