@@ -130,8 +130,7 @@ class Actors:
         expires_us = None if expires is None else to_us(expires)
         if expires_us is not None and expires_us <= now_us:
             raise InputError(f"the token would expire at {expires}, which is past", hint="give a later instant")
-        if not scopes or not all(scopes):
-            raise InputError("a token needs at least one scope, and none may be empty", hint="give '*' for the role")
+        check_scopes(scopes)
         plaintext = make_token(self._random_bytes)
         row = {
             "id": self._new_id("tok"),
@@ -198,6 +197,16 @@ class Actors:
             known = connection.execute(sa.select(ACTOR.c.name)).scalars()
             raise NotFound(f"actor {name!r} does not exist", hint=did_you_mean(name, known))
         return _actor_record(row)
+
+
+def check_scopes(scopes: tuple[str, ...]) -> None:
+    """Return if a token may have the scopes.
+
+    Raises:
+        InputError: There is none, or one is empty.
+    """
+    if not scopes or not all(scopes):
+        raise InputError("a token needs at least one scope, and none may be empty", hint="give '*' for the role")
 
 
 def _role(role: Role | str) -> Role:

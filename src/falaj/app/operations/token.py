@@ -2,6 +2,7 @@
 
 from falaj.app.values.token import CreatedToken, CreateToken, Revoked, RevokeToken, TokenQuery
 from falaj.governance.access import Actor
+from falaj.governance.identity import check_scopes
 from falaj.governance.tokens import TokenRecord
 from falaj.kernel.clock import from_us, to_us
 from falaj.kernel.duration import positive_duration_us
@@ -13,6 +14,10 @@ from falaj.lifecycle.rooms import TOKENS_TOPIC, Rooms
 
 def create(rooms: Rooms, actor: Actor, params: CreateToken) -> CreatedToken:
     """Make a token, and its actor where a role is given and there is none yet."""
+    expires = None  # first what may be refused: an actor that was made for it would stay
+    if params.expires is not None:
+        expires = from_us(to_us(rooms.clock.now()) + positive_duration_us(params.expires, field="expires"))
+    check_scopes(params.scopes)
     known = {one.name: one for one in rooms.actors.list()}
     if params.actor not in known and params.role is not None:
         known[params.actor] = rooms.actors.create(params.actor, params.role, actor)
@@ -22,9 +27,6 @@ def create(rooms: Rooms, actor: Actor, params: CreateToken) -> CreatedToken:
         )
     elif params.actor not in known:
         raise InputError(f"actor {params.actor!r} does not exist", hint="give --role to create it with")
-    expires = None
-    if params.expires is not None:
-        expires = from_us(to_us(rooms.clock.now()) + positive_duration_us(params.expires, field="expires"))
     token = rooms.actors.create_token(params.actor, params.scopes, expires, by=actor)
     publish_snapshots(rooms)
     wait_adopted(rooms, TOKENS_TOPIC)  # so that it holds at the gateway when this answers

@@ -1,0 +1,112 @@
+"""Status and tokens: what is shown of what there is, and nothing left of what was refused."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from falaj.app.operations.model import train
+from falaj.app.operations.monitor import show
+from falaj.app.operations.status import status
+from falaj.app.operations.token import create
+from falaj.app.reconcilers import Sampling
+from falaj.app.values.model import Train
+from falaj.app.values.monitor import MonitorQuery
+from falaj.app.values.status import EndpointStatus, MonitorStatus, StatusQuery
+from falaj.app.values.token import CreateToken
+from falaj.governance.access import Actor, Role
+from falaj.kernel.clock import to_us
+from falaj.kernel.errors import DefinitionError, InputError
+from falaj.lifecycle.promotion import roll_back_endpoint, withdraw_endpoint
+from falaj.models.version import ModelVersion
+from falaj.pipelines.runs import RunState
+from falaj.pipelines.submission import end_run
+from support.rooms_world import ADA, World, definitions, opened
+
+OWNER = Actor("owner", Role.OWNER)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """A project with one endpoint and no version."""
+    with opened(tmp_path, definitions()) as found:
+        yield found
+
+
+def deploy(world: World) -> ModelVersion:
+    """Let a version of a run of its own be rolled out."""
+    run_id = train(world.rooms, ADA, Train("fraud")).run_id
+    with world.rooms.db.write() as connection:
+        end_run(connection, run_id, RunState.SUCCEEDED, to_us(world.clock.now()), None)
+    version = world.register(run_id=run_id)
+    world.approve(version)
+    world.deploy(version)
+    return version
+
+
+def shown(world: World) -> dict[int, tuple[str, float, int, int]]:
+    """Version to variant, share, requests and errors, of the one endpoint."""
+    found = endpoint_shown(world)
+    return {v.version: (v.variant, v.weight_percent, v.requests, v.errors) for v in found.variants}
+
+
+def endpoint_shown(world: World) -> EndpointStatus:
+    (found,) = status(world.rooms, OWNER, StatusQuery()).endpoints
+    return found
+
+
+def test_a_version_keeps_its_counts_whatever_it_is_called(world: World) -> None:
+    deploy(world)
+    world.answered(1, 30, 2, variant="champion")
+    second = deploy(world)
+    world.answered(2, 10)
+    assert shown(world) == {1: ("champion", 90.0, 30, 2), 2: ("candidate", 10.0, 10, 0)}
+    assert endpoint_shown(world).rollout == "canary step 1 of 2: 10 %"
+    world.promote(second)
+    assert shown(world) == {2: ("champion", 100.0, 210, 0)}
+    assert endpoint_shown(world).rollout == ""
+    roll_back_endpoint(world.rooms, "fraud", ADA, "it is worse")
+    assert shown(world) == {1: ("champion", 100.0, 30, 2)}
+
+
+def test_rates_are_over_the_last_half_minute(world: World) -> None:
+    deploy(world)
+    sampling = Sampling(world.rooms)
+    for _ in range(10):
+        world.answered(1, 50, variant="champion")
+        sampling.run_pass(world.clock.now())
+        world.clock.advance(10)
+    assert endpoint_shown(world).variants[0].rate_per_s == 5.0
+
+
+def test_what_serves_nothing_is_not_shown(world: World) -> None:
+    assert status(world.rooms, OWNER, StatusQuery()).endpoints == ()
+    assert show(world.rooms, OWNER, MonitorQuery("fraud")) == MonitorStatus()
+    deploy(world)
+    withdraw_endpoint(world.rooms, "fraud", ADA)
+    assert status(world.rooms, OWNER, StatusQuery()).endpoints == ()
+
+
+def test_the_audit_is_shown_to_who_may_read_it(world: World) -> None:
+    viewer = Actor("vic", Role.VIEWER, scopes=("project.read",))
+    assert status(world.rooms, OWNER, StatusQuery()).audit
+    assert status(world.rooms, viewer, StatusQuery()).audit == ()
+
+
+@pytest.mark.parametrize(
+    "asked", [CreateToken("bob", "viewer", expires="soon"), CreateToken("bob", "viewer", expires="0s"),
+              CreateToken("bob", "viewer", scopes=()), CreateToken("bob", "viewer", scopes=("",))]
+)  # fmt: skip
+def test_a_token_that_is_refused_leaves_no_actor(world: World, asked: CreateToken) -> None:
+    with pytest.raises((InputError, DefinitionError)):
+        create(world.rooms, OWNER, asked)
+    assert "bob" not in {one.name for one in world.rooms.actors.list()}
+
+
+def test_a_token_is_made_for_an_actor_in_its_role(world: World) -> None:
+    assert create(world.rooms, OWNER, CreateToken("bob", "viewer")).role == "viewer"
+    assert create(world.rooms, OWNER, CreateToken("bob")).role == "viewer"
+    with pytest.raises(InputError, match="has the role viewer"):
+        create(world.rooms, OWNER, CreateToken("bob", "owner"))
+    with pytest.raises(InputError, match="'rob' does not exist"):
+        create(world.rooms, OWNER, CreateToken("rob"))
