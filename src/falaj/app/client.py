@@ -1,6 +1,7 @@
 """The client: an operation goes to the running control, or is done in this process under the project's lock."""
 
 import json
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -10,11 +11,13 @@ import msgspec
 
 from falaj.app.running import RunningControl, find_control, owner_token
 from falaj.kernel.codec import convert
-from falaj.kernel.errors import FalajError, Unavailable, error_by_code
+from falaj.kernel.errors import FalajError, Locked, Unavailable, error_by_code
 from falaj.kernel.settings import Settings, load_settings
 
 T = TypeVar("T")
 _TIMEOUT_S = 600.0
+_STARTING_S = 10.0
+_LOOK_EVERY_S = 0.05
 
 
 class Client:
@@ -58,14 +61,24 @@ class Client:
         Raises:
             FalajError: Whatever the operation raises, the same here as from a running control.
         """
-        running = self.control()
-        if running is None:
-            from falaj.app.local import perform_local
-
-            value = perform_local(self.folder, self.settings, self._token, operation, params)
-        else:
-            value = self._ask(running, operation, params)
+        value = self._perform(operation, params, time.monotonic() + _STARTING_S)
         return convert(msgspec.to_builtins(value), result, what=operation)
+
+    def _perform(self, operation: str, params: msgspec.Struct, deadline: float) -> Any:
+        running = self.control()
+        if running is not None:
+            return self._ask(running, operation, params)
+        from falaj.app.local import perform_local
+
+        try:
+            return perform_local(self.folder, self.settings, self._token, operation, params)
+        except Locked:
+            from falaj.app.supervisor import find_supervisor
+
+            if find_supervisor(self.state) is None or time.monotonic() > deadline:
+                raise
+        time.sleep(_LOOK_EVERY_S)  # a control that is starting has the project, and will answer in a moment
+        return self._perform(operation, params, deadline)
 
     def _ask(self, running: RunningControl, operation: str, params: msgspec.Struct) -> Any:
         request = urllib.request.Request(  # noqa: S310 - the address comes from our own state folder

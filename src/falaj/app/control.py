@@ -5,7 +5,7 @@ import contextlib
 import logging
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from falaj.storage.folder import StateFolder
 log = logging.getLogger("falaj.control")
 APPLY_EVERY_S = 0.05
 REFRESH_EVERY_S = 1.0
+_LOOK_EVERY_S = 0.02
 
 
 def run_control(folder: Path, settings: Settings, make_app: Any) -> None:
@@ -50,14 +51,14 @@ def run_control(folder: Path, settings: Settings, make_app: Any) -> None:
         rooms.ingestion.recover()
         publish_snapshots(rooms, force=True)
         with _background(rooms):
-            announce(state.path, f"http://{host}:{port}")
+            app = make_app(rooms, rooms.actors.authenticate)
             try:
-                asyncio.run(_serve(make_app(rooms, rooms.actors.authenticate), host, port))
+                asyncio.run(_serve(app, host, port, lambda: announce(state.path, f"http://{host}:{port}")))
             finally:
                 withdraw(state.path)
 
 
-async def _serve(app: Any, host: str, port: int) -> None:
+async def _serve(app: Any, host: str, port: int, on_listening: Callable[[], None]) -> None:
     from granian.constants import Interfaces
     from granian.server.embed import Server
 
@@ -68,11 +69,27 @@ async def _serve(app: Any, host: str, port: int) -> None:
         loop.add_signal_handler(number, stopping.set)
     serving = loop.create_task(server.serve())
     waiting = loop.create_task(stopping.wait())
-    await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    listening = loop.create_task(_until_listening(host, port))
+    await asyncio.wait({serving, waiting, listening}, return_when=asyncio.FIRST_COMPLETED)
+    if listening.done():  # whoever finds the announcement is answered
+        on_listening()
+        await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    listening.cancel()
     server.stop()  # type: ignore[no-untyped-call]
     with contextlib.suppress(asyncio.TimeoutError, asyncio.CancelledError):
         await asyncio.wait_for(serving, 10)
     waiting.cancel()
+
+
+async def _until_listening(host: str, port: int) -> None:
+    while True:
+        try:
+            _, writer = await asyncio.open_connection(host, port)
+        except OSError:
+            await asyncio.sleep(_LOOK_EVERY_S)
+        else:
+            writer.close()
+            return
 
 
 @contextmanager

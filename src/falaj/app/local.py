@@ -14,6 +14,7 @@ from falaj.app.running import owner_token
 from falaj.app.values.run import RunDetail, RunQuery
 from falaj.governance.access import SYSTEM, Actor
 from falaj.kernel.settings import Settings
+from falaj.lifecycle.publication import Publication
 from falaj.lifecycle.rooms import Rooms
 from falaj.storage.folder import StateFolder
 
@@ -38,6 +39,7 @@ def perform_local(folder: Path, settings: Settings, token: str | None, name: str
     state = StateFolder(folder / settings.storage.path)
     with state.lock(), open_rooms(folder, settings) as rooms:
         ensure_owner(rooms)
+        Publication(rooms).run_pass(rooms.clock.now())  # what a killed command left: gateways may run without control
         return perform(rooms, who(rooms, token), name, params)
 
 
