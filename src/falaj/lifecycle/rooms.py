@@ -75,6 +75,7 @@ class Rooms:
         self.logs = logs
         self._open_online = open_online
         self.promoting = threading.Lock()
+        self.deciding = threading.Lock()
         self.rates = Rates()
         self._applied = Applied()
 

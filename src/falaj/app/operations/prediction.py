@@ -89,4 +89,5 @@ def predict(rooms: Rooms, actor: Actor, params: LocalPredict) -> list[dict[str, 
     """Decide in this process, by the same code as the gateway, and log as it does."""
     from falaj.app.local_gateway import decide
 
-    return decide(rooms, actor, params.endpoint, params.instances)
+    with rooms.deciding:  # its log has one writer
+        return decide(rooms, actor, params.endpoint, params.instances)
