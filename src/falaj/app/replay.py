@@ -5,6 +5,7 @@ Rows of a timeless source are decided on in the order of the file, as of now.
 
 import heapq
 import http.client
+import itertools
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from falaj.app.values.source import Push, Pushed
 from falaj.definitions.endpoint import Endpoint
 from falaj.definitions.source import Source
 from falaj.kernel.clock import parse_instant, to_us
-from falaj.kernel.errors import DataError, Unavailable, error_by_code
+from falaj.kernel.errors import DataError, InputError, Unavailable, error_by_code
 
 PUSH_TOGETHER = 20
 """Events pushed at once; a decision sees all but the last few events before it."""
@@ -106,7 +107,7 @@ class Replay:
         waiting: dict[str, list[dict[str, Any]]] = {stream.source.name: [] for stream in streams}
         out = answers.open("ab") if answers is not None else None
         try:
-            for done, (stream, event) in enumerate(_merged(streams, skip, limit), 1):
+            for done, (stream, event) in enumerate(merged(streams, skip, limit), 1):
                 _keep_rate(began, done, rate)
                 if stream.decides:
                     self._decide(stream.source, event, out)
@@ -188,13 +189,20 @@ class Replay:
         )
 
 
-def _merged(streams: list[Stream], skip: int, limit: int | None) -> Iterator[tuple[Stream, dict[str, Any]]]:
-    merged = heapq.merge(*(_timed(i, stream) for i, stream in enumerate(streams)), key=lambda item: item[:3])
-    for done, (_, _, _, stream, event) in enumerate(merged):
-        if done >= skip + (limit if limit is not None else 1 << 62):
-            return
-        if done >= skip:
-            yield stream, event
+def merged(streams: list[Stream], skip: int = 0, limit: int | None = None) -> Iterator[tuple[Stream, dict[str, Any]]]:
+    """Yield the streams' events in order of time; those of one instant in the order of streams and lines.
+
+    Args:
+        streams: What to merge.
+        skip: Leave out so many first.
+        limit: Stop after so many; None for all.
+
+    Raises:
+        DataError: A line is no JSON object or has no timestamp.
+    """
+    events = heapq.merge(*(_timed(i, stream) for i, stream in enumerate(streams)), key=lambda item: item[:3])
+    for _, _, _, stream, event in itertools.islice(events, skip, None if limit is None else skip + limit):
+        yield stream, event
 
 
 def _timed(order: int, stream: Stream) -> Iterator[tuple[int, int, int, Stream, dict[str, Any]]]:
@@ -202,9 +210,9 @@ def _timed(order: int, stream: Stream) -> Iterator[tuple[int, int, int, Stream, 
     with stream.file.open("rb") as file:
         for number, line in enumerate(file, 1):
             try:
-                event = json.loads(line)
+                event = msgspec.convert(json.loads(line), dict[str, Any])
                 at_us = number if column is None else to_us(parse_instant(event[column]))
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, InputError, KeyError, TypeError):
                 needed = "no JSON object" if column is None else f"no JSON object with {column!r}"
                 raise DataError(f"{stream.file} line {number}: {needed}", hint="correct the line") from None
             yield at_us, order, number, stream, event

@@ -1,0 +1,99 @@
+"""The supervisor: children that die come back after a pause that grows, and end when they are told to."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from falaj.app.supervisor import Child, Supervised, claim, find_supervisor, stop_supervisor
+from falaj.kernel.errors import Conflict
+from falaj.pipelines.process import process_start
+from support.waiting import until
+
+DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
+
+
+def child(folder: Path, program: str) -> Child:
+    return Child("control", [sys.executable, "-c", program], folder / "control.log")
+
+
+def ended(one: Child) -> int:
+    """Wait until it has ended, and return its code."""
+    assert one.process is not None
+    return one.process.wait(30)
+
+
+def test_a_child_that_dies_comes_back_after_a_pause_that_grows(tmp_path: Path) -> None:
+    one, now = child(tmp_path, "raise SystemExit(3)"), time.monotonic()
+    one.start()
+    pauses = []
+    for _ in range(7):
+        assert ended(one) == 3
+        told = one.watch(now) or ""
+        assert told.startswith("control ended with exit code 3; back in ")
+        pauses.append(float(told.split("back in ")[1].split(" s")[0]))
+        assert one.watch(now + pauses[-1] - 0.01) is None
+        assert one.watch(now + pauses[-1]) == "control restarted"
+    assert pauses == [0.2, 0.5, 1, 2, 5, 5, 5]
+    ended(one)
+    assert "back in 0.2 s" in (one.watch(now + 3600) or "")  # it had run for long: this is another trouble
+
+
+def test_a_child_that_was_killed_is_named_by_its_signal(tmp_path: Path) -> None:
+    one = child(tmp_path, "import time; time.sleep(60)")
+    one.start()
+    assert one.watch(time.monotonic()) is None
+    assert one.process is not None
+    one.process.send_signal(signal.SIGKILL)
+    ended(one)
+    assert "ended with signal SIGKILL" in (one.watch(time.monotonic()) or "")
+    one.stop(within_s=1)  # none is there
+    assert one.process is None
+
+
+def test_a_child_that_does_not_listen_is_killed(tmp_path: Path) -> None:
+    one = child(tmp_path, DEAF)
+    one.start()
+    until(lambda: "up" in one.log.read_text(), "the child is up")
+    one.stop(within_s=0.2)
+    assert ended(one) == -signal.SIGKILL
+    one.stop(within_s=0.2)
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    """A state folder."""
+    (tmp_path / "run").mkdir()
+    return tmp_path
+
+
+def write(state: Path, pid: int, started: str) -> None:
+    (state / "run" / "supervisor.json").write_bytes(msgspec.json.encode(Supervised(pid, started)))
+
+
+def test_one_supervisor_has_a_project(state: Path) -> None:
+    assert find_supervisor(state) is None
+    claim(state)
+    claim(state)  # it is this process's own
+    assert find_supervisor(state) == Supervised(os.getpid(), process_start(os.getpid()) or "")
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as other:
+        write(state, other.pid, process_start(other.pid) or "")
+        with pytest.raises(Conflict, match=f"process {other.pid}"):
+            claim(state)
+        assert stop_supervisor(state, within_s=30)
+        assert other.wait(30) == -signal.SIGTERM
+    assert not stop_supervisor(state)
+    claim(state)
+
+
+def test_another_process_of_the_same_number_is_none(state: Path) -> None:
+    write(state, os.getpid(), "long ago")
+    assert find_supervisor(state) is None
+    assert not stop_supervisor(state)
+    (state / "run" / "supervisor.json").write_bytes(b"{")
+    assert find_supervisor(state) is None
