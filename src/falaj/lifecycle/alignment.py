@@ -145,14 +145,18 @@ def _predecessor(connection: sa.Connection, model: str, version: int) -> int | N
 
 
 def _close_outlived_alerts(rooms: Rooms) -> None:
-    """Close drift alerts from before the present version came: its own windows judge anew."""
+    """Close drift alerts from before the present version came, whose own windows judge anew, or where none serves."""
+    outlived: dict[str, str] = {}
     with rooms.db.read() as connection:
         found = [one for one in list_alerts(connection, only_open=True) if one.alert.rule == "drift"]
-        outlived = [one.alert.subject for one in found if one.opened_us < brought_us(connection, one.alert.subject)]
-        routes = table.current_routes(connection) if outlived else {}
-    for endpoint in outlived:
-        only = sole_variant(routes[endpoint]) if endpoint in routes else None
-        if only is not None:
-            with rooms.db.write() as connection:
-                reason = f"version {only.version} serves now"
-                resolve_alert(connection, "drift", endpoint, reason, to_us(rooms.clock.now()))
+        for one in found:
+            endpoint = one.alert.subject
+            route = table.current_route(connection, endpoint)
+            only = None if route is None else sole_variant(route)
+            if route is None:
+                outlived[endpoint] = "nothing serves there now"
+            elif only is not None and one.opened_us < brought_us(connection, endpoint):
+                outlived[endpoint] = f"version {only.version} serves now"
+    for endpoint, reason in outlived.items():
+        with rooms.db.write() as connection:
+            resolve_alert(connection, "drift", endpoint, reason, to_us(rooms.clock.now()))

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 import falaj as fj
 from falaj.app.operations.monitor import monitor_status
 from falaj.kernel.errors import CorruptionError
-from falaj.lifecycle.promotion import roll_back_endpoint
+from falaj.lifecycle.promotion import roll_back_endpoint, withdraw_endpoint
 from falaj.lifecycle.watching import Watching
 from falaj.models.version import ModelVersion
 from falaj.monitoring.alerts import list_alerts
@@ -81,3 +81,15 @@ def test_damage_in_one_place_keeps_no_other_waiting(world: World) -> None:
     with world.rooms.db.read() as connection:
         assert [one.alert.subject for one in list_alerts(connection, only_open=True)] == ["second"]
     assert '"second"' in (world.rooms.state.log / "alerts.jsonl").read_text()
+
+
+def test_an_endpoint_that_was_withdrawn_has_no_open_drift(world: World) -> None:
+    serve(world)
+    world.decided(1, 400, mean=500.0)
+    watch(world)
+    with world.rooms.db.read() as connection:
+        assert len(list_alerts(connection, only_open=True)) == 1
+    world.clock.advance(1)
+    withdraw_endpoint(world.rooms, "fraud", ADA)
+    with world.rooms.db.read() as connection:
+        assert list_alerts(connection, only_open=True) == []
