@@ -191,6 +191,11 @@ class World:
         series.requests, series.errors = series.requests + requests, series.errors + errors
         self.report()
 
+    def adopt(self, epoch: int) -> None:
+        """Let the gateway worker say that it goes by a publication of the routing."""
+        self._stats.routing_epoch = epoch
+        self.report()
+
     def report(self) -> None:
         """Let the gateway worker write its counters now."""
         folder = self.rooms.state.run / "stats"
