@@ -58,7 +58,7 @@ class Tidying:
         tables, worked = self._rooms.tables, False
         for name in tables.names():
             version = tables.version(name) or 0
-            if version - self._joined.setdefault(name, version) >= _COMMITS_PER_JOIN:
+            if version - self._joined.get(name, 0) >= _COMMITS_PER_JOIN:  # at a start: whatever came before it
                 self._joined[name] = tables.compact(name)
                 worked = True
         return worked
