@@ -108,12 +108,14 @@ class Triggers:
 
     def _consider(self, endpoint: Endpoint, now: datetime) -> bool:
         rooms, retrain = self._rooms, endpoint.retrain
-        if retrain is None:
-            return False
         digest, state = digest_value(to_builtins(retrain)), _load(rooms, endpoint.name)
+        if state is None and retrain is None:
+            return False
         if state is None or state.retrain != digest:
             # From the first sight on: a project that was applied today is not a week late for its weekly run.
             _store(rooms, endpoint.name, _seen(state, digest, to_us(now)))
+            return False
+        if retrain is None:
             return False
         with rooms.db.read() as connection:
             route = current_route(connection, endpoint.name)

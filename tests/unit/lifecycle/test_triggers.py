@@ -125,6 +125,17 @@ def test_a_schedule_that_is_declared_later_is_not_late(world: World) -> None:
     assert look(world)
 
 
+def test_a_schedule_that_was_taken_out_for_a_while_is_not_late(world: World) -> None:
+    declare(world, retrained(fj.on.schedule("daily")))
+    declare(world, endpoint())
+    world.clock.advance(30 * 24 * HOUR)
+    assert not look(world)
+    declare(world, retrained(fj.on.schedule("daily")))
+    assert not look(world)
+    world.clock.advance(24 * HOUR)
+    assert look(world)
+
+
 def test_labels_count_from_the_last_training_whoever_asked_for_it(world: World) -> None:
     declare(world, retrained(fj.on.new_labels(3)))  # it has seen no label when it is declared
     world.push(*(event(number, label=0) for number in range(100)))
