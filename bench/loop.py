@@ -1,4 +1,4 @@
-"""Measures the loop: one gateway worker with everything on beside the same server's echo, then the demo's time per stage.
+"""Measures the loop: one gateway worker with everything on beside the same server's echo, then each stage of the demo.
 
 `python bench/loop.py` does it all: makes a project in a temporary folder, on free ports, and removes it. Needs `wrk`.
 Every figure that others may read stands on a line `ratio: NAME VALUE` or `stage: NAME SECONDS`; a slow ratio is no
