@@ -98,7 +98,8 @@ def perform(rooms: Any, actor: Actor, name: str, params: msgspec.Struct | dict[s
     kind = function.__annotations__["params"]
     if isinstance(params, bytes):
         params = from_json(params or b"{}", kind, what=name)
-    elif not isinstance(params, kind):
+    else:
+        # Also what is of the type already: constructing a Struct checks neither types nor bounds.
         params = convert(msgspec.to_builtins(params), kind, what=name)
     authorise(actor, operation.action, _resource(params))
     return function(rooms, actor, params)

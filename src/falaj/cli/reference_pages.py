@@ -3,7 +3,8 @@
 import inspect
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import click
 import msgspec
@@ -177,7 +178,14 @@ def type_name(kind: Any) -> str:
     Example:
         >>> type_name(tuple[str, ...]), type_name(int | None), type_name(str)
         ('tuple[str, ...]', 'int | None', 'str')
+        >>> type_name(Annotated[int, msgspec.Meta(ge=1, le=9)] | None)
+        'int, 1 to 9 | None'
     """
+    if get_origin(kind) is Annotated:
+        inner, bounds = get_args(kind)
+        return f"{type_name(inner)}, {bounds.ge} to {bounds.le}"
+    if get_origin(kind) in (Union, UnionType):
+        return " | ".join("None" if one is type(None) else type_name(one) for one in get_args(kind))
     text = kind.__name__ if isinstance(kind, type) and not hasattr(kind, "__args__") else str(kind)
     return re.sub(r"\b(?:typing|falaj)\.(?:\w+\.)*", "", text)
 

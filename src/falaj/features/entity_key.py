@@ -35,7 +35,7 @@ def encode_part(value: Any, dtype: str, column: str) -> bytes:
         raise InputError(f"entity key {column!r}: {value} does not fit 64 bits", hint="send a smaller whole number")
     kind = "text" if dtype == "string" else "a whole number"
     raise InputError(
-        f"entity key {column!r} is {value!r}, a {type(value).__name__}", hint=f"send {kind}: its type is {dtype}"
+        f"entity key {column!r} is {value!r}, of type {type(value).__name__}", hint=f"send {kind}: its type is {dtype}"
     )
 
 

@@ -1,6 +1,7 @@
 """Actors and their tokens."""
 
 import builtins
+import re
 import secrets
 from collections.abc import Callable
 from datetime import datetime
@@ -38,6 +39,10 @@ TOKEN = sa.Table(
     sa.Column("expires", sa.BigInteger),
     sa.Column("revoked", sa.BigInteger),
 )
+
+
+_SCOPE = re.compile(r"(\*|[a-z_*]+\.[a-z_*]+)(@[^\s@\x00-\x1f]+)?")
+"""An action or a pattern of actions, and where it may be done. What matches nothing is a mistake, not a safe token."""
 
 
 class ActorRecord(msgspec.Struct, frozen=True):
@@ -122,7 +127,7 @@ class Actors:
 
         Raises:
             NotFound: There is no such actor.
-            InputError: A scope is empty, or the expiry is past.
+            InputError: A scope is empty or malformed, or the expiry is past.
             AccessDenied: `by` may not do `token.create`.
         """
         authorise(by, "token.create", actor)
@@ -203,10 +208,15 @@ def check_scopes(scopes: tuple[str, ...]) -> None:
     """Return if a token may have the scopes.
 
     Raises:
-        InputError: There is none, or one is empty.
+        InputError: There is none, or one is empty or malformed.
     """
     if not scopes or not all(scopes):
         raise InputError("a token needs at least one scope, and none may be empty", hint="give '*' for the role")
+    for scope in scopes:
+        if not _SCOPE.fullmatch(scope):
+            raise InputError(
+                f"scope {scope!r} is not ACTION or ACTION@RESOURCE", hint="write it like endpoint.predict@fraud"
+            )
 
 
 def _role(role: Role | str) -> Role:

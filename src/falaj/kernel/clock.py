@@ -95,7 +95,7 @@ def parse_instant(text: str) -> datetime:
     """Return the aware UTC instant that an RFC 3339 text names.
 
     Raises:
-        InputError: The text is not RFC 3339, or names no time zone.
+        InputError: The text is not RFC 3339, names no time zone, or an instant outside the years 1 to 9999.
 
     Example:
         >>> parse_instant("2018-04-01T00:00:31Z").isoformat()
@@ -107,7 +107,10 @@ def parse_instant(text: str) -> datetime:
         raise InputError(f"{text!r} is not an RFC 3339 timestamp", hint="write it like 2026-01-31T09:30:00Z") from None
     if instant.tzinfo is None:
         raise InputError(f"timestamp {text!r} has no time zone", hint=f"write it like {text}Z")
-    return instant.astimezone(UTC)
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError:
+        raise InputError(f"timestamp {text!r} is outside the years 1 to 9999 in UTC", hint="correct the year") from None
 
 
 def rfc3339(instant: datetime) -> str:

@@ -27,8 +27,16 @@ def to_json(value: object, *, indent: int = 0) -> str:
     return (msgspec.json.format(raw, indent=indent) if indent else raw).decode()
 
 
-def from_json(raw: bytes | str, kind: type[T], *, what: str = "body") -> T:
+def from_json(
+    raw: bytes | str, kind: type[T], *, what: str = "body", hint: str = "send JSON of the documented shape"
+) -> T:
     """Return the value that the JSON holds, checked against its type.
+
+    Args:
+        raw: The JSON.
+        kind: Its type.
+        what: What it is, for the message.
+        hint: What to send instead, for whoever sent something else.
 
     Raises:
         InputError: It is not JSON, or not of that shape; the message names the field.
@@ -39,8 +47,12 @@ def from_json(raw: bytes | str, kind: type[T], *, what: str = "body") -> T:
     """
     try:
         return msgspec.json.decode(raw, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{what}: {error}", hint="send JSON of the documented shape") from None
+    except msgspec.ValidationError as error:
+        raise InputError(f"{what}: {error}", hint=hint) from None
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise InputError(f"{what} is not JSON: {error}", hint=hint) from None
+    except RecursionError:
+        raise InputError(f"{what} is nested too deeply", hint=hint) from None
 
 
 def to_msgpack(value: object) -> bytes:

@@ -14,7 +14,8 @@ _UNITS_US = {
     "d": 86_400 * SECOND_US,
     "w": 7 * 86_400 * SECOND_US,
 }
-_PATTERN = re.compile(r"(\d+)(us|ms|s|m|h|d|w)")
+_PATTERN = re.compile(r"(\d{1,18})(us|ms|s|m|h|d|w)")
+_LONGEST_US = 100 * 366 * _UNITS_US["d"]
 
 
 def duration_us(text: str, *, field: str = "duration") -> int:
@@ -25,7 +26,7 @@ def duration_us(text: str, *, field: str = "duration") -> int:
         field: The name used in the error.
 
     Raises:
-        DefinitionError: The text is not such a length.
+        DefinitionError: The text is not such a length, or one of more than a century.
 
     Example:
         >>> duration_us("24h") == 24 * 3600 * SECOND_US
@@ -36,7 +37,10 @@ def duration_us(text: str, *, field: str = "duration") -> int:
         raise DefinitionError(
             f"{field} = {text!r} is not a duration", hint="write a whole number and a unit, like '500ms', '10m' or '7d'"
         )
-    return int(match[1]) * _UNITS_US[match[2]]
+    length_us = int(match[1]) * _UNITS_US[match[2]]
+    if length_us > _LONGEST_US:
+        raise DefinitionError(f"{field} = {text!r} is longer than a century", hint="give a shorter one")
+    return length_us
 
 
 def positive_duration_us(text: str, *, field: str = "duration") -> int:

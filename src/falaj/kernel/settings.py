@@ -166,6 +166,8 @@ def load_settings(folder: Path, environ: Mapping[str, str] | None = None) -> Set
         raise ProjectError(
             f"{path} does not exist", hint="run the command in a project's folder, or make one with 'falaj init'"
         ) from None
+    except NotADirectoryError:
+        raise ProjectError(f"{folder} is not a folder", hint="give the project's folder with --project") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise ProjectError(f"{path}: {error}", hint="correct the file") from None
     _overlay(tree, os.environ if environ is None else environ)

@@ -241,7 +241,7 @@ def require_run(connection: sa.Connection, run_id: str) -> Run:
     """
     row = connection.execute(sa.select(RUN).where(RUN.c.id == run_id)).first()
     if row is None:
-        raise NotFound(f"run {run_id!r} does not exist", hint="list them with 'falaj runs'")
+        raise NotFound(f"run {run_id!r} does not exist", hint="list them with 'falaj runs list'")
     return _run(row)
 
 

@@ -5,6 +5,7 @@ import http
 import msgspec
 
 from falaj.kernel.errors import FalajError
+from falaj.kernel.sentence import one_sentence
 
 STATUS_BY_CODE: dict[str, int] = {
     "input_invalid": 400,
@@ -65,7 +66,7 @@ def error_body(message: str, code: str, hint: str = "") -> bytes:
         >>> error_body("model 'frod' does not exist", "not_found")
         b'{"error":"model \\'frod\\' does not exist","code":"not_found"}'
     """
-    return msgspec.json.encode(ErrorBody(message, code, hint or msgspec.UNSET))
+    return msgspec.json.encode(ErrorBody(one_sentence(message), code, one_sentence(hint) or msgspec.UNSET))
 
 
 def error_answer(error: FalajError) -> tuple[int, bytes]:

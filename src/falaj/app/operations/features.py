@@ -2,6 +2,7 @@
 
 import msgspec
 
+from falaj.app.values.bounds import MOST_ROWS
 from falaj.app.values.features import Materialise, OnlineFeatures, OnlineQuery, Verify, VerifyResult
 from falaj.features.online import OnlineReader
 from falaj.governance.access import Actor
@@ -12,8 +13,6 @@ from falaj.lifecycle.catch_up import catch_up
 from falaj.lifecycle.caught_up import CaughtUp
 from falaj.lifecycle.consistency import verify_served
 from falaj.lifecycle.rooms import Rooms
-
-_MOST_ROWS = 10_000
 
 
 def materialise(rooms: Rooms, actor: Actor, params: Materialise) -> list[CaughtUp]:
@@ -32,8 +31,8 @@ def online(rooms: Rooms, actor: Actor, params: OnlineQuery) -> OnlineFeatures:
         raise NotFound(
             f"feature service {params.service!r} does not exist", hint=did_you_mean(params.service, services)
         )
-    if len(params.entities) > _MOST_ROWS:
-        raise InputError(f"{len(params.entities)} rows in one read", hint=f"ask for at most {_MOST_ROWS}")
+    if len(params.entities) > MOST_ROWS:
+        raise InputError(f"{len(params.entities)} rows in one read", hint=f"ask for at most {MOST_ROWS}")
     at_us = to_us(rooms.clock.now() if params.at is None else parse_instant(params.at))
     rows = OnlineReader(rooms.online).read(services[params.service], params.entities, [at_us] * len(params.entities))
     stored = len(rows.columns)
@@ -43,6 +42,8 @@ def online(rooms: Rooms, actor: Actor, params: OnlineQuery) -> OnlineFeatures:
 def verify(rooms: Rooms, actor: Actor, params: Verify) -> VerifyResult:
     """Recompute served features and report every mismatch."""
     del actor
+    if params.endpoint:
+        rooms.definitions.endpoint(params.endpoint)
     report = verify_served(rooms, params.endpoint, params.sample)
     return VerifyResult(
         report.verdict.outcome,

@@ -2,6 +2,8 @@
 
 import msgspec
 
+from falaj.app.values.bounds import Limit, Sequence
+
 
 class AuditQuery(msgspec.Struct, frozen=True):
     """Which records to list; empty fields match all.
@@ -17,8 +19,8 @@ class AuditQuery(msgspec.Struct, frozen=True):
     resource: str = ""
     who: str = ""
     action: str = ""
-    before_seq: int | None = None
-    limit: int = 50
+    before_seq: Sequence | None = None
+    limit: Limit = 50
 
 
 class VerifyAudit(msgspec.Struct, frozen=True):

@@ -2,6 +2,8 @@
 
 import msgspec
 
+from falaj.app.values.bounds import VersionNumber
+
 
 class Deploy(msgspec.Struct, frozen=True):
     """Ask for a version to serve.
@@ -12,7 +14,7 @@ class Deploy(msgspec.Struct, frozen=True):
     """
 
     endpoint: str
-    version: int | None = None
+    version: VersionNumber | None = None
 
 
 class Rollback(msgspec.Struct, frozen=True):

@@ -4,6 +4,8 @@ from typing import Any
 
 import msgspec
 
+from falaj.app.values.bounds import SampleSize
+
 
 class Materialise(msgspec.Struct, frozen=True):
     """Ask for the online store to be brought up to the tables.
@@ -52,7 +54,7 @@ class Verify(msgspec.Struct, frozen=True):
     """
 
     endpoint: str = ""
-    sample: int = 1000
+    sample: SampleSize = 1000
 
 
 class VerifyResult(msgspec.Struct, frozen=True):

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from falaj.app.values.bounds import VersionNumber
 from falaj.app.values.status import VersionStatus
 
 
@@ -37,7 +38,7 @@ class ShowVersion(msgspec.Struct, frozen=True):
     """Which version to show."""
 
     model: str
-    version: int
+    version: VersionNumber
 
 
 class VersionDetail(msgspec.Struct, frozen=True):
@@ -68,7 +69,7 @@ class Decide(msgspec.Struct, frozen=True):
     """
 
     model: str
-    version: int
+    version: VersionNumber
     comment: str = ""
 
 

@@ -2,6 +2,8 @@
 
 import msgspec
 
+from falaj.app.values.bounds import Limit
+
 
 class MonitorQuery(msgspec.Struct, frozen=True):
     """Which endpoint's monitor."""
@@ -18,4 +20,4 @@ class AlertsQuery(msgspec.Struct, frozen=True):
     """
 
     only_open: bool = False
-    limit: int = 50
+    limit: Limit = 50

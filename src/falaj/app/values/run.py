@@ -2,6 +2,7 @@
 
 import msgspec
 
+from falaj.app.values.bounds import Limit
 from falaj.app.values.status import RunStatus
 
 
@@ -14,7 +15,7 @@ class RunsQuery(msgspec.Struct, frozen=True):
     """
 
     pipeline: str = ""
-    limit: int = 20
+    limit: Limit = 20
 
 
 class RunQuery(msgspec.Struct, frozen=True):

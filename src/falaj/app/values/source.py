@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from falaj.app.values.bounds import Limit
 from falaj.data.report import FileReport
 
 
@@ -84,4 +85,4 @@ class QuarantineQuery(msgspec.Struct, frozen=True):
     """
 
     source: str
-    limit: int = 20
+    limit: Limit = 20
