@@ -6,19 +6,26 @@ from typing import Any
 from litestar import Litestar, Request, Response, get, post
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.params import FromPath, FromQuery, RawBody
 
 from falaj import __version__
 from falaj.app.operation import perform
-from falaj.app.web import Authenticate, actor_of_request, parse_json
-from falaj.kernel.codec import convert, to_json
+from falaj.app.web import Authenticate, actor_of_request
+from falaj.governance.access import Actor
+from falaj.kernel.codec import from_json, to_json
 from falaj.kernel.errors import FalajError, InputError, Unauthenticated
 from falaj.serving.statuses import error_answer, error_body
+from falaj.storage.disk import failure
 
-PUBLIC_ROUTES: tuple[str, ...] = ("/healthz", "/", "/login", "/schema")
+PUBLIC_ROUTES: tuple[str, ...] = (
+    "/healthz", "/", "/login", "/logout", "/schema", "/schema/openapi.json", "/schema/{path}",
+)  # fmt: skip
 """Routes that answer without a token: liveness, the page's frame and its sign-in, and the API's description."""
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 JSON = "application/json"
+_EVENTS = "send an object, a list, or an object a line"
 
 
 class Handlers:
@@ -33,10 +40,21 @@ class Handlers:
         self._rooms = rooms
         self._authenticate = authenticate
 
+    def actor(self, request: Request[Any, Any, Any]) -> Actor:
+        """Return who asks.
+
+        Raises:
+            Unauthenticated: There is no valid token.
+        """
+        return actor_of_request(request, self._authenticate)
+
+    def answer(self, actor: Actor, name: str, params: Any) -> Response[bytes]:
+        """Carry out one operation for an actor, and answer with its result as JSON."""
+        return Response(to_json(perform(self._rooms, actor, name, params)).encode(), media_type=JSON)
+
     def perform(self, request: Request[Any, Any, Any], name: str, params: Any) -> Response[bytes]:
-        """Carry out one operation for whoever asks, and answer with its result as JSON."""
-        result = perform(self._rooms, actor_of_request(request, self._authenticate), name, params)
-        return Response(to_json(result).encode(), media_type=JSON)
+        """Carry out one operation for whoever asks."""
+        return self.answer(self.actor(request), name, params)
 
 
 def make_app(rooms: Any, authenticate: Authenticate, pages: Sequence[Any] = ()) -> Litestar:
@@ -50,8 +68,15 @@ def make_app(rooms: Any, authenticate: Authenticate, pages: Sequence[Any] = ()) 
     handlers = Handlers(rooms, authenticate)
     return Litestar(
         route_handlers=[healthz, *pages, *_reads(handlers), *_writes(handlers)],
-        exception_handlers={FalajError: _falaj_error, HTTPException: _http_error, Exception: _fault},
-        openapi_config=OpenAPIConfig(title="Falaj control", version=__version__),
+        exception_handlers={
+            FalajError: _falaj_error,
+            HTTPException: _http_error,
+            OSError: _disk_error,
+            Exception: _fault,
+        },
+        # The description alone. The pages that usually come with it load scripts of strangers, and would run them on
+        # the origin whose cookie reads the project.
+        openapi_config=OpenAPIConfig(title="Falaj control", version=__version__, render_plugins=[JsonRenderPlugin()]),
         request_max_body_size=MAX_BODY_BYTES,
     )
 
@@ -69,12 +94,12 @@ def _reads(handlers: Handlers) -> list[Any]:
         return handlers.perform(request, "project.status", {})
 
     @get("/v1/models", sync_to_thread=True)
-    def models(request: Request[Any, Any, Any], model: str = "") -> Response[bytes]:
+    def models(request: Request[Any, Any, Any], model: FromQuery[str] = "") -> Response[bytes]:
         """Versions of all models, or of one."""
         return handlers.perform(request, "model.list", {"model": model})
 
     @get("/v1/models/{model:str}/versions/{version:int}", sync_to_thread=True)
-    def version(request: Request[Any, Any, Any], model: str, version: int) -> Response[bytes]:
+    def version(request: Request[Any, Any, Any], model: FromPath[str], version: FromPath[int]) -> Response[bytes]:
         """One version with its gate report and card."""
         return handlers.perform(request, "model.show", {"model": model, "version": version})
 
@@ -84,12 +109,12 @@ def _reads(handlers: Handlers) -> list[Any]:
         return handlers.perform(request, "run.list", {})
 
     @get("/v1/runs/{run_id:str}", sync_to_thread=True)
-    def run(request: Request[Any, Any, Any], run_id: str) -> Response[bytes]:
+    def run(request: Request[Any, Any, Any], run_id: FromPath[str]) -> Response[bytes]:
         """One run and its steps."""
         return handlers.perform(request, "run.show", {"run_id": run_id})
 
     @get("/v1/decisions/{request_id:str}", sync_to_thread=True)
-    def why(request: Request[Any, Any, Any], request_id: str) -> Response[bytes]:
+    def why(request: Request[Any, Any, Any], request_id: FromPath[str]) -> Response[bytes]:
         """One decision: features, versions, dataset, gate report, approver."""
         return handlers.perform(request, "prediction.why", {"request_id": request_id})
 
@@ -108,15 +133,17 @@ def _reads(handlers: Handlers) -> list[Any]:
 
 def _writes(handlers: Handlers) -> list[Any]:
     @post("/v1/operations/{name:str}", status_code=200, sync_to_thread=True)
-    def operation(request: Request[Any, Any, Any], name: str, body: bytes) -> Response[bytes]:
+    def operation(request: Request[Any, Any, Any], name: FromPath[str], body: RawBody) -> Response[bytes]:
         """Carry out any operation; this is what the command line calls."""
         return handlers.perform(request, name, body)
 
     @post("/v1/events/{source:str}", status_code=202, sync_to_thread=True)
-    def events(request: Request[Any, Any, Any], source: str, body: bytes, wait: str = "logged") -> Response[bytes]:
+    def events(
+        request: Request[Any, Any, Any], source: FromPath[str], body: RawBody, wait: FromQuery[str] = "logged"
+    ) -> Response[bytes]:
         """Take events: one object, a list, or JSON lines. Answers when they are durable, or applied if asked."""
-        params = {"source": source, "events": _events(body), "wait": wait}
-        return handlers.perform(request, "source.push", params)
+        actor = handlers.actor(request)  # first: who may not push learns nothing about what is wrong with it
+        return handlers.answer(actor, "source.push", {"source": source, "events": _events(body), "wait": wait})
 
     return [operation, events]
 
@@ -124,10 +151,11 @@ def _writes(handlers: Handlers) -> list[Any]:
 def _events(body: bytes) -> list[Any]:
     text = body.strip()
     if not text:
-        raise InputError("the body holds no events", hint="send an object, a list, or an object a line")
+        raise InputError("the body holds no events", hint=_EVENTS)
     if text[:1] == b"[":
-        return convert(parse_json(text), list[Any], what="events")
-    return [parse_json(line, f"line {number}") for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+        return from_json(text, list[Any], what="events")
+    lines = enumerate(text.split(b"\n"), 1)
+    return [from_json(line, Any, what=f"line {number}", hint=_EVENTS) for number, line in lines if line.strip()]
 
 
 def _falaj_error(_: Request[Any, Any, Any], error: FalajError) -> Response[bytes]:
@@ -136,11 +164,15 @@ def _falaj_error(_: Request[Any, Any, Any], error: FalajError) -> Response[bytes
     return Response(body, status_code=status, media_type=JSON, headers=headers)
 
 
+def _disk_error(request: Request[Any, Any, Any], error: OSError) -> Response[bytes]:
+    return _falaj_error(request, failure(error, str(error.filename or "the operating system")))
+
+
 def _http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     status, path = error.status_code, request.url.path[:200]
     code, message = {
-        404: ("not_found", f"there is no route {path}"),
-        405: ("method_not_allowed", f"{path} does not take {request.method}"),
+        404: ("not_found", f"there is no route {path!r}"),
+        405: ("method_not_allowed", f"{path!r} does not take {request.method}"),
         413: ("too_large", f"the body is larger than {MAX_BODY_BYTES:,} bytes"),
     }.get(status, ("input_invalid", str(error.detail)))
     hint = "the routes are described at /schema/openapi.json" if status in (404, 405) else ""

@@ -127,7 +127,7 @@ def _apply_forever(rooms: Rooms, stop: threading.Event) -> None:
                 next_refresh = now + REFRESH_EVERY_S
             apply_new_rows(rooms, stop)
             pause_s = APPLY_EVERY_S
-        except FalajError as error:
+        except (FalajError, OSError) as error:
             # A damaged record or a full disk must not end the process that answers for everything else.
             log.error("applying events failed: %s", error)
             pause_s = min(pause_s * 2, 10.0)

@@ -1,13 +1,11 @@
-"""What the API and the pages share: who asks, and the JSON they send."""
+"""What the API and the pages share: who asks."""
 
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
-import msgspec
-
 from falaj.governance.access import Actor
-from falaj.kernel.errors import InputError, Unauthenticated
+from falaj.kernel.errors import Unauthenticated
 
 COOKIE = "falaj_token"
 Authenticate = Callable[[str], Actor]
@@ -33,15 +31,3 @@ def actor_of_request(request: Any, authenticate: Authenticate) -> Actor:
     if cookie and request.method == "GET":
         return authenticate(unquote(cookie))
     raise Unauthenticated("no token was given", hint="send 'Authorization: Bearer TOKEN'")
-
-
-def parse_json(raw: bytes, what: str = "body") -> Any:
-    """Return the JSON that bytes hold.
-
-    Raises:
-        InputError: They hold none.
-    """
-    try:
-        return msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{what} is not JSON: {error}", hint="send an object, a list, or an object a line") from None

@@ -3,9 +3,11 @@
 import errno
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from falaj.kernel.errors import DiskFull, StorageError, Unsupported
+from falaj.kernel.errors import DiskFull, InputError, StorageError, Unsupported
 
 if sys.platform == "darwin":
     import fcntl
@@ -85,6 +87,25 @@ def failure(error: OSError, what: str) -> StorageError:
     if error.errno in _FULL:
         return DiskFull(f"{what}: {reason}", hint="free some space; nothing acknowledged was lost")
     return StorageError(f"{what}: {reason}", hint="look at the disk and the folder's permissions")
+
+
+@contextmanager
+def chosen_path(path: Path) -> Iterator[None]:
+    """Say plainly why the path that a person chose cannot be written, while the block tries.
+
+    Raises:
+        DiskFull: No space is left.
+        InputError: The path is a folder, its folder does not exist, or it may not be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise failure(error, f"cannot write {path}") from error
+        raise InputError(
+            f"cannot write {path}: {(error.strerror or str(error)).lower()}",
+            hint="choose a place in a folder that exists and that you may write to",
+        ) from error
 
 
 def refuse_network(path: Path, *, mounts: Path = MOUNTS) -> None:
