@@ -1,17 +1,20 @@
 """The client: an operation goes to the running control, or is done in this process under the project's lock."""
 
 import json
+import math
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import msgspec
 
 from falaj.app.running import RunningControl, find_control, owner_token
+from falaj.app.values.prediction import LocalPredict
 from falaj.kernel.codec import convert
-from falaj.kernel.errors import FalajError, Locked, Unavailable, error_by_code
+from falaj.kernel.errors import FalajError, InputError, Locked, Unauthenticated, Unavailable, error_by_code
 from falaj.kernel.settings import Settings, load_settings
 
 T = TypeVar("T")
@@ -29,9 +32,16 @@ class Client:
 
     Raises:
         ProjectError: The folder holds no project.
+        Unauthenticated: The token is no text that a token could be.
     """
 
     def __init__(self, folder: Path, token: str | None = None) -> None:
+        if token is not None and not (token.isascii() and token.isprintable() and token.strip()):
+            # An empty one too: `--token "$UNSET"` must not act as the owner.
+            raise Unauthenticated(
+                "the token given is empty, or holds characters that no token has",
+                hint="give the text that 'falaj token create' printed",
+            )
         self.folder = folder.resolve()
         self.settings: Settings = load_settings(self.folder)
         self._token = token
@@ -114,6 +124,33 @@ def _from_answer(status: int, body: bytes) -> FalajError:
         return error_by_code(fault.get("code", ""), fault["error"], fault.get("hint", ""))
     except (ValueError, KeyError, TypeError, AttributeError):
         return Unavailable(f"the server answered {status}: {body[:200].decode(errors='replace')}")
+
+
+def decide(client: Client, endpoint: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Ask an endpoint for one decision, by the gateway if control runs, and in this process otherwise.
+
+    Args:
+        client: Who asks, and where.
+        endpoint: Which endpoint.
+        body: As the gateway takes it: entities, request, id, unit, at.
+
+    Raises:
+        InputError: A value is not a number that JSON can carry, or not what the signature says.
+        NotFound: Nothing serves there.
+        Unavailable: Control runs and the gateway does not.
+    """
+    if not endpoint:
+        raise InputError("the endpoint's name is empty", hint="list them with 'falaj status'")
+    for part in ("entities", "request"):
+        for name, value in body.get(part, {}).items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise InputError(
+                    f"{part} field {name!r} is {value}, which is not a number", hint="send null if it is not known"
+                )
+    if client.control() is None:
+        return client.perform("endpoint.predict", LocalPredict(endpoint, [body]), list[dict[str, Any]])[0]
+    answer: dict[str, Any] = post_gateway(client, f"/v1/endpoints/{quote(endpoint, safe='')}/predict", body)
+    return answer
 
 
 def post_gateway(client: Client, path: str, body: Any) -> Any:

@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -54,23 +55,31 @@ def work_here(
         token: Who acts.
         run_id: The run.
         on_look: Called with the run now and then, and once at its end.
+
+    Raises:
+        NotFound: There is no such run.
+        FalajError: Whatever ended the worker.
     """
     state = StateFolder(folder / settings.storage.path)
     with state.lock(), open_rooms(folder, settings) as rooms:
         actor = who(rooms, token)
+
+        def look() -> RunDetail:
+            detail: RunDetail = perform(rooms, actor, "run.show", RunQuery(run_id))
+            on_look(detail)
+            return detail
+
+        look()  # a run that does not exist, or that the actor may not see, is not worked on
         stop = threading.Event()
-        working = threading.Thread(target=worker_for(rooms).run_one, args=(run_id, stop), name="worker")
-        working.start()
-        try:
-            while working.is_alive():
-                on_look(perform(rooms, actor, "run.show", RunQuery(run_id)))
-                working.join(_LOOK_EVERY_S)
-        finally:
-            stop.set()
-            working.join()
-        detail: RunDetail = perform(rooms, actor, "run.show", RunQuery(run_id))
-        on_look(detail)
-        return detail
+        with ThreadPoolExecutor(1, thread_name_prefix="worker") as pool:
+            working = pool.submit(worker_for(rooms).run_one, run_id, stop)
+            try:
+                while wait([working], _LOOK_EVERY_S).not_done:
+                    look()
+            finally:
+                stop.set()
+        working.result()  # what ended the worker, a full disk for one, is this command's error
+        return look()
 
 
 def who(rooms: Rooms, token: str | None) -> Actor:

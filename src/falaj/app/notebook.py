@@ -10,12 +10,12 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from falaj.app.client import Client, post_gateway
+from falaj.app.client import Client, decide
 from falaj.app.training_run import TrainingResult, train_and_follow
 from falaj.app.values.dataset import BuildDataset
 from falaj.app.values.features import OnlineFeatures, OnlineQuery
 from falaj.app.values.model import Train, VersionsQuery
-from falaj.app.values.prediction import Explanation, LocalPredict, WhyQuery
+from falaj.app.values.prediction import Explanation, WhyQuery
 from falaj.app.values.run import RunDetail, RunQuery, RunsQuery
 from falaj.app.values.status import RunStatus, Status, StatusQuery, VersionStatus
 from falaj.data.dataset import Dataset
@@ -134,11 +134,7 @@ class Project:
         body: dict[str, Any] = {"entities": dict(entities or {}), "request": dict(request or {})}
         if at is not None:
             body["at"] = rfc3339(at)
-        if self._client.control() is None:
-            answers = self._client.perform("endpoint.predict", LocalPredict(endpoint, [body]), list[dict[str, Any]])
-            return answers[0]
-        answer: dict[str, Any] = post_gateway(self._client, f"/v1/endpoints/{endpoint}/predict", body)
-        return answer
+        return decide(self._client, endpoint, body)
 
     def train(self, model: str, *, reason: str = "from a notebook") -> TrainingResult:
         """Train the model as a durable run and wait for its end.

@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import msgspec
 
@@ -19,7 +19,9 @@ from falaj.app.values.source import Push, Pushed
 from falaj.definitions.endpoint import Endpoint
 from falaj.definitions.source import Source
 from falaj.kernel.clock import parse_instant, to_us
-from falaj.kernel.errors import DataError, InputError, Unavailable, error_by_code
+from falaj.kernel.codec import from_json
+from falaj.kernel.errors import InputError, Unavailable, error_by_code
+from falaj.storage.disk import chosen_path
 
 PUSH_TOGETHER = 20
 """Events pushed at once; a decision sees all but the last few events before it."""
@@ -100,12 +102,12 @@ class Replay:
             rate: Events per second at the most; 0 for as fast as they are answered.
 
         Raises:
-            DataError: A line is no JSON object or has no timestamp.
+            InputError: A line is no JSON object or has no timestamp; or the answers cannot be written.
             Unavailable: The gateway does not answer.
         """
         began = time.monotonic()
         waiting: dict[str, list[dict[str, Any]]] = {stream.source.name: [] for stream in streams}
-        out = answers.open("ab") if answers is not None else None
+        out = _open(answers) if answers is not None else None
         try:
             for done, (stream, event) in enumerate(merged(streams, skip, limit), 1):
                 _keep_rate(began, done, rate)
@@ -209,13 +211,25 @@ def _timed(order: int, stream: Stream) -> Iterator[tuple[int, int, int, Stream, 
     column = stream.source.timestamp
     with stream.file.open("rb") as file:
         for number, line in enumerate(file, 1):
-            try:
-                event = msgspec.convert(json.loads(line), dict[str, Any])
-                at_us = number if column is None else to_us(parse_instant(event[column]))
-            except (ValueError, InputError, KeyError, TypeError):
-                needed = "no JSON object" if column is None else f"no JSON object with {column!r}"
-                raise DataError(f"{stream.file} line {number}: {needed}", hint="correct the line") from None
+            where = f"{stream.file} line {number}"
+            event = from_json(line, dict[str, Any], what=where, hint="write one JSON object a line")
+            at_us = number if column is None else _instant_us(event, column, where)
             yield at_us, order, number, stream, event
+
+
+def _open(answers: Path) -> IO[bytes]:
+    with chosen_path(answers):
+        return answers.open("ab")
+
+
+def _instant_us(event: dict[str, Any], column: str, where: str) -> int:
+    value = event.get(column)
+    if not isinstance(value, str):
+        raise InputError(f"{where} has no text in {column!r}", hint="write the event's instant there, in RFC 3339")
+    try:
+        return to_us(parse_instant(value))
+    except InputError as error:
+        raise InputError(f"{where}: {column!r}: {error.message}", hint=error.hint) from None
 
 
 def _keep_rate(began: float, done: int, rate: float) -> None:

@@ -3,7 +3,7 @@
 import click
 
 from falaj.app.values.audit import AuditQuery, VerifyAudit
-from falaj.cli.command import FalajGroup, Session, pass_session
+from falaj.cli.command import FalajGroup, Session, pass_session, plain
 from falaj.governance.audit_record import AuditRecord, ChainHead
 from falaj.kernel.clock import from_us, rfc3339
 from falaj.kernel.codec import to_json
@@ -32,7 +32,9 @@ def list_(session: Session, *, resource: str, actor: str, action: str, limit: in
         for one in records:
             detail = to_json(one.detail) if one.detail else ""
             at = rfc3339(from_us(one.at))[:19]
-            click.echo(f"{one.seq:>6}  {at}  {one.actor:<14} {one.action:<22} {one.resource}  {detail[:160]}")
+            click.echo(
+                f"{one.seq:>6}  {at}  {one.actor:<14} {one.action:<22} {plain(one.resource)}  {plain(detail[:160])}"
+            )
 
     session.show(records, human)
 

@@ -28,6 +28,7 @@ from falaj.kernel.errors import (
     Unavailable,
     Unsupported,
 )
+from falaj.kernel.sentence import one_sentence
 
 EXIT_CODES: tuple[tuple[type[FalajError], int], ...] = (
     (DefinitionError, 2),
@@ -130,6 +131,18 @@ class FalajGroup(click.Group):
 pass_session = click.make_pass_decorator(Session)
 
 
+def plain(value: object) -> str:
+    """Return a value as it can stand in a line for people: nothing is a dash, and no character steers the terminal.
+
+    What was pushed, asked or given as a reason is somebody else's text.
+
+    Example:
+        >>> plain(None), plain(2.5), plain("AE\\x1b[2J")
+        ('–', '2.5', 'AE\\\\x1b[2J')
+    """
+    return "–" if value is None else one_sentence(str(value))
+
+
 def report_error(error: BaseException, *, as_json: bool) -> int:
     """Print what went wrong on standard error, as one sentence and a hint, and return the exit code."""
     code, message, hint, exit_code = "internal", f"{type(error).__name__}: {error}", "run again with --debug", 1
@@ -142,6 +155,7 @@ def report_error(error: BaseException, *, as_json: bool) -> int:
     elif isinstance(error, FalajError):
         code, message, hint = error.code, error.message, error.hint
         exit_code = next((number for kind, number in EXIT_CODES if isinstance(error, kind)), 1)
+    message, hint = one_sentence(message), one_sentence(hint)
     if as_json:
         click.echo(to_json({"error": message, "code": code, "hint": hint}), err=True)
     else:

@@ -10,6 +10,7 @@ from falaj.cli.command import FalajGroup, Session, pass_session
 from falaj.data.dataset import Dataset
 from falaj.kernel.clock import from_us, rfc3339
 from falaj.storage.blobs.local import LocalBlobs
+from falaj.storage.disk import chosen_path
 
 
 @click.group(cls=FalajGroup)
@@ -57,5 +58,6 @@ def export(session: Session, *, digest: str, file: Path) -> None:
     """
     client = session.client()
     found = client.perform("dataset.show", ShowDataset(digest), Dataset)
-    shutil.copyfile(LocalBlobs(client.state / "blobs").path(found.blob), file)
+    with chosen_path(file):
+        shutil.copyfile(LocalBlobs(client.state / "blobs").path(found.blob), file)
     session.show({"written": str(file)}, lambda: click.echo(f"{file}: {found.rows:,} rows"))

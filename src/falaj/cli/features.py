@@ -3,7 +3,7 @@
 import click
 
 from falaj.app.values.features import Materialise, OnlineFeatures, OnlineQuery, Verify, VerifyResult
-from falaj.cli.command import FalajGroup, Session, pass_session
+from falaj.cli.command import FalajGroup, Session, pass_session, plain
 from falaj.cli.prediction import pairs
 from falaj.lifecycle.caught_up import CaughtUp
 
@@ -51,7 +51,7 @@ def get(session: Session, *, service: str, entities: tuple[str, ...], at: str | 
 
     def human() -> None:
         for name, value, state in zip(found.columns, found.values[0], found.statuses[0], strict=True):
-            click.echo(f"{name:<44} {value!s:>22}  {state}")
+            click.echo(f"{name:<44} {plain(value):>22}  {state}")
 
     session.show(found, human)
 
@@ -75,7 +75,8 @@ def verify(context: click.Context, session: Session, *, endpoint: str, sample: i
             f"{found.non_default_share:.1%} of them not defaults, {found.changed_since:,} changed by late data since"
         )
         for one in found.mismatches[:20]:
-            click.echo(f"  {one['request_id']} {one['column']}: served {one['served']}, recomputed {one['recomputed']}")
+            served, recomputed = plain(one["served"]), plain(one["recomputed"])
+            click.echo(f"  {one['request_id']} {one['column']}: served {served}, recomputed {recomputed}")
 
     session.show(found, human)
     if found.outcome != "PASS":

@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from falaj.cli.command import FalajCommand, report_error
-from falaj.kernel.errors import FalajError
+from falaj.kernel.errors import FalajError, InputError
+from falaj.storage.disk import failure
 
 COMMANDS: dict[str, tuple[str, str]] = {
     # name: (module:attribute, one line)
@@ -110,6 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug, as_json = "--debug" in words, "--json" in words
     try:
+        _refuse_other_encodings(words)
         code = cli.main(words, prog_name="falaj", standalone_mode=False)
     except click.exceptions.Abort:
         code = report_error(KeyboardInterrupt(), as_json=as_json)
@@ -124,11 +126,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if debug:
             raise
         code = report_error(error, as_json=as_json)
+    except OSError as error:
+        if debug:
+            raise
+        code = report_error(failure(error, str(error.filename or "the operating system")), as_json=as_json)
     except Exception as error:  # the command line is a request handler: a fault is a sentence, not a trace
         if debug:
             raise
         code = report_error(error, as_json=as_json)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _refuse_other_encodings(words: Sequence[str]) -> None:
+    """Stop before a word that is not UTF-8 is sent, stored or printed, none of which could be done with it."""
+    for number, word in enumerate(words, 1):
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            raise InputError(f"argument {number}, {word!r}, is not UTF-8", hint="write it in UTF-8") from None
 
 
 __all__ = ["COMMANDS", "FalajCommand", "cli", "main"]

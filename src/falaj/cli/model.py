@@ -10,6 +10,7 @@ from falaj.app.values.status import VersionStatus
 from falaj.cli.command import GATE_DID_NOT_PASS, FalajCommand, FalajGroup, Session, pass_session
 from falaj.cli.run import step_line
 from falaj.kernel.errors import InputError
+from falaj.storage.disk import chosen_path
 
 _COLOURS = {"PASS": "green", "FAIL": "red", "INCONCLUSIVE": "yellow", "SKIPPED": "white"}
 
@@ -118,7 +119,8 @@ def show(session: Session, *, model: str, version: int, document: str | None, ht
     if html is not None:
         if document is None:
             raise InputError("--html needs --card or --gate", hint=f"write --card --html {html}")
-        html.write_text(found.card_html if document == "card" else found.gate_html, encoding="utf-8")
+        with chosen_path(html):
+            html.write_text(found.card_html if document == "card" else found.gate_html, encoding="utf-8")
         session.show({"written": str(html)}, lambda: click.echo(f"written {html}"))
         return
     text = {"card": found.card_markdown, "gate": found.gate_markdown}.get(document or "", "")

@@ -4,7 +4,7 @@ import click
 
 from falaj.app.values.monitor import AlertsQuery, MonitorQuery
 from falaj.app.values.status import AlertStatus, MonitorStatus
-from falaj.cli.command import FalajCommand, Session, pass_session
+from falaj.cli.command import FalajCommand, Session, pass_session, plain
 from falaj.kernel.clock import from_us, rfc3339
 
 _COLOURS = {"DRIFT": "red", "SUSPECTED": "yellow", "NO_DRIFT": "green", "INCONCLUSIVE": "yellow"}
@@ -21,7 +21,7 @@ def monitor(session: Session, *, endpoint: str) -> None:
     found = session.client().perform("monitor.show", MonitorQuery(endpoint), MonitorStatus)
 
     def human() -> None:
-        click.echo(f"{click.style(found.outcome, fg=_COLOURS[found.outcome], bold=True)}  {found.reason}")
+        click.echo(f"{click.style(found.outcome, fg=_COLOURS[found.outcome], bold=True)}  {plain(found.reason)}")
         for one in found.features:
             effect = "" if one.effect is None else f"PSI {one.effect:.4f}"
             p = "" if one.p_value is None else f"p {one.p_value:.2g}"
@@ -49,7 +49,8 @@ def alerts(session: Session, *, only_open: bool) -> None:
     def human() -> None:
         for one in found:
             state = click.style("open  ", fg="red") if one.open else "closed"
-            click.echo(f"{state} {rfc3339(from_us(one.opened_us))[:19]} {one.severity} {one.subject}: {one.message}")
+            at = rfc3339(from_us(one.opened_us))[:19]
+            click.echo(f"{state} {at} {one.severity} {one.subject}: {plain(one.message)}")
         if not found:
             click.echo("no alerts")
 

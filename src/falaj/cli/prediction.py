@@ -1,15 +1,31 @@
 """Commands about decisions: predict, feedback, why."""
 
 import json
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import click
+import msgspec
 
-from falaj.app.client import post_gateway
-from falaj.app.values.prediction import Explanation, LocalPredict, WhyQuery
-from falaj.cli.command import FalajCommand, Session, pass_session
+from falaj.app.client import decide, post_gateway
+from falaj.app.values.prediction import Explanation, WhyQuery
+from falaj.cli.command import FalajCommand, Session, pass_session, plain
 from falaj.kernel.clock import from_us, rfc3339
+from falaj.kernel.codec import from_json
 from falaj.kernel.errors import InputError
+
+T = TypeVar("T")
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """A line of what `falaj replay --answers` writes.
+
+    Attributes:
+        request_id: The decision.
+        event_id: The event it was about.
+    """
+
+    request_id: str
+    event_id: str | int | float | None
 
 
 @click.command(cls=FalajCommand)
@@ -28,11 +44,7 @@ def predict(
     body: dict[str, Any] = {"entities": pairs(entities), "request": pairs(fields)}
     if at is not None:
         body["at"] = at
-    client = session.client()
-    if client.control() is None:
-        answer = client.perform("endpoint.predict", LocalPredict(endpoint, [body]), list[dict[str, Any]])[0]
-    else:
-        answer = post_gateway(client, f"/v1/endpoints/{endpoint}/predict", body)
+    answer = decide(session.client(), endpoint, body)
 
     def human() -> None:
         click.echo(f"{answer['prediction']:.6f}  {answer['model']} version {answer['model_version']}")
@@ -62,30 +74,35 @@ def feedback(
     Example: falaj feedback outcomes.jsonl
     """
     client = session.client()
-    items = [_object(number, line) for number, line in enumerate(file, 1) if line.strip()]
+    items = _lines(file, dict[str, Any], 'write {"request_id": "...", "outcome": 1}')
     if answers is not None:
-        asked = [_object(number, line) for number, line in enumerate(answers, 1) if line.strip()]
+        asked = _lines(answers, Answered, "give the file that 'falaj replay --answers' wrote")
         items = _join(items, asked, (id_column, outcome_column, at_column))
     for start in range(0, len(items), 1000):
         post_gateway(client, "/v1/feedback", items[start : start + 1000])
     session.show({"reported": len(items)}, lambda: click.echo(f"{len(items):,} outcomes reported"))
 
 
-def _join(
-    events: list[dict[str, Any]], answers: list[dict[str, Any]], columns: tuple[str, str, str]
-) -> list[dict[str, Any]]:
+def _join(events: list[dict[str, Any]], answers: list[Answered], columns: tuple[str, str, str]) -> list[dict[str, Any]]:
     """Return one outcome for each decision whose event is among the labelled ones."""
     id_column, outcome_column, at_column = columns
-    labelled = {event.get(id_column): event for event in events if event.get(outcome_column) is not None}
+    labelled = {_event_id(event, id_column): event for event in events if event.get(outcome_column) is not None}
     return [
         {
-            "request_id": answer["request_id"],
-            "outcome": labelled[answer["event_id"]][outcome_column],
-            "at": labelled[answer["event_id"]].get(at_column),
+            "request_id": answer.request_id,
+            "outcome": labelled[answer.event_id][outcome_column],
+            "at": labelled[answer.event_id].get(at_column),
         }
         for answer in answers
-        if answer["event_id"] in labelled
+        if answer.event_id in labelled
     ]
+
+
+def _event_id(event: dict[str, Any], column: str) -> str | float | None:
+    value = event.get(column)
+    if value is None or isinstance(value, str | int | float):
+        return value
+    raise InputError(f"id column {column!r} holds {value!r}, which is no id", hint="send text or a number")
 
 
 @click.command(cls=FalajCommand)
@@ -108,9 +125,9 @@ def _print(found: Explanation) -> None:
     click.echo(f"about     {json.dumps(found.entities)} {json.dumps(found.request)}")
     click.echo("features")
     for feature in found.features:
-        click.echo(f"  {feature.name:<40} {feature.value!s:>22}  {feature.status}")
+        click.echo(f"  {feature.name:<40} {plain(feature.value):>22}  {feature.status}")
     click.echo(f"dataset   {found.dataset} ({found.dataset_rows:,} rows)")
-    click.echo(f"run       {found.run_id} ({found.run_reason})")
+    click.echo(f"run       {found.run_id} ({plain(found.run_reason)})")
     click.echo(f"gate      {found.gate} (report {found.gate_report[:16]})")
     for check in found.gate_checks:
         click.echo(f"  {check['outcome']:<12} {check['name']}: {check['reason']}")
@@ -119,7 +136,13 @@ def _print(found: Explanation) -> None:
 
 
 def pairs(words: tuple[str, ...]) -> dict[str, Any]:
-    """Return KEY=VALUE words as a dict; values are JSON where they can be read as such, and text otherwise."""
+    """Return KEY=VALUE words as a dict; values are JSON where they can be read as such, and text otherwise.
+
+    NaN and Infinity are no JSON: they stay text, which a number's field refuses by name.
+
+    Raises:
+        InputError: A word is not KEY=VALUE.
+    """
     pairs: dict[str, Any] = {}
     for word in words:
         key, equals, value = word.partition("=")
@@ -131,16 +154,14 @@ def pairs(words: tuple[str, ...]) -> dict[str, Any]:
 
 def _value(text: str) -> Any:
     try:
-        return json.loads(text)
-    except ValueError:
+        return from_json(text, Any)
+    except InputError:
         return text
 
 
-def _object(number: int, line: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(line)
-    except ValueError:
-        value = None
-    if not isinstance(value, dict):
-        raise InputError(f"line {number} is not a JSON object", hint='write {"request_id": "...", "outcome": 1}')
-    return value
+def _lines(file: IO[bytes], kind: type[T], hint: str) -> list[T]:
+    """Return the values of a file of JSON lines."""
+    lines = enumerate(file, 1)
+    return [
+        from_json(line, kind, what=f"{file.name} line {number}", hint=hint) for number, line in lines if line.strip()
+    ]

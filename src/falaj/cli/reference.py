@@ -6,6 +6,7 @@ import click
 
 from falaj.cli.command import FalajCommand, Session, pass_session
 from falaj.cli.reference_pages import STALE, commands_page, errors_page, operations_page, settings_page
+from falaj.storage.disk import chosen_path
 
 
 @click.command(cls=FalajCommand)
@@ -58,6 +59,11 @@ def pages(out: Path) -> dict[Path, str]:
 
 def write(out: Path) -> None:
     """Write all pages into a folder."""
+    with chosen_path(out):
+        _write_pages(out)
+
+
+def _write_pages(out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for path, text in pages(out).items():
         path.write_text(text, encoding="utf-8")

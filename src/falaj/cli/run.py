@@ -6,7 +6,7 @@ from falaj.app.client import Client
 from falaj.app.training_run import follow_run
 from falaj.app.values.run import RunDetail, RunQuery, RunsQuery, StepStatus
 from falaj.app.values.status import RunStatus
-from falaj.cli.command import FalajGroup, Session, pass_session
+from falaj.cli.command import FalajGroup, Session, pass_session, plain
 
 _COLOURS = {"SUCCEEDED": "green", "RUNNING": "cyan", "PENDING": "white"}
 
@@ -30,7 +30,7 @@ def list_(session: Session, *, limit: int) -> None:
         for one in found:
             seconds = "" if one.seconds is None else f"{one.seconds:.1f} s"
             state = click.style(f"{one.state:<10}", fg=_COLOURS.get(one.state, "red"))
-            click.echo(f"{one.id}  {state} {one.pipeline:<16} {seconds:>8}  {one.reason}")
+            click.echo(f"{one.id}  {state} {one.pipeline:<16} {seconds:>8}  {plain(one.reason)}")
 
     session.show(found, human)
 
@@ -91,12 +91,12 @@ def step_line(step: StepStatus) -> str:
     seconds = "" if step.seconds is None else f"{step.seconds:6.1f} s"
     state = click.style(f"{step.state.lower():<10}", fg=_COLOURS.get(step.state, "red"))
     words = "from an earlier run" if step.cached else step.error or step.text
-    return f"  {step.name:<10} {state} {seconds}  {words}"
+    return f"  {step.name:<10} {state} {seconds}  {plain(words)}"
 
 
 def _print(found: RunDetail) -> None:
-    click.echo(f"{found.run.id}  {found.run.pipeline}  {found.run.state}  {found.run.reason}")
+    click.echo(f"{found.run.id}  {found.run.pipeline}  {found.run.state}  {plain(found.run.reason)}")
     for step in found.steps:
         click.echo(step_line(step))
     if found.run.error:
-        click.echo(click.style(found.run.error, fg="red"))
+        click.echo(click.style(plain(found.run.error), fg="red"))

@@ -5,13 +5,12 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 import click
-import msgspec
 
 from falaj.app.values.source import Ingest, Ingested, Push, Pushed, QuarantineQuery, SourceQuery
 from falaj.app.values.status import SourceStatus
-from falaj.cli.command import FalajCommand, FalajGroup, Session, pass_session
+from falaj.cli.command import FalajCommand, FalajGroup, Session, pass_session, plain
 from falaj.kernel.clock import from_us, rfc3339
-from falaj.kernel.errors import InputError
+from falaj.kernel.codec import from_json
 
 _CHUNK = 1000
 
@@ -57,7 +56,7 @@ def push(session: Session, *, name: str, file: IO[bytes], wait: str) -> None:
         total, refused, last = total + answer.accepted, refused + len(answer.rejected), answer.last_seq or last
         if not session.as_json:
             for index, reasons in answer.rejected:
-                click.echo(f"quarantined event {index}: {'; '.join(reasons)}", err=True)
+                click.echo(f"quarantined event {index}: {plain('; '.join(reasons))}", err=True)
     result = {"source": name, "accepted": total, "quarantined": refused, "last_seq": last}
     session.show(result, lambda: click.echo(f"{name}: {total:,} events {wait}, {refused:,} quarantined"))
 
@@ -66,10 +65,7 @@ def _chunks(file: IO[bytes]) -> Iterator[list[dict[str, Any]]]:
     chunk: list[dict[str, Any]] = []
     for number, line in enumerate(file, 1):
         if line.strip():
-            try:
-                chunk.append(msgspec.json.decode(line, type=dict[str, Any]))
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                raise InputError(f"line {number}: {error}", hint="send one JSON object a line") from None
+            chunk.append(from_json(line, dict[str, Any], what=f"line {number}", hint="send one JSON object a line"))
         if len(chunk) == _CHUNK:
             yield chunk
             chunk = []
@@ -117,7 +113,7 @@ def quarantine(session: Session, *, name: str, limit: int) -> None:
         for row in rows:
             reasons = "; ".join(row.get("_reasons") or [])
             shown = {k: v for k, v in row.items() if not k.startswith("_")}
-            click.echo(f"{reasons}: {shown or row.get('_raw')}")
+            click.echo(f"{plain(reasons)}: {shown or plain(row.get('_raw'))}")
         if not rows:
             click.echo("no refused rows", file=sys.stderr)
 

@@ -3,7 +3,7 @@
 import click
 
 from falaj.app.values.status import EndpointStatus, Status, StatusQuery
-from falaj.cli.command import FalajCommand, Session, pass_session
+from falaj.cli.command import FalajCommand, Session, pass_session, plain
 from falaj.kernel.clock import from_us, rfc3339
 
 _DRIFT = {"DRIFT": ("drift", "red"), "NO_DRIFT": ("no drift", "green"), "INCONCLUSIVE": ("drift undecided", "yellow")}
@@ -22,7 +22,7 @@ def status(session: Session) -> None:
 
 def _print(s: Status) -> None:
     running = f"control {'runs' if s.control else 'is not running'}, {s.gateway_workers} gateway workers"
-    click.echo(f"{click.style(s.project, bold=True)}  {running}")
+    click.echo(f"{click.style(plain(s.project), bold=True)}  {running}")
     for endpoint in s.endpoints:
         _print_endpoint(endpoint)
     if not s.endpoints:
@@ -38,7 +38,7 @@ def _print(s: Status) -> None:
         last = "" if source.last_event_us is None else f", latest event {rfc3339(from_us(source.last_event_us))}"
         click.echo(f"source    {source.name}: {source.rows:,} rows, {source.quarantined:,} quarantined{last}")
     for alert in [a for a in s.alerts if a.open][:5]:
-        click.echo(f"alert     {click.style(alert.severity, fg='red')} {alert.subject}: {alert.message}")
+        click.echo(f"alert     {click.style(alert.severity, fg='red')} {alert.subject}: {plain(alert.message)}")
     for kind, amount in s.cost.items():
         click.echo(f"cost      {kind}: {amount:.4f} {s.currency}")
 
@@ -53,7 +53,7 @@ def _print_endpoint(endpoint: EndpointStatus) -> None:
             f"{v.errors:,} errors{rate}  {latency}"
         )
     word, colour = _DRIFT[endpoint.monitor.outcome]
-    click.echo(f"  {click.style(word, fg=colour)}: {endpoint.monitor.reason}")
+    click.echo(f"  {click.style(word, fg=colour)}: {plain(endpoint.monitor.reason)}")
     if endpoint.monitor.realised:
         known = {k: v for k, v in endpoint.monitor.realised.items() if v is not None}
         shown = "  ".join(f"{name} {value:.4f}" for name, value in known.items())

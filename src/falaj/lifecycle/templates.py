@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from falaj.kernel.errors import Conflict, DataError, InputError, NotFound
 from falaj.kernel.names import did_you_mean
+from falaj.storage.disk import chosen_path
 
 _DATA_PLACE = '"@DATA@"'
 """Stands in a template's files where the path of the user's data file goes, as a TOML string."""
@@ -70,7 +71,8 @@ def write_template(name: str, target: Path, data: Path | None = None) -> list[Pa
     Raises:
         NotFound: There is no such template, or no such data file.
         Conflict: The target is not an empty folder.
-        InputError: No variant understands the data file's columns.
+        InputError: No variant understands the data file's columns, or the target cannot be written.
+        DiskFull: No space is left.
         DataError: The data file cannot be read.
     """
     if name not in TEMPLATES:
@@ -79,11 +81,11 @@ def write_template(name: str, target: Path, data: Path | None = None) -> list[Pa
     if target.exists() and not (target.is_dir() and next(target.iterdir(), None) is None):
         what = "is not empty" if target.is_dir() else "is not a folder"
         raise Conflict(f"{target} {what}", hint="name a new folder")
-    target.mkdir(parents=True, exist_ok=True)
-    root = files("falaj") / "templates" / name
     root = files("falaj") / "templates" / name
     parts = (root / part for part in TEMPLATES[name][variant].parts)
-    return sorted(_write_file(file, target, data) for part in parts for file in part.iterdir() if file.is_file())
+    with chosen_path(target):
+        target.mkdir(parents=True, exist_ok=True)
+        return sorted(_write_file(file, target, data) for part in parts for file in part.iterdir() if file.is_file())
 
 
 def _write_file(file: Traversable, target: Path, data: Path | None) -> Path:
