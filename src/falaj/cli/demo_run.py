@@ -16,7 +16,8 @@ from typing import Any
 import click
 
 from falaj.cli.demo_summary import DemoSummary, StageTime, print_summary
-from falaj.kernel.errors import RunFailed, Timeout
+from falaj.kernel.codec import from_json
+from falaj.kernel.errors import FalajError, InputError, RunFailed, Timeout, error_by_code
 
 _POLL_S = 0.3
 _WAIT_S = 300.0
@@ -43,6 +44,7 @@ class DemoRun:
         self._facts: dict[str, Any] = {}
         self._answers = folder / "answers.jsonl"
         self._pushed = 0
+        self._written = False  # until then the folder may be somebody else's, whose processes are left alone
 
     def run(self, *, keep_running: bool) -> DemoSummary:
         """Run all stages and return the figures.
@@ -68,7 +70,7 @@ class DemoRun:
             self._facts["status"] = self._json("status")
             self._facts["audit"] = self._json("audit", "verify")
         finally:
-            if not keep_running and (self._folder / "falaj.toml").exists():
+            if self._written and not keep_running:
                 self._call(["down"], check=False)
         return DemoSummary.of(self._folder, self._stages, self._facts, time.monotonic() - began)
 
@@ -86,6 +88,7 @@ class DemoRun:
         with self._stage("project", "write the project's files"):
             words = ["init", str(self._folder), "--template", self._template]
             self._call([*words, *(["--data", str(self._data)] if self._data else [])], project=False)
+            self._written = True
             self._free_ports()
         with self._stage("data", "make the raw data: history, stream, labels"):
             self._shell([sys.executable, "prepare.py"])
@@ -273,7 +276,7 @@ class DemoRun:
 
     def _json(self, *words: str, stream: bool = False, show: bool = True) -> Any:
         """Run a command and return the JSON it printed; with `stream`, its progress is shown as it comes."""
-        return json.loads(self._call([*words], show=show, as_json=True, stream=stream))
+        return json.loads(self._call([*words], show=show, stream=stream))
 
     def _call(
         self,
@@ -282,15 +285,14 @@ class DemoRun:
         project: bool = True,
         show: bool = True,
         check: bool = True,
-        as_json: bool = False,
         stream: bool = False,
         environment: Mapping[str, str] = MappingProxyType({}),
     ) -> str:
         if show:
             self._show(words)
-        options = [*(["--json"] if as_json else []), *(["--progress"] if stream else [])]
+        options = ["--json", *(["--progress"] if stream else [])]
         command = self._words([*words, *options], project=project)
-        folder = self._folder if self._folder.exists() else None
+        folder = self._folder if self._folder.is_dir() else None
         with (
             tempfile.TemporaryFile("w+") as out,
             subprocess.Popen(
@@ -306,17 +308,17 @@ class DemoRun:
             out.seek(0)
             printed = out.read()
         if process.returncode != 0 and check:
-            raise self._failure(words[0], process.returncode, (said or printed).strip())
+            raise self._error(words[0], process.returncode, said.strip() or printed.strip())
         return printed
 
-    def _failure(self, command: str, code: int, said: str) -> RunFailed:
-        """Return what a command that failed said, in its own words where it said it as JSON."""
-        look = f"look into {self._folder / '.falaj' / 'log'}"
+    def _error(self, command: str, code: int, said: str) -> FalajError:
+        """Return a command's own error, or what it said last where it has none, as after a gate that did not pass."""
+        log = f"look into {self._folder / '.falaj' / 'log'}"
         try:
-            error = json.loads(said.splitlines()[-1])
-            return RunFailed(f"falaj {command}: {error['error']}", hint=error.get("hint") or look)
-        except (ValueError, LookupError, TypeError):
-            return RunFailed(f"falaj {command} ended with {code}: {said[-600:]}", hint=look)
+            fault = from_json(said.rpartition("\n")[2], dict[str, str])
+            return error_by_code(fault["code"], f"falaj {command}: {fault['error']}", fault["hint"] or log)
+        except (InputError, KeyError):
+            return RunFailed(f"falaj {command} ended with {code}: {said[-600:]}", hint=log)
 
     def _pass_on(self, process: "subprocess.Popen[str]", stream: object) -> str:
         """Return what a command says on standard error; show it as it comes, if wanted."""
