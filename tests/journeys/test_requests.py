@@ -253,15 +253,11 @@ def test_the_cookie_reads_and_never_writes(up: FalajProject) -> None:
 
 
 def test_metrics_count_what_was_asked(up: FalajProject) -> None:
-    def count() -> float:
-        lines = up.gateway("GET", "/metrics").text.splitlines()
-        name = 'falaj_predictions_total{endpoint="fraud",variant="champion",version="1",role="live"}'
-        return float(next(line.rpartition(" ")[2] for line in lines if line.startswith(name)))
-
-    before = count()
+    name = 'falaj_predictions_total{endpoint="fraud",variant="champion",version="1",role="live"}'
+    before = up.metric(name)
     for _ in range(5):
         up.ask()
-    assert count() == before + 5
+    assert up.metric(name) == before + 5
 
 
 def test_the_state_folder_is_its_owners_alone(up: FalajProject) -> None:

@@ -229,6 +229,12 @@ class FalajProject:
         answer: dict[str, Any] = reply.json()
         return answer
 
+    def metric(self, name: str) -> float:
+        """A number of the gateway's `/metrics`, by its name with its labels; 0 before it counts anything."""
+        lines = self.gateway("GET", "/metrics").text.splitlines()
+        found = [line.rpartition(" ")[2] for line in lines if line.rpartition(" ")[0] == name]
+        return float(found[0]) if found else 0.0
+
     def endpoint(self, name: str = "fraud") -> dict[str, Any]:
         """An endpoint as `GET /v1/status` shows it."""
         found = self.control("GET", "/v1/status").json()

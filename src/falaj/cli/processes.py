@@ -13,8 +13,9 @@ import click
 from falaj.app.running import find_control
 from falaj.app.supervisor import Supervisor, find_supervisor, stop_supervisor
 from falaj.cli.command import FalajCommand, Session, pass_session
-from falaj.kernel.errors import Conflict, Unavailable
+from falaj.kernel.errors import Conflict, DiskFull, Unavailable
 from falaj.kernel.settings import Settings
+from falaj.storage.disk import lacks_room
 from falaj.storage.folder import StateFolder
 
 _READY_S = 60.0
@@ -122,6 +123,8 @@ def _wait_ready(state: Path, settings: Settings, started: "subprocess.Popen[byte
     while waiting:
         waiting = {url for url in waiting if not _answers(url)}
         if waiting and started.poll() is not None:
+            if lacks_room(state):  # for what it had to say, too
+                raise DiskFull(f"no space is left for {state}", hint="free some space; nothing acknowledged was lost")
             said = (state / "log" / "supervisor.log").read_text(errors="replace").strip().splitlines()
             raise Unavailable(
                 f"it ended at once: {said[-1] if said else 'without a word'}", hint=f"see {state / 'log'}"

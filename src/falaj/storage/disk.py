@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ _NETWORK_TYPES = frozenset(
     {"9p", "afs", "beegfs", "blobfuse2", "ceph", "cifs", "coda", "davfs", "gcsfuse", "glusterfs", "gpfs", "lustre"}
     | {"ncpfs", "nfs", "nfs3", "nfs4", "ocfs2", "orangefs", "rclone", "s3fs", "smb3", "smbfs", "sshfs"}
 )
+_LITTLE_BYTES = 64 * 1024
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -87,6 +89,14 @@ def failure(error: OSError, what: str) -> StorageError:
     if error.errno in _FULL:
         return DiskFull(f"{what}: {reason}", hint="free some space; nothing acknowledged was lost")
     return StorageError(f"{what}: {reason}", hint="look at the disk and the folder's permissions")
+
+
+def lacks_room(folder: Path) -> bool:
+    """Return whether the disk of a folder is full, or nearly: less is left than a database needs to be opened."""
+    try:
+        return shutil.disk_usage(folder).free < _LITTLE_BYTES
+    except OSError:
+        return False
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from sqlalchemy import URL, Connection, Engine, MetaData, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
 from falaj.kernel.errors import Conflict, CorruptionError, DiskFull, FalajError, StorageError, Timeout
-from falaj.storage.disk import refuse_network
+from falaj.storage.disk import lacks_room, refuse_network
 from falaj.storage.metadata.schema import metadata
 
 BUSY_TIMEOUT_S = 30.0
@@ -151,7 +151,8 @@ class Database:
         if extended is None:
             return None
         code = extended & 0xFF
-        if code == sqlite3.SQLITE_FULL:
+        # Where it cannot make the index of its log for want of room, SQLite calls that an I/O error.
+        if code == sqlite3.SQLITE_FULL or (code in _DISK and lacks_room(Path(self._name).parent)):
             return DiskFull(
                 f"database {self._name}: the disk is full", hint="free some space; nothing acknowledged was lost"
             )
