@@ -160,9 +160,8 @@ def post_gateway(client: Client, path: str, body: Any) -> Any:
         FalajError: The gateway answered with an error.
         Unavailable: It does not run.
     """
-    gateway = client.settings.gateway
-    request = urllib.request.Request(
-        f"http://{gateway.host}:{gateway.port}{path}",
+    request = urllib.request.Request(  # noqa: S310 - our own address from the settings
+        f"{client.settings.gateway.url}{path}",
         data=msgspec.json.encode(body),
         headers={"content-type": "application/json", "authorization": f"Bearer {client.token or ''}"},
     )

@@ -53,7 +53,7 @@ def run_control(folder: Path, settings: Settings, make_app: Any) -> None:
         with _background(rooms):
             app = make_app(rooms, rooms.actors.authenticate)
             try:
-                asyncio.run(_serve(app, host, port, lambda: announce(state.path, f"http://{host}:{port}")))
+                asyncio.run(_serve(app, host, port, lambda: announce(state.path, settings.control.url)))
             finally:
                 withdraw(state.path)
 

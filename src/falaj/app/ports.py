@@ -59,14 +59,16 @@ def free_port(host: str) -> int:
 
 
 def _bind(taker: socket.socket, host: str, port: int, setting: str) -> None:
+    section, name = setting.split(".")
     try:
         taker.bind((host, port))
     except OSError as error:
         taker.close()
         if error.errno == errno.EADDRINUSE:
-            section, name = setting.split(".")
             raise PortInUse(
                 f"port {port} on {host} is taken by another program",
                 hint=f"set [{section}] {name} in falaj.toml, or FALAJ_{section.upper()}_{name.upper()}",
             ) from None
-        raise ProjectError(f"cannot listen on {host}:{port}: {error.strerror}", hint=f"correct {setting}") from None
+        raise ProjectError(
+            f"cannot listen on {host}:{port}: {error.strerror}", hint=f"correct {section}.host or {setting}"
+        ) from None

@@ -200,7 +200,7 @@ def merged(streams: list[Stream], skip: int = 0, limit: int | None = None) -> It
         limit: Stop after so many; None for all.
 
     Raises:
-        DataError: A line is no JSON object or has no timestamp.
+        InputError: A line is no JSON object or has no timestamp.
     """
     events = heapq.merge(*(_timed(i, stream) for i, stream in enumerate(streams)), key=lambda item: item[:3])
     for _, _, _, stream, event in itertools.islice(events, skip, None if limit is None else skip + limit):

@@ -148,8 +148,8 @@ def _answers(url: str) -> bool:
 
 def _addresses(settings: Settings) -> dict[str, str]:
     return {
-        "control": f"http://{settings.control.host}:{settings.control.port}",
-        "gateway": f"http://{settings.gateway.host}:{settings.gateway.port}",
+        "control": settings.control.url,
+        "gateway": settings.gateway.url,
     }
 
 

@@ -13,6 +13,22 @@ from falaj.kernel.errors import ProjectError
 PROJECT_FILE = "falaj.toml"
 
 
+def http_url(host: str, port: int) -> str:
+    """Return the address of an HTTP server.
+
+    Example:
+        >>> http_url("127.0.0.1", 8600), http_url("::1", 8600)
+        ('http://127.0.0.1:8600', 'http://[::1]:8600')
+    """
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _check_address(host: str, port: int) -> None:
+    if not host.strip():
+        raise ValueError("host is empty, which would listen on every network")
+    _check_ranges(port)
+
+
 def _check_ranges(port: int | None = None, **positive: float) -> None:
     if port is not None and not 1 <= port <= 65_535:
         raise ValueError(f"port {port} is not between 1 and 65535")
@@ -73,9 +89,14 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     idle_timeout_s: float = 75.0
     request_timeout_s: float = 10.0
 
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return http_url(self.host, self.port)
+
     def __post_init__(self) -> None:
+        _check_address(self.host, self.port)
         _check_ranges(
-            self.port,
             workers=self.workers,
             max_body_bytes=self.max_body_bytes,
             max_rows=self.max_rows,
@@ -100,8 +121,14 @@ class ControlSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reconcile_s: float = 0.5
     lease_s: float = 15.0
 
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return http_url(self.host, self.port)
+
     def __post_init__(self) -> None:
-        _check_ranges(self.port, reconcile_s=self.reconcile_s, lease_s=self.lease_s)
+        _check_address(self.host, self.port)
+        _check_ranges(reconcile_s=self.reconcile_s, lease_s=self.lease_s)
 
 
 class AlertSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
