@@ -1,4 +1,4 @@
-"""The ceiling where `../shared/bench/echo.py` is absent: a constant answer to each request; `python bare_echo.py PORT`."""
+"""The ceiling where `../shared/bench/echo.py` is absent: a constant answer. Run it with `python bare_echo.py PORT`."""
 
 import asyncio
 import sys
