@@ -5,7 +5,7 @@ import sqlite3
 import tempfile
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -38,11 +38,11 @@ class Database:
         >>> database.close()
     """
 
-    def __init__(self, readers: Engine, writers: Engine, name: str) -> None:
+    def __init__(self, readers: Engine, writers: Engine, name: str, *, scratch: Path | None = None) -> None:
         self._readers = readers
         self._writers = writers
         self._name = name
-        self._on_close: Callable[[], object] = _nothing
+        self._end = weakref.finalize(self, _end, readers, writers, scratch)  # also when nobody closed it
         self._turn = threading.Lock()
         self._writing = threading.local()
 
@@ -66,15 +66,13 @@ class Database:
         tests see the isolation of the real one.
         """
         folder = Path(tempfile.mkdtemp(prefix="falaj-db-"))
-        database = cls._open(folder / "falaj.db", durable=False)
-        database._on_close = weakref.finalize(database, shutil.rmtree, folder, ignore_errors=True)
-        return database
+        return cls._open(folder / "falaj.db", durable=False, scratch=folder)
 
     @classmethod
-    def _open(cls, path: Path, *, durable: bool) -> Self:
+    def _open(cls, path: Path, *, durable: bool, scratch: Path | None = None) -> Self:
         readers = _engine(path, "BEGIN", durable=durable, query_only=True)
         writers = _engine(path, "BEGIN IMMEDIATE", durable=durable, query_only=False)
-        database = cls(readers, writers, str(path))
+        database = cls(readers, writers, str(path), scratch=scratch)
         try:
             with database.write():  # switches the file to write-ahead logging before the first reader comes
                 pass
@@ -132,9 +130,7 @@ class Database:
 
     def close(self) -> None:
         """Close all connections; the database can be used again only by opening it anew."""
-        self._readers.dispose()
-        self._writers.dispose()
-        self._on_close()
+        self._end()
 
     @contextmanager
     def _named_errors(self) -> Iterator[None]:
@@ -179,8 +175,11 @@ class Database:
         )
 
 
-def _nothing() -> None:
-    """What closing a database on a disk leaves to do."""
+def _end(readers: Engine, writers: Engine, scratch: Path | None) -> None:
+    readers.dispose()
+    writers.dispose()
+    if scratch is not None:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _engine(path: Path, begin: str, *, durable: bool, query_only: bool) -> Engine:
