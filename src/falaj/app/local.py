@@ -92,14 +92,15 @@ def who(rooms: Rooms, token: str | None) -> Actor:
 
 
 def ensure_owner(rooms: Rooms) -> None:
-    """Create the owner and its token on the project's first use.
+    """Create the owner and its token on the project's first use, or its first after the database was lost.
 
     The file is readable by its owner only: whoever can read the state folder owns the project anyway.
     """
     path = rooms.state.owner_token
-    if path.exists():
+    known = OWNER in {actor.name for actor in rooms.actors.list()}
+    if known and path.exists():
         return
-    if OWNER not in {actor.name for actor in rooms.actors.list()}:
+    if not known:
         rooms.actors.create(OWNER, "owner", SYSTEM)
     token = rooms.actors.create_token(OWNER, by=SYSTEM)
     part = path.with_suffix(".part")

@@ -22,7 +22,7 @@ from falaj.lifecycle.documents import track, tracking_of, write_documents
 from falaj.lifecycle.examples import LABEL
 from falaj.lifecycle.rooms import Rooms
 from falaj.lifecycle.training import artifacts_of, labels_of, model_of, run_actor, run_of, service_of
-from falaj.lifecycle.wishes import wish
+from falaj.lifecycle.wishes import wanted_by, wish
 from falaj.models.artifacts import load_artifact
 from falaj.models.encoding import encode_columns
 from falaj.models.evaluation import best_threshold, evaluate_fully
@@ -182,12 +182,13 @@ def wish_once(rooms: Rooms, endpoint: str, version: ModelVersion) -> None:
     """Let what a trigger trained go out by itself once somebody has approved it, or the policy needs nobody.
 
     A step that is tried again after a crash must not send out anew what was aborted or rolled back meanwhile, and an
-    endpoint that was withdrawn stays so until a person deploys to it.
+    endpoint that was withdrawn stays so until a person deploys to it. What a person waits for is not replaced either.
     """
     with rooms.db.read() as connection:
+        awaited = wanted_by(connection, endpoint) not in (None, SYSTEM.name)
         past = [one.candidate for one in rollouts.history(connection, endpoint)]
         serves = current_route(connection, endpoint) is not None
-    if serves and not any((one.model, one.version) == (version.model, version.version) for one in past):
+    if serves and not awaited and not any((one.model, one.version) == (version.model, version.version) for one in past):
         wish(rooms, endpoint, version, SYSTEM)
 
 

@@ -46,6 +46,11 @@ def wishes(connection: sa.Connection) -> list[Wish]:
     ]
 
 
+def wanted_by(connection: sa.Connection, endpoint: str) -> str | None:
+    """Return who wished for what waits at an endpoint; None where nothing does."""
+    return connection.scalar(sa.select(WISH.c.actor).where(WISH.c.endpoint == endpoint))
+
+
 def forget(rooms: Rooms, unmet: Wish) -> None:
     """Drop a wish that was refused or is met; a newer one of the endpoint stays."""
     with rooms.db.write() as connection:

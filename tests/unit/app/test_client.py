@@ -115,3 +115,10 @@ def test_what_a_killed_command_did_not_publish_is_published_by_the_next(client: 
     ask(client)
     with open_rooms(client.folder, Settings()) as rooms:
         assert read_epoch(rooms.online) == seq
+
+
+def test_a_project_whose_database_was_lost_has_an_owner_again(client: Client) -> None:
+    for _ in range(2):
+        assert ask(client) == []
+        for file in (client.folder / ".falaj").glob("falaj.db*"):
+            file.unlink()

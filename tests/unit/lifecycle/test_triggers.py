@@ -20,7 +20,7 @@ from falaj.lifecycle.known_labels import known_labels
 from falaj.lifecycle.promotion import roll_back_endpoint, withdraw_endpoint
 from falaj.lifecycle.triggers import Triggers
 from falaj.lifecycle.watching import Watching
-from falaj.lifecycle.wishes import wishes
+from falaj.lifecycle.wishes import wish, wishes
 from falaj.models.gate_report import Outcome
 from falaj.models.version import ModelVersion
 from falaj.monitoring.alerts import list_alerts, resolve_alert
@@ -205,6 +205,14 @@ def test_what_a_trigger_trained_is_wished_for_until_it_was_rolled_out(world: Wor
     wish_once(world.rooms, "fraud", version)
     with world.rooms.db.read() as connection:
         assert wishes(connection) == []
+
+
+def test_what_a_trigger_trained_does_not_replace_what_a_person_waits_for(world: World) -> None:
+    wanted, trained = world.register(), world.register(actor="system")
+    wish(world.rooms, "fraud", wanted, ADA)
+    wish_once(world.rooms, "fraud", trained)
+    with world.rooms.db.read() as connection:
+        assert [one.version for one in wishes(connection)] == [wanted.version]
 
 
 def test_an_alert_starts_one_run_and_another_only_where_that_one_failed(world: World) -> None:
