@@ -54,7 +54,7 @@ class Model(msgspec.Struct, frozen=True):
 
     Raises:
         DefinitionError: A time split or a label delay stands on a timeless label source, the label is a feature of
-            itself, or a field of the request bears a name that the dataset needs.
+            itself, a feature reads the label's column, or a field of the request bears a name that the dataset needs.
     """
 
     name: str
@@ -90,3 +90,12 @@ class Model(msgspec.Struct, frozen=True):
                 f"model {self.name!r}: its label {self.label.column!r} is a field of the request too",
                 hint="leave it out of the features: nobody knows it when the request is made",
             )
+        for view in self.features.views:
+            for name, feature in view.features.items():
+                if view.source.name == self.label.source.name and feature.column == self.label.column:
+                    raise DefinitionError(
+                        f"model {self.name!r}: feature '{view.name}:{name}' reads the label {self.label.column!r} from "
+                        "the label's own rows, before anybody knows it",
+                        hint="leave it out, or read outcomes from a source of their own, whose rows arrive when an "
+                        "outcome becomes known",
+                    )

@@ -140,3 +140,11 @@ def test_no_request_field_is_the_label_or_takes_its_place(name: str) -> None:
     service = fj.FeatureService("leaky", [view(), fj.request(name, "float64")])
     with pytest.raises(DefinitionError, match=f"'{name}'"):
         model(features=service)
+
+
+@pytest.mark.parametrize("feature", [fj.mean("is_fraud", window="30d"), fj.count("is_fraud", window="1d"),
+                                     fj.column("is_fraud")])  # fmt: skip
+def test_no_feature_reads_the_label_from_its_own_rows(feature: Any) -> None:
+    risky = fj.FeatureView("risk", fj.Entity("card", key="card_id"), source(), {"past": feature})
+    with pytest.raises(DefinitionError, match=r"feature 'risk:past' reads the label 'is_fraud'"):
+        model(over=risky)
