@@ -41,6 +41,40 @@ def labels(matrix: NDArray[np.float32]) -> NDArray[np.int64]:
     return (filled[:, 0] + filled[:, 1] + 0.5 * filled[:, 3] > 1.5).astype(np.int64)
 
 
+CATEGORIES = 5
+SPREADING = {
+    "logistic": TRAINERS["logistic"],
+    "bayes": sklearn("sklearn.naive_bayes.GaussianNB"),
+    "network": sklearn("sklearn.neural_network.MLPClassifier", seed=3, max_iter=20, tol=0.1),
+}
+
+
+@pytest.mark.parametrize("name", sorted(SPREADING))
+@pytest.mark.parametrize("width", [1, 3])
+def test_estimators_that_would_read_a_code_as_a_size_get_texts_spread(name: str, width: int) -> None:
+    """Which category it is tells everything, and its code nothing; unseen and missing ones are scored alike."""
+    rng = np.random.default_rng(5)
+    matrix = rng.normal(size=(3_000, width)).astype(np.float32)
+    matrix[:, 0] = rng.integers(0, CATEGORIES, len(matrix))
+    labels = (np.isin(matrix[:, 0], (0, 3)) ^ (rng.random(len(matrix)) < 0.05)).astype(np.int64)
+    matrix[rng.random(matrix.shape) < 0.03] = np.nan
+    names = NAMES[:width]
+    fitted = fit(SPREADING[name], matrix, labels, names, vocabularies={"a": CATEGORIES})
+    assert roc_auc_score(labels, fitted.predict(matrix)) > 0.9
+    ordinal = fit(SPREADING[name], matrix, labels, names)
+    if name == "logistic":
+        assert roc_auc_score(labels, ordinal.predict(matrix)) < 0.7
+        assert next(iter(fitted.importance)) == "a" and set(fitted.importance) <= set(names)
+    exported = export(fitted, matrix)
+    assert exported.serving.runtime == "onnx" and exported.serving.parity is not None
+    assert exported.serving.parity.holds
+    odd = np.zeros((2, width), np.float32)
+    odd[:, 0] = np.nan, CATEGORIES + 2
+    served = load_bytes(exported.serving.content, "onnx", width, name="spread").predict(odd)
+    assert served == pytest.approx(fitted.predict(odd), abs=1e-5)
+    assert served[0] == pytest.approx(served[1])
+
+
 @pytest.fixture(params=sorted(TRAINERS))
 def trainer(request: pytest.FixtureRequest) -> Trainer:
     return TRAINERS[str(request.param)]

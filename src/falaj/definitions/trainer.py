@@ -31,15 +31,48 @@ class Trainer(msgspec.Struct, frozen=True):
 
 
 def lightgbm(*, num_trees: int = 100, seed: int = 0, **params: Any) -> Trainer:
-    """Gradient-boosted trees by LightGBM; the other parameters are LightGBM's own."""
+    """Gradient-boosted trees by LightGBM; texts come to it as ordinal codes, missing values as they are.
+
+    Args:
+        num_trees: Boosting rounds.
+        seed: Every source of randomness starts from it.
+        params: LightGBM's own parameters.
+
+    Example:
+        >>> lightgbm(num_trees=200, learning_rate=0.05).params
+        {'num_trees': 200, 'learning_rate': 0.05}
+    """
     return Trainer("lightgbm", {"num_trees": num_trees, **params}, seed=seed)
 
 
 def xgboost(*, num_trees: int = 100, seed: int = 0, **params: Any) -> Trainer:
-    """Gradient-boosted trees by XGBoost; the other parameters are XGBoost's own."""
+    """Gradient-boosted trees by XGBoost; texts come to it as ordinal codes, missing values as they are.
+
+    Args:
+        num_trees: Boosting rounds.
+        seed: Every source of randomness starts from it.
+        params: XGBoost's own parameters.
+
+    Example:
+        >>> xgboost(num_trees=200, max_depth=4).params
+        {'num_trees': 200, 'max_depth': 4}
+    """
     return Trainer("xgboost", {"num_trees": num_trees, **params}, seed=seed)
 
 
 def sklearn(estimator: str, *, seed: int = 0, **params: Any) -> Trainer:
-    """A scikit-learn classifier, with missing values imputed by the median and features standardised."""
+    """A scikit-learn classifier, behind the preparation that it needs.
+
+    Missing numbers are imputed by the median. Estimators of `sklearn.tree` and `sklearn.ensemble` get texts as ordinal
+    codes; for all others a text becomes a column of 0 and 1 for each value seen in training, and numbers are scaled.
+
+    Args:
+        estimator: The class's import path; it must have `predict_proba`.
+        seed: Its `random_state`, if it has one.
+        params: The estimator's own parameters.
+
+    Example:
+        >>> sklearn("sklearn.linear_model.LogisticRegression", C=0.5).params
+        {'C': 0.5}
+    """
     return Trainer("sklearn", params, estimator, seed)

@@ -102,7 +102,12 @@ def train(context: StepContext) -> Outputs:
     matrix, labels = encode_columns(signature, columns), labels_of(training)
     context.progress(0.1, f"fitting {len(labels):,} rows")
     fitted = fit(
-        model.trainer, matrix, labels, [i.name for i in signature.inputs], threads=max(1, (os.cpu_count() or 2))
+        model.trainer,
+        matrix,
+        labels,
+        [each.name for each in signature.inputs],
+        vocabularies={each.name: len(each.categories) for each in signature.inputs if each.dtype == "string"},
+        threads=max(1, (os.cpu_count() or 2)),
     )
     context.progress(0.7, "exporting")
     exported = export(fitted, matrix)

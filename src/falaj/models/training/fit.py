@@ -1,6 +1,7 @@
 """Fitting a trainer's algorithm to rows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,13 @@ from falaj.models.training.fitted import Fitted
 
 
 def fit(
-    trainer: Trainer, matrix: Matrix, labels: NDArray[Any], feature_names: Sequence[str], *, threads: int = 1
+    trainer: Trainer,
+    matrix: Matrix,
+    labels: NDArray[Any],
+    feature_names: Sequence[str],
+    *,
+    vocabularies: Mapping[str, int] = MappingProxyType({}),
+    threads: int = 1,
 ) -> Fitted:
     """Fit a binary classifier; the same inputs, seed and number of threads give the same model.
 
@@ -23,6 +30,7 @@ def fit(
         matrix: float32, C-contiguous, (rows, features); NaN is missing.
         labels: 0 and 1, (rows,).
         feature_names: The matrix's columns.
+        vocabularies: Feature to the length of its vocabulary, for those whose numbers are codes of texts.
         threads: How many threads the library may use.
 
     Raises:
@@ -44,7 +52,7 @@ def fit(
         return fit_xgboost(trainer, matrix, checked, names, threads=threads)
     from falaj.models.training.sklearn import fit_sklearn
 
-    return fit_sklearn(trainer, matrix, checked, names, threads=threads)
+    return fit_sklearn(trainer, matrix, checked, names, vocabularies, threads=threads)
 
 
 def check_labels(labels: NDArray[Any], *, rows: int, what: str = "training") -> NDArray[np.int8]:

@@ -1,15 +1,22 @@
-"""scikit-learn: any classifier with probabilities, behind median imputation and, but for trees, standardisation."""
+"""scikit-learn: any classifier with probabilities, behind what its kind needs to read the matrix.
+
+Missing numbers are imputed by the median. Trees get everything else as it is. All other estimators would read a text's
+code as a size, so texts are spread to a column of 0 and 1 for each value, all 0 for one that is missing or was never
+seen; and numbers are standardised.
+"""
 
 import importlib
 import inspect
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from falaj.definitions.trainer import Trainer
@@ -17,14 +24,25 @@ from falaj.kernel.errors import DefinitionError
 from falaj.models.runtimes.port import Matrix, Scores
 from falaj.models.training.fitted import Fitted, shares
 
+_TREES = ("sklearn.tree.", "sklearn.ensemble.")
+
 
 def fit_sklearn(
-    trainer: Trainer, matrix: Matrix, labels: NDArray[np.int8], names: tuple[str, ...], *, threads: int
+    trainer: Trainer,
+    matrix: Matrix,
+    labels: NDArray[np.int8],
+    names: tuple[str, ...],
+    vocabularies: Mapping[str, int],
+    *,
+    threads: int,
 ) -> Fitted:
     """Fit with scikit-learn; `falaj.models.training.fit` checks the inputs."""
     kind = _find(trainer.estimator)
     accepted = inspect.signature(kind).parameters
     params = dict(trainer.params)
+    trees = trainer.estimator.startswith(_TREES)
+    texts = {} if trees else {i: vocabularies[name] for i, name in enumerate(names) if vocabularies.get(name)}
+    preparation = _for_trees() if trees else _spread(texts, len(names)) if texts else _standardised()
     if "random_state" in accepted:
         params["random_state"] = trainer.seed
     if "n_jobs" in accepted and threads > 1:
@@ -32,7 +50,7 @@ def fit_sklearn(
     try:
         with threadpool_limits(threads), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "'n_jobs' has no effect", FutureWarning)
-            pipeline = Pipeline([*_preparation(trainer.estimator), ("classify", kind(**params))]).fit(matrix, labels)
+            pipeline = Pipeline([*preparation, ("classify", kind(**params))]).fit(matrix, labels)
     except (TypeError, ValueError) as error:
         raise DefinitionError(
             f"sklearn trainer {trainer.estimator}: {error}", hint="see the estimator's parameters"
@@ -42,15 +60,30 @@ def fit_sklearn(
         scores: Scores = np.asarray(pipeline.predict_proba(rows)[:, 1], np.float64)
         return scores
 
-    return Fitted("sklearn", pipeline, None, predict, names, _importance(pipeline, names), params)
+    return Fitted("sklearn", pipeline, None, predict, names, _importance(pipeline, names, texts), params)
 
 
-def _preparation(estimator: str) -> list[tuple[str, Any]]:
-    impute = ("impute", SimpleImputer(strategy="median", keep_empty_features=True))
-    if estimator.startswith(("sklearn.tree.", "sklearn.ensemble.")):
-        # Trees learn the same either way, and a scaled value that is off by its last bit can cross a threshold.
-        return [impute]
-    return [impute, ("scale", StandardScaler())]
+def _for_trees() -> list[tuple[str, Any]]:
+    # Trees learn the same from any scale, and a scaled value that is off by its last bit can cross a threshold.
+    return [("impute", SimpleImputer(strategy="median", keep_empty_features=True))]
+
+
+def _standardised() -> list[tuple[str, Any]]:
+    return [*_for_trees(), ("scale", StandardScaler())]
+
+
+def _spread(texts: Mapping[int, int], width: int) -> list[tuple[str, Any]]:
+    """Return the preparation of a matrix of which some columns are codes of texts: place to number of values."""
+    parts: list[tuple[str, Any, list[int]]] = []
+    numbers = [place for place in range(width) if place not in texts]
+    if numbers:
+        parts.append(("numbers", Pipeline(_standardised()), numbers))
+    for place, values in texts.items():
+        known = OneHotEncoder(categories=[np.arange(values, dtype=np.float32)], handle_unknown="ignore",
+                              sparse_output=False, dtype=np.float32)  # fmt: skip
+        missing = SimpleImputer(strategy="constant", fill_value=-1.0, keep_empty_features=True)
+        parts.append((f"text_{place}", Pipeline([("impute", missing), ("spread", known)]), [place]))
+    return [("columns", ColumnTransformer(parts, sparse_threshold=0.0))]
 
 
 def _find(path: str) -> Any:
@@ -69,7 +102,13 @@ def _find(path: str) -> Any:
     return kind
 
 
-def _importance(pipeline: Pipeline, names: tuple[str, ...]) -> dict[str, float]:
+def _importance(pipeline: Pipeline, names: tuple[str, ...], texts: Mapping[int, int]) -> dict[str, float]:
     classifier = pipeline.named_steps["classify"]
     weights = getattr(classifier, "feature_importances_", getattr(classifier, "coef_", None))
-    return {} if weights is None else shares(names, np.asarray(weights).reshape(-1)[: len(names)])
+    if weights is None:
+        return {}
+    numbers = [place for place in range(len(names)) if place not in texts]
+    owners = [*numbers, *(place for place, values in texts.items() for _ in range(values))]
+    totals = np.zeros(len(names))
+    np.add.at(totals, owners, np.abs(np.asarray(weights).reshape(-1)[: len(owners)]))
+    return shares(names, totals)
