@@ -41,11 +41,12 @@ class Encoder:
         self.features = len(signature.inputs)
         self._codes = [(i, _codes(spec)) for i, spec in enumerate(signature.inputs) if spec.dtype == "string"]
 
-    def encode(self, rows: Sequence[Sequence[Any]]) -> Matrix:
+    def encode(self, rows: Sequence[Sequence[Any]], unseen: list[tuple[int, str]] | None = None) -> Matrix:
         """Return the matrix of rows of values.
 
         Args:
             rows: One value per input, in the signature's order; None is missing.
+            unseen: Gets the row and the input of each text that training never saw, which counts as missing.
 
         Returns:
             float32, C-contiguous, (rows, features).
@@ -61,7 +62,13 @@ class Encoder:
             raise InputError(f"a row has other than {features} values", hint="give one value per input, in order")
         try:
             for column, codes in self._codes:
-                flat[column::features] = [codes.get(value, _NAN) for value in flat[column::features]]
+                texts = flat[column::features]
+                coded = [codes.get(value, _NAN) for value in texts]
+                flat[column::features] = coded
+                if unseen is not None and _NAN in coded:
+                    name = self.signature.inputs[column].name
+                    pairs = zip(texts, coded, strict=True)
+                    unseen += [(i, name) for i, (text, code) in enumerate(pairs) if code is _NAN and text is not None]
             if _SAFE.issuperset(map(type, flat)):  # NumPy would read the text "1.5" as a number
                 wide = np.array(flat, np.float64)
             else:

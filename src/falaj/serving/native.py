@@ -29,7 +29,8 @@ class NativeAnswer(msgspec.Struct):
         model_version: The version that decided.
         variant: The variant's name.
         statuses: Stored feature to PRESENT, NULL_VALUE, NOT_FOUND, OUTSIDE_MAX_AGE, OUTSIDE_RETENTION, or
-            STORE_FAILED when a declared default stood in for it.
+            STORE_FAILED when a declared default stood in for it. Any input that holds a text which training never saw
+            is UNSEEN_VALUE, request fields too.
         defaulted: Whether that happened.
         id: The caller's own id, when one was sent.
     """

@@ -17,6 +17,9 @@ from falaj.serving.variants import LoadedVariant
 STORE_FAILED = "STORE_FAILED"
 """The feature store failed, and declared defaults were used."""
 
+UNSEEN_VALUE = "UNSEEN_VALUE"
+"""A text that training never saw: to the model it is missing."""
+
 Monotonic = Callable[[], float]
 
 
@@ -108,7 +111,10 @@ class Predictor:
         for row in rows:
             if row.given is not None:
                 row.features = row.given
-        scores = variant.runtime.predict(variant.encoder.encode([row.features for row in rows])).tolist()
+        unseen: list[tuple[int, str]] = []
+        scores = variant.runtime.predict(variant.encoder.encode([row.features for row in rows], unseen)).tolist()
+        for number, name in unseen:
+            rows[number].statuses = _spelled_out(variant, rows[number].statuses) | {name: UNSEEN_VALUE}
         for row, score in zip(rows, scores, strict=True):
             if score - score != 0.0:  # NaN or infinite: JSON has no such number, and no caller a use for it
                 raise FalajError(f"version {variant.spec.version} of model {variant.spec.model!r} answered {score}")
@@ -191,6 +197,10 @@ def _compact(columns: tuple[str, ...], statuses: tuple[str, ...]) -> dict[str, s
     if statuses and statuses.count(statuses[0]) == len(statuses):
         return {EVERY: statuses[0]}
     return dict(zip(columns, statuses, strict=True))
+
+
+def _spelled_out(variant: LoadedVariant, statuses: dict[str, str]) -> dict[str, str]:
+    return dict.fromkeys(variant.stored, statuses[EVERY]) if EVERY in statuses else statuses
 
 
 def _shadow_row(row: Row, variant: LoadedVariant) -> Row:

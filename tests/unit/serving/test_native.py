@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from falaj.definitions.prediction_record import FeedbackRecord, PredictionRecord
+from falaj.definitions.signature import InputSpec, Signature
 from falaj.kernel.errors import DiskFull, StorageError
-from support.serving_world import NOW_US, OWNER, World, ask, bare_route, route, variant
+from support.serving_world import NOW_US, OWNER, SIGNATURE, World, ask, bare_route, route, variant
 
 EVENTS = (("c1", 30, 8.0, "OM"), ("c1", 2, 4.0, "AE"), ("c2", 3, 100.0, "OM"))
 
@@ -119,6 +120,26 @@ def test_defaults_stand_in_for_a_store_that_fails(world: World) -> None:
     assert (record.defaulted, record.features) == (True, [7.0, 50.0, None, 2.0, 100.0])
     assert world.stats.store_failures == 1
     assert world.stats.find("fraud", "champion", 1).defaulted == 1
+
+
+def test_a_text_that_training_never_saw_is_said() -> None:
+    """Of a stored feature and of a request field; whoever sends what is known sees no change."""
+    known = Signature((InputSpec("activity__country", "string", ("AE",)), InputSpec("amount", "float64")))
+    colour = Signature((InputSpec("colour", "string", ("red",)), InputSpec("x", "float64")))
+    world = World()
+    world.publish(
+        route(variant(signature=Signature((*SIGNATURE.inputs[:2], known.inputs[0], *SIGNATURE.inputs[3:])))),
+        route(variant("champion", 4, signature=colour, service=None), endpoint="bare"),
+    )
+    world.ingest(("c1", 1, 5.0, "AE"), ("c2", 1, 5.0, "OM"))
+    answers = [world.predict(ask(card, 1.0))[1]["statuses"]["activity__country"] for card in ("c1", "c2", None)]
+    assert sorted(answers) == ["NOT_FOUND", "PRESENT", "UNSEEN_VALUE"]
+    for value, statuses in (("red", {}), (None, {}), ("blue", {"colour": "UNSEEN_VALUE"})):
+        status, answer = world.predict({"request": {"colour": value, "x": 1.0}}, "bare")
+        assert (status, answer["statuses"]) == (200, statuses)
+    assert world.sink.records[-1].statuses == {"colour": "UNSEEN_VALUE"}
+    assert world.stats.find("bare", "champion", 4).status_counts()["colour"] == {"UNSEEN_VALUE": 1}
+    assert world.stats.find("fraud", "champion", 1).status_counts()["activity__country"]["UNSEEN_VALUE"] == 1
 
 
 def test_a_damaged_record_is_defaulted_alone(world: World) -> None:

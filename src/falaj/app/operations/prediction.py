@@ -74,8 +74,8 @@ def _features(record: PredictionRecord, version: ModelVersion) -> tuple[FeatureV
     everything = record.statuses.get("*", "")
     found = []
     for spec, value in zip(version.signature.inputs, record.features, strict=False):
-        status = "REQUEST" if spec.name in request else "COMPUTED" if spec.name in computed else ""
-        found.append(FeatureValue(spec.name, value, status or record.statuses.get(spec.name, everything)))
+        origin = "REQUEST" if spec.name in request else "COMPUTED" if spec.name in computed else everything
+        found.append(FeatureValue(spec.name, value, record.statuses.get(spec.name, origin)))
     return tuple(found)
 
 

@@ -33,7 +33,8 @@ class FeatureValue(msgspec.Struct, frozen=True):
     Attributes:
         name: The feature column.
         value: Its value; None for null.
-        status: PRESENT, NULL_VALUE, NOT_FOUND, OUTSIDE_MAX_AGE, OUTSIDE_RETENTION, REQUEST or COMPUTED.
+        status: PRESENT, NULL_VALUE, NOT_FOUND, OUTSIDE_MAX_AGE, OUTSIDE_RETENTION, STORE_FAILED, REQUEST, COMPUTED, or
+            UNSEEN_VALUE for a text that training never saw.
     """
 
     name: str
