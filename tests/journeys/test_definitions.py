@@ -25,14 +25,21 @@ def test_plan_shows_and_apply_carries_out(fresh: FalajProject) -> None:
     assert fresh.falaj("plan").out == "nothing would change\n"
     assert fresh.json("apply")["epoch"] == 1
     fresh.edit("fraud.py", "num_trees=40", "num_trees=50")
-    assert fresh.falaj("plan").out.splitlines() == ["  ~ model fraud", "carry it out with 'falaj apply'"]
+    assert fresh.falaj("plan").out.splitlines() == [
+        "  ~ model fraud",
+        "      ~ trainer.params.num_trees: 40 -> 50",
+        "carry it out with 'falaj apply'",
+    ]
     assert fresh.json("apply")["epoch"] == 2
 
 
 def test_a_feature_that_production_uses_cannot_be_removed(serving: FalajProject) -> None:
     whole = (serving.folder / "fraud.py").read_text()
     serving.edit("fraud.py", '        "last_country": fj.last("country"),\n', "")
-    shown = serving.falaj("plan").out
+    planned = serving.run("plan")
+    assert planned.code == 5  # so that a pipeline stops here
+    shown = planned.out
+    assert "      - features.last_country\n" in shown
     assert "feature 'last_country' is removed; production model 'fraud' version 1 uses it (refused)" in shown
     assert "carry it out" not in shown
     refused = serving.refused("apply")
@@ -82,6 +89,14 @@ def test_definitions_can_be_applied_while_it_runs(running: FalajProject) -> None
     assert [one["name"] for one in running.json("apply")["changes"]] == ["fraud"]
     assert running.falaj("plan").out == "nothing would change\n"
     assert running.ask()["model_version"] == 1
+
+
+def test_a_script_beside_the_definitions_does_nothing_while_they_are_read(fresh: FalajProject) -> None:
+    (fresh.folder / "notebook.py").write_text("import falaj as fj\n\nfj.open('.').runs()\n")
+    refused = fresh.refused("plan")
+    assert (refused["code"], refused["exit"]) == ("project_invalid", 2)
+    assert refused["error"].startswith("notebook.py:3: fj.open() would act on the project")
+    assert "files = [...]" in refused["hint"]
 
 
 TORN = {

@@ -3,9 +3,10 @@
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from falaj.app.backends import open_rooms, worker_for
 from falaj.app.local import ensure_owner
 from falaj.app.ports import refuse_taken
 from falaj.app.reconcilers import reconcilers
-from falaj.app.running import announce, withdraw
+from falaj.app.running import announce, find_control, withdraw
 from falaj.kernel.errors import FalajError
 from falaj.kernel.settings import Settings
 from falaj.lifecycle.catch_up import apply_new_rows, refresh_views
@@ -28,6 +29,7 @@ log = logging.getLogger("falaj.control")
 APPLY_EVERY_S = 0.05
 REFRESH_EVERY_S = 1.0
 _LOOK_EVERY_S = 0.02
+_GONE_EVERY_S = 1.0
 
 
 def run_control(folder: Path, settings: Settings, make_app: Any) -> None:
@@ -53,12 +55,12 @@ def run_control(folder: Path, settings: Settings, make_app: Any) -> None:
         with _background(rooms):
             app = make_app(rooms, rooms.actors.authenticate)
             try:
-                asyncio.run(_serve(app, host, port, lambda: announce(state.path, settings.control.url)))
+                asyncio.run(_serve(app, host, port, state.path, settings.control.url))
             finally:
                 withdraw(state.path)
 
 
-async def _serve(app: Any, host: str, port: int, on_listening: Callable[[], None]) -> None:
+async def _serve(app: Any, host: str, port: int, state: Path, url: str) -> None:
     from granian.constants import Interfaces
     from granian.server.embed import Server
 
@@ -72,13 +74,25 @@ async def _serve(app: Any, host: str, port: int, on_listening: Callable[[], None
     listening = loop.create_task(_until_listening(host, port))
     await asyncio.wait({serving, waiting, listening}, return_when=asyncio.FIRST_COMPLETED)
     if listening.done():  # whoever finds the announcement is answered
-        on_listening()
-        await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        announce(state, url)
+        gone = loop.create_task(_until_gone(state))
+        await asyncio.wait({serving, waiting, gone}, return_when=asyncio.FIRST_COMPLETED)
+        gone.cancel()
     listening.cancel()
     server.stop()  # type: ignore[no-untyped-call]
     with contextlib.suppress(asyncio.TimeoutError, asyncio.CancelledError):
         await asyncio.wait_for(serving, 10)
     waiting.cancel()
+
+
+async def _until_gone(state: Path) -> None:
+    """Return when the state folder is not that of this process any more: nobody could find or stop it then."""
+    while True:
+        await asyncio.sleep(_GONE_EVERY_S)
+        running = find_control(state)
+        if running is None or running.pid != os.getpid():
+            log.error("%s was removed or taken over: ending", state)
+            return
 
 
 async def _until_listening(host: str, port: int) -> None:

@@ -21,6 +21,7 @@ from falaj.app.values.status import RunStatus, Status, StatusQuery, VersionStatu
 from falaj.data.dataset import Dataset
 from falaj.kernel.clock import rfc3339
 from falaj.kernel.errors import ExtraMissing, InputError
+from falaj.lifecycle.project import refuse_while_loading
 from falaj.storage.blobs.local import LocalBlobs
 
 if TYPE_CHECKING:
@@ -86,8 +87,9 @@ class Project:
         """Open the project in a folder.
 
         Raises:
-            ProjectError: The folder holds no project.
+            ProjectError: The folder holds no project, or its definitions are being read.
         """
+        refuse_while_loading()
         return cls(Client(Path(folder), token))
 
     def training_set(self, model: str) -> Frame:

@@ -154,13 +154,23 @@ class Supervisor:
             for child in self.children:
                 child.start()
             while not self._stop.wait(0.1):
+                if not self._still_ours():
+                    self._say(f"{self._state} was removed or taken over: ending")
+                    break
                 for child in self.children:
                     event = child.watch(time.monotonic())
                     if event:
                         self._say(event)
         finally:
             self._stop_all()
-            _pid_file(self._state).unlink(missing_ok=True)
+            if self._still_ours():
+                _pid_file(self._state).unlink(missing_ok=True)
+
+    def _still_ours(self) -> bool:
+        """Whether the state folder is the one that was claimed: processes without it would serve and hold their ports
+        unseen by every command."""
+        running = find_supervisor(self._state)
+        return running is not None and running.pid == os.getpid()
 
     def _stop_all(self) -> None:
         drains = [threading.Thread(target=g.stop, kwargs={"within_s": DRAIN_S}) for g in self.gateways]

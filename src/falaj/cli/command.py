@@ -143,6 +143,16 @@ def plain(value: object) -> str:
     return "–" if value is None else one_sentence(str(value))
 
 
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Return how many of a thing there are.
+
+    Example:
+        >>> counted(1, "row"), counted(2_500, "row"), counted(0, "entity", "entities")
+        ('1 row', '2,500 rows', '0 entities')
+    """
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
 def report_error(error: BaseException, *, as_json: bool) -> int:
     """Print what went wrong on standard error, as one sentence and a hint, and return the exit code."""
     code, message, hint, exit_code = "internal", f"{type(error).__name__}: {error}", "run again with --debug", 1

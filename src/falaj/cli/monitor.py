@@ -1,10 +1,12 @@
 """Commands about monitoring."""
 
+from collections.abc import Iterator
+
 import click
 
 from falaj.app.values.monitor import AlertsQuery, MonitorQuery
 from falaj.app.values.status import AlertStatus, MonitorStatus
-from falaj.cli.command import FalajCommand, Session, pass_session, plain
+from falaj.cli.command import FalajCommand, Session, counted, pass_session, plain
 from falaj.kernel.clock import from_us, rfc3339
 
 _COLOURS = {"DRIFT": "red", "SUSPECTED": "yellow", "NO_DRIFT": "green", "INCONCLUSIVE": "yellow"}
@@ -21,19 +23,30 @@ def monitor(session: Session, *, endpoint: str) -> None:
     found = session.client().perform("monitor.show", MonitorQuery(endpoint), MonitorStatus)
 
     def human() -> None:
-        click.echo(f"{click.style(found.outcome, fg=_COLOURS[found.outcome], bold=True)}  {plain(found.reason)}")
+        of = f"  {found.version}" if found.version else ""
+        click.echo(f"{click.style(found.outcome, fg=_COLOURS[found.outcome], bold=True)}{of}  {plain(found.reason)}")
         for one in found.features:
             effect = "" if one.effect is None else f"PSI {one.effect:.4f}"
             p = "" if one.p_value is None else f"p {one.p_value:.2g}"
             click.echo(
                 f"  {one.feature:<44} {click.style(f'{one.outcome:<12}', fg=_COLOURS[one.outcome])} {effect} {p}"
             )
-        for name, value in found.realised.items():
-            click.echo(f"  realised {name:<20} {'–' if value is None else f'{value:.4f}'}")
-        if found.realised:
-            click.echo(f"  over {found.outcomes:,} outcomes")
+        for line in realised_lines(found):
+            click.echo(f"  {line}")
 
     session.show(found, human)
+
+
+def realised_lines(found: MonitorStatus) -> Iterator[str]:
+    """Give the lines about realised quality: nothing before any decision, and never silence about what was reported."""
+    of = f"realised quality of {found.version}"
+    if found.outcomes and found.realised:
+        shown = "  ".join(f"{name} {value:.4f}" for name, value in found.realised.items() if value is not None)
+        yield f"{of} over {counted(found.outcomes, 'outcome')}: {shown or plain(found.quality)}"
+    elif found.early:
+        yield f"{of}: {plain(found.quality)}"
+    if found.early:
+        yield f"{counted(found.early, 'outcome')} of decisions younger than the label's delay, which do not count yet"
 
 
 @click.command(cls=FalajCommand)

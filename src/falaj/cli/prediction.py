@@ -8,7 +8,7 @@ import msgspec
 
 from falaj.app.client import decide, post_gateway
 from falaj.app.values.prediction import Explanation, WhyQuery
-from falaj.cli.command import FalajCommand, Session, pass_session, plain
+from falaj.cli.command import FalajCommand, Session, counted, pass_session, plain
 from falaj.kernel.clock import from_us, rfc3339
 from falaj.kernel.codec import from_json
 from falaj.kernel.errors import InputError
@@ -80,7 +80,7 @@ def feedback(
         items = _join(items, asked, (id_column, outcome_column, at_column))
     for start in range(0, len(items), 1000):
         post_gateway(client, "/v1/feedback", items[start : start + 1000])
-    session.show({"reported": len(items)}, lambda: click.echo(f"{len(items):,} outcomes reported"))
+    session.show({"reported": len(items)}, lambda: click.echo(f"{counted(len(items), 'outcome')} reported"))
 
 
 def _join(events: list[dict[str, Any]], answers: list[Answered], columns: tuple[str, str, str]) -> list[dict[str, Any]]:
@@ -126,7 +126,7 @@ def _print(found: Explanation) -> None:
     click.echo("features")
     for feature in found.features:
         click.echo(f"  {feature.name:<40} {plain(feature.value):>22}  {feature.status}")
-    click.echo(f"dataset   {found.dataset} ({found.dataset_rows:,} rows)")
+    click.echo(f"dataset   {found.dataset} ({counted(found.dataset_rows, 'row')})")
     click.echo(f"run       {found.run_id} ({plain(found.run_reason)})")
     click.echo(f"gate      {found.gate} (report {found.gate_report[:16]})")
     for check in found.gate_checks:

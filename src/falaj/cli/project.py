@@ -5,9 +5,10 @@ from pathlib import Path
 import click
 
 from falaj.app.values.project import PlanQuery, PlanResult
-from falaj.cli.command import FalajCommand, Session, pass_session
+from falaj.cli.command import FalajCommand, Session, pass_session, plain
 from falaj.lifecycle.project import load_definitions
 
+_REFUSED = 5
 _SIGNS = {"added": ("+", "green"), "changed": ("~", "yellow"), "removed": ("-", "red")}
 
 
@@ -38,6 +39,8 @@ def init(session: Session, *, folder: Path, template: str, data: Path | None) ->
 def plan(session: Session) -> None:
     """Show what applying the project's files would change, and what that does to what serves.
 
+    Ends with exit code 5 where 'falaj apply' would be refused.
+
     Example: falaj plan
     """
     client = session.client()
@@ -46,6 +49,8 @@ def plan(session: Session) -> None:
     refused = any(change.refused for change in result.changes)
     next_step = "'falaj apply' would be refused" if refused else "carry it out with 'falaj apply'"
     session.show(result, lambda: _print(result, "nothing would change", next_step))
+    if refused:
+        click.get_current_context().exit(_REFUSED)
 
 
 @click.command(cls=FalajCommand)
@@ -69,4 +74,6 @@ def _print(result: PlanResult, nothing: str, last: str) -> None:
         if change.effect:
             refusal = " (refused)" if change.refused else ""
             click.echo(f": {click.style(change.effect + refusal, fg='red' if change.refused else 'yellow')}")
+        for line in change.details:
+            click.echo(f"      {plain(line)}")
     click.echo(last if result.changes else nothing)

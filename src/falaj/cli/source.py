@@ -8,7 +8,7 @@ import click
 
 from falaj.app.values.source import Ingest, Ingested, Push, Pushed, QuarantineQuery, SourceQuery
 from falaj.app.values.status import SourceStatus
-from falaj.cli.command import FalajCommand, FalajGroup, Session, pass_session, plain
+from falaj.cli.command import FalajCommand, FalajGroup, Session, counted, pass_session, plain
 from falaj.kernel.clock import from_us, rfc3339
 from falaj.kernel.codec import from_json
 
@@ -29,12 +29,12 @@ def ingest(session: Session, *, name: str) -> None:
         for one in done:
             new = [file for file in one.files if not file.skipped]
             click.echo(
-                f"{one.source}: {one.accepted:,} rows in, {one.quarantined:,} quarantined, from {len(new)} new files"
-                f" ({len(one.files) - len(new)} known)"
+                f"{one.source}: {counted(one.accepted, 'row')} in, {one.quarantined:,} quarantined, "
+                f"from {counted(len(new), 'new file')} ({len(one.files) - len(new)} known)"
             )
             for file in new:
                 for reason, count in file.warnings.items():
-                    click.echo(f"  warning: {count:,} rows of {file.path}: {reason}")
+                    click.echo(f"  warning: {counted(count, 'row')} of {file.path}: {reason}")
 
     session.show(done, human)
 
@@ -58,18 +58,20 @@ def push(session: Session, *, name: str, file: IO[bytes], wait: str) -> None:
             for index, reasons in answer.rejected:
                 click.echo(f"quarantined event {index}: {plain('; '.join(reasons))}", err=True)
     result = {"source": name, "accepted": total, "quarantined": refused, "last_seq": last}
-    session.show(result, lambda: click.echo(f"{name}: {total:,} events {wait}, {refused:,} quarantined"))
+    session.show(result, lambda: click.echo(f"{name}: {counted(total, 'event')} {wait}, {refused:,} quarantined"))
 
 
 def _chunks(file: IO[bytes]) -> Iterator[list[dict[str, Any]]]:
+    """Give the events in chunks, at least one: the name of the source is looked at even where there are none."""
     chunk: list[dict[str, Any]] = []
+    given = False
     for number, line in enumerate(file, 1):
         if line.strip():
             chunk.append(from_json(line, dict[str, Any], what=f"line {number}", hint="send one JSON object a line"))
         if len(chunk) == _CHUNK:
             yield chunk
-            chunk = []
-    if chunk:
+            chunk, given = [], True
+    if chunk or not given:
         yield chunk
 
 
@@ -91,8 +93,8 @@ def list_(session: Session) -> None:
         for one in found:
             last = rfc3339(from_us(one.last_event_us)) if one.last_event_us is not None else "no time"
             click.echo(
-                f"{one.name}: {one.rows:,} rows ({one.streamed:,} streamed), {one.quarantined:,} quarantined, "
-                f"{one.files} files, latest event {last}"
+                f"{one.name}: {counted(one.rows, 'row')} ({one.streamed:,} streamed), {one.quarantined:,} quarantined, "
+                f"{counted(one.files, 'file')}, latest event {last}"
             )
 
     session.show(found, human)

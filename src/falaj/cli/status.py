@@ -3,7 +3,8 @@
 import click
 
 from falaj.app.values.status import EndpointStatus, Status, StatusQuery
-from falaj.cli.command import FalajCommand, Session, pass_session, plain
+from falaj.cli.command import FalajCommand, Session, counted, pass_session, plain
+from falaj.cli.monitor import realised_lines
 from falaj.kernel.clock import from_us, rfc3339
 
 _DRIFT = {"DRIFT": ("drift", "red"), "NO_DRIFT": ("no drift", "green"), "INCONCLUSIVE": ("drift undecided", "yellow")}
@@ -21,7 +22,7 @@ def status(session: Session) -> None:
 
 
 def _print(s: Status) -> None:
-    running = f"control {'runs' if s.control else 'is not running'}, {s.gateway_workers} gateway workers"
+    running = f"control {'runs' if s.control else 'is not running'}, {counted(s.gateway_workers, 'gateway worker')}"
     click.echo(f"{click.style(plain(s.project), bold=True)}  {running}")
     for endpoint in s.endpoints:
         _print_endpoint(endpoint)
@@ -36,7 +37,7 @@ def _print(s: Status) -> None:
         )
     for source in s.sources:
         last = "" if source.last_event_us is None else f", latest event {rfc3339(from_us(source.last_event_us))}"
-        click.echo(f"source    {source.name}: {source.rows:,} rows, {source.quarantined:,} quarantined{last}")
+        click.echo(f"source    {source.name}: {counted(source.rows, 'row')}, {source.quarantined:,} quarantined{last}")
     for alert in [a for a in s.alerts if a.open][:5]:
         click.echo(f"alert     {click.style(alert.severity, fg='red')} {alert.subject}: {plain(alert.message)}")
     for kind, amount in s.cost.items():
@@ -53,10 +54,9 @@ def _print_endpoint(endpoint: EndpointStatus) -> None:
             f"{v.errors:,} errors{rate}  {latency}"
         )
     word, colour = _DRIFT[endpoint.monitor.outcome]
-    click.echo(f"  {click.style(word, fg=colour)}: {plain(endpoint.monitor.reason)}")
-    if endpoint.monitor.realised:
-        known = {k: v for k, v in endpoint.monitor.realised.items() if v is not None}
-        shown = "  ".join(f"{name} {value:.4f}" for name, value in known.items())
-        click.echo(f"  realised over {endpoint.monitor.outcomes:,} outcomes: {shown or 'too few to say'}")
+    of = f" of {endpoint.monitor.version}" if endpoint.monitor.version else ""
+    click.echo(f"  {click.style(word, fg=colour)}{of}: {plain(endpoint.monitor.reason)}")
+    for line in realised_lines(endpoint.monitor):
+        click.echo(f"  {line}")
     if endpoint.cost_per_thousand is not None:
         click.echo(f"  {endpoint.cost_per_thousand:.5f} {endpoint.currency} per 1,000 decisions")

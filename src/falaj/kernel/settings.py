@@ -191,7 +191,9 @@ def load_settings(folder: Path, environ: Mapping[str, str] | None = None) -> Set
         tree: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ProjectError(
-            f"{path} does not exist", hint="run the command in a project's folder, or make one with 'falaj init'"
+            f"{path} does not exist",
+            hint="run the command in a project's folder; make one with 'falaj init FOLDER', or put a falaj.toml, which "
+            "may be empty, beside definitions of your own",
         ) from None
     except NotADirectoryError:
         raise ProjectError(f"{folder} is not a folder", hint="give the project's folder with --project") from None

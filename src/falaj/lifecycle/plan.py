@@ -5,7 +5,8 @@ from typing import Literal
 
 import msgspec
 
-from falaj.definitions.project import Definitions, digest_of
+from falaj.definitions.difference import differences
+from falaj.definitions.project import Definitions, describe, digest_of
 from falaj.definitions.service_spec import ServiceSpec
 from falaj.kernel.errors import InUse
 
@@ -37,6 +38,7 @@ class Change(msgspec.Struct, frozen=True):
         name: Its name.
         effect: What it does to what serves, as a sentence; empty when it does nothing.
         refused: Whether applying is refused because of it.
+        details: Of a changed definition, a line for each field that differs.
     """
 
     action: Literal["added", "changed", "removed"]
@@ -44,6 +46,7 @@ class Change(msgspec.Struct, frozen=True):
     name: str
     effect: str = ""
     refused: bool = False
+    details: tuple[str, ...] = ()
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -95,7 +98,9 @@ def make_plan(before: Definitions, after: Definitions, *, epoch: int, serving: S
             elif name not in new:
                 changes.append(_removed(kind, name, serving))
             elif digest_of(old[name]) != digest_of(new[name]):
-                changes.append(_changed(kind, name, before, after, serving))
+                details = differences(describe(old[name]), describe(new[name]))
+                change = _changed(kind, name, before, after, serving)
+                changes.append(msgspec.structs.replace(change, details=details))
     return Plan(epoch, tuple(changes))
 
 

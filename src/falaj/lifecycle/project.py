@@ -5,11 +5,27 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from falaj.definitions.project import Definitions, collect
 from falaj.kernel.errors import FalajError, ProjectError
 from falaj.kernel.settings import Settings
+
+_loading: ContextVar[bool] = ContextVar("falaj_definitions_are_being_read", default=False)
+
+
+def refuse_while_loading() -> None:
+    """Return unless the project's files are being run for what they declare.
+
+    Raises:
+        ProjectError: They are: whoever asks for a plan does not ask for predictions.
+    """
+    if _loading.get():
+        raise ProjectError(
+            "fj.open() would act on the project while its definitions are read",
+            hint="name the files that declare something: [project] files = [...] in falaj.toml",
+        )
 
 
 def load_definitions(folder: Path, settings: Settings) -> Definitions:
@@ -50,6 +66,7 @@ def _run(file: Path) -> dict[str, object]:
         raise ProjectError(f"{file} cannot be loaded as Python", hint="give it the ending .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
+    reading = _loading.set(True)
     try:
         spec.loader.exec_module(module)
     except FalajError as error:
@@ -59,6 +76,7 @@ def _run(file: Path) -> dict[str, object]:
             f"{_place(error, file)}: {type(error).__name__}: {error}", hint="correct the file"
         ) from error
     finally:
+        _loading.reset(reading)
         del sys.modules[name]
     return dict(vars(module))
 

@@ -142,6 +142,7 @@ class GatewayWorker:
         self._switch = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._polls = 0
+        self._ended = False
 
     async def start(self) -> None:
         """Load what was published, then listen.
@@ -175,6 +176,7 @@ class GatewayWorker:
         for executor in (self._executor, self._stats_thread):
             await self._loop.run_in_executor(None, executor.shutdown)
         self._log.close()
+        self._ended = True
         contain(self.write_stats)
         self._store.close()
         return finished
@@ -183,7 +185,7 @@ class GatewayWorker:
         """Write this worker's counts and return the folder of all workers' counts; any thread may."""
         with self._stats_turn:
             stats, base = self.stats, self._base
-            stats.written_us = self._now_us()
+            stats.written_us = 0 if self._ended else self._now_us()  # at once it counts for no live worker
             stats.connections = len(self.server.connections)
             stats.queue_rows = self._batcher.rows
             stats.log_records = base.log_records + self._log.written

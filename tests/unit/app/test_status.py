@@ -14,6 +14,7 @@ from falaj.app.values.model import Train
 from falaj.app.values.monitor import MonitorQuery
 from falaj.app.values.status import EndpointStatus, MonitorStatus, StatusQuery
 from falaj.app.values.token import CreateToken
+from falaj.cli.monitor import realised_lines
 from falaj.governance.access import Actor, Role
 from falaj.kernel.clock import to_us
 from falaj.kernel.errors import DefinitionError, InputError
@@ -77,6 +78,17 @@ def test_rates_are_over_the_last_half_minute(world: World) -> None:
         sampling.run_pass(world.clock.now())
         world.clock.advance(10)
     assert endpoint_shown(world).variants[0].rate_per_s == 5.0
+
+
+def test_outcomes_that_came_too_early_are_not_passed_over_in_silence() -> None:
+    early = MonitorStatus(version="fraud/2", quality="0 mature outcomes; 100 are needed", early=1)
+    assert list(realised_lines(early)) == [
+        "realised quality of fraud/2: 0 mature outcomes; 100 are needed",
+        "1 outcome of decisions younger than the label's delay, which do not count yet",
+    ]
+    known = MonitorStatus(version="fraud/2", quality="measured", outcomes=250, realised={"auc": 0.9, "f1": None})
+    assert list(realised_lines(known)) == ["realised quality of fraud/2 over 250 outcomes: auc 0.9000"]
+    assert list(realised_lines(MonitorStatus(version="fraud/2"))) == []
 
 
 def test_what_serves_nothing_is_not_shown(world: World) -> None:

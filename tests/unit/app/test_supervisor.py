@@ -76,6 +76,31 @@ def write(state: Path, pid: int, started: str) -> None:
     (state / "run" / "supervisor.json").write_bytes(msgspec.json.encode(Supervised(pid, started)))
 
 
+@pytest.mark.parametrize("takeover", [False, True])
+def test_a_supervisor_ends_when_its_state_is_not_its_own_any_more(tmp_path: Path, takeover: bool) -> None:
+    """Nobody could find it otherwise, and it would hold its ports."""
+    (tmp_path / "state" / "run").mkdir(parents=True)
+    program = (
+        "import socket, sys; from pathlib import Path; from falaj.app.supervisor import Supervisor\n"
+        "state = Path(sys.argv[1])\n"
+        "with socket.create_server(('127.0.0.1', 0)) as listener:\n"
+        "    Supervisor(state, state, listener, workers=0, with_control=False, say=print).run()\n"
+    )
+    words = [sys.executable, "-c", program, str(tmp_path / "state")]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    state = tmp_path / "state"
+    until(lambda: find_supervisor(state) is not None, "it has claimed the project")
+    (state / "run").rename(tmp_path / "away")
+    if takeover:
+        (state / "run").mkdir()
+        claim(state)
+    said, _ = process.communicate(timeout=30)
+    assert "was removed or taken over: ending" in said
+    assert process.returncode == 0
+    found = find_supervisor(state)
+    assert (found is not None and found.pid == os.getpid()) if takeover else found is None
+
+
 def test_one_supervisor_has_a_project(state: Path) -> None:
     assert find_supervisor(state) is None
     claim(state)

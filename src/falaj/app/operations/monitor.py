@@ -42,7 +42,8 @@ def monitor_status(rooms: Rooms, endpoint: str) -> MonitorStatus:
         route = current_route(connection, endpoint)
         if route is None:
             return MonitorStatus()
-        kept = latest_verdicts(connection, subject=endpoint, version=champion_of(route).subject)
+        watched = champion_of(route).subject
+        kept = latest_verdicts(connection, subject=endpoint, version=watched)
     verdicts = {one.verdict.kind: one.verdict for one in kept}
     drift, quality = verdicts.get("drift"), verdicts.get("performance")
     realised: dict[str, float | None] = {}
@@ -52,6 +53,9 @@ def monitor_status(rooms: Rooms, endpoint: str) -> MonitorStatus:
         realised=realised,
         outcomes=quality.evidence["labelled"] if quality else 0,
         maturity=quality.evidence["label_maturity"] if quality else None,
+        version=watched,
+        quality=quality.reason if quality else "",
+        early=quality.evidence["early"] if quality else 0,
     )
     if drift is None:
         return found

@@ -23,6 +23,9 @@ def ingest(rooms: Rooms, actor: Actor, params: Ingest) -> list[Ingested]:
     """Read the files that have not been read before."""
     sources = rooms.definitions.sources
     names = [params.source] if params.source else [n for n, s in sources.items() if s.batch is not None]
+    if not names:
+        hint = "send events with 'falaj push'" if sources else "no definitions are in force yet: run 'falaj apply'"
+        raise InputError("no source has files", hint=hint)
     done = []
     for name in names:
         source = rooms.definitions.source(name)

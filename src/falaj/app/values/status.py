@@ -58,6 +58,9 @@ class MonitorStatus(msgspec.Struct, frozen=True):
         realised: Realised metrics by name, from outcomes that arrived.
         outcomes: How many outcomes that rests on.
         maturity: Share of decisions whose outcome is known.
+        version: What was looked at, such as "fraud/2".
+        quality: What was found of the realised quality, as one sentence; empty before any decision.
+        early: Outcomes of decisions younger than the label's delay; they do not count yet.
     """
 
     outcome: str = "INCONCLUSIVE"
@@ -67,6 +70,9 @@ class MonitorStatus(msgspec.Struct, frozen=True):
     realised: dict[str, float | None] = {}
     outcomes: int = 0
     maturity: float | None = None
+    version: str = ""
+    quality: str = ""
+    early: int = 0
 
 
 class EndpointStatus(msgspec.Struct, frozen=True):

@@ -1,0 +1,45 @@
+"""Difference: what two descriptions of one definition do not have in common, for people."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+MOST_LINES = 20
+_LONGEST = 60
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return one line for each field that was added, removed or changed.
+
+    Args:
+        old: As `describe` gives it.
+        new: The same of the definition as it is now.
+
+    Example:
+        >>> old = {"features": {"spend": {"function": "sum", "window": "14d"}, "gone": {"function": "count"}}}
+        >>> new = {"features": {"spend": {"function": "sum", "window": "10d"}, "most": {"function": "max"}}}
+        >>> differences(old, new)
+        ('- features.gone', "~ features.spend.window: '14d' -> '10d'", '+ features.most')
+    """
+    lines = list(_lines("", old, new))
+    more = len(lines) - MOST_LINES
+    return (*lines[:MOST_LINES], f"and {more} more") if more > 0 else tuple(lines)
+
+
+def _lines(path: str, old: Any, new: Any) -> Iterator[str]:
+    if not isinstance(old, Mapping) or not isinstance(new, Mapping):
+        if old != new:
+            yield f"~ {path}: {_short(old)} -> {_short(new)}"
+        return
+    for key in (*old, *(key for key in new if key not in old)):
+        below = f"{path}.{key}" if path else str(key)
+        if key not in new:
+            yield f"- {below}"
+        elif key not in old:
+            yield f"+ {below}"
+        else:
+            yield from _lines(below, old[key], new[key])
+
+
+def _short(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 3]}..."
