@@ -56,7 +56,9 @@ class Gateway:
                 exchange.respond(200, b"", b"", ((b"allow", b"GET, HEAD, POST, OPTIONS"),))
                 return
             path = request.path[:200].decode("latin-1")
-            exchange.fail(404, f"there is no path {path}", "not_found", "see the reference of the gateway's routes")
+            exchange.fail(
+                404, f"there is no path {path}", "not_found", "the routes are in docs/how-to/ask-over-http.md"
+            )
             return
         route, name = found
         handler = route.handlers.get(request.method)

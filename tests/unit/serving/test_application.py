@@ -1,9 +1,14 @@
 """Every path needs a token, says which methods it takes, and answers errors in one form."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from falaj.serving.guard import PUBLIC_PATHS
 from support.serving_world import World, ask
+
+ROOT = Path(__file__).parents[3]
 
 PATHS = [
     ("POST", "/v1/endpoints/fraud/predict"), ("POST", "/v1/feedback"), ("GET", "/v1/features/online"),
@@ -37,6 +42,23 @@ def test_every_route_that_the_router_has_is_closed_but_the_public_two() -> None:
                 answered.add(path)
     assert len(answered) >= len(PUBLIC_PATHS) + 10
     assert set(PUBLIC_PATHS) <= {path.encode() for path in answered}
+
+
+def test_every_route_stands_in_the_page_about_them_with_its_action() -> None:
+    page = (ROOT / "docs" / "how-to" / "ask-over-http.md").read_text()
+    told = {
+        (method, path): action
+        for method, paths, action in re.findall(r"^\| (GET|POST) \| (.*?) \| (.*?) \|", page, re.MULTILINE)
+        for path in re.findall(r"`(.*?)`", paths)
+    }
+    for patterns in World().app._router._patterns.values():
+        for segments, found in patterns:
+            for method in found.handlers:
+                names = iter(("{name}", "{version}"))
+                path = "/".join(next(names) if segment is None else segment.decode() for segment in segments)
+                action = told.pop((method.decode(), path))
+                assert (f"`{found.action}`" in action) if found.action else action == "none", path
+    assert told == {}
 
 
 def test_unknown_paths_and_methods_are_told_apart() -> None:
