@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -267,7 +268,7 @@ class DemoRun:
             click.echo(text)
 
     def _show(self, words: list[str]) -> None:
-        shown = " ".join(words).replace(f"{self._folder}/", "").replace(str(self._folder), ".")
+        shown = shlex.join(words).replace(f"{self._folder}/", "").replace(str(self._folder), ".")
         self._say(f"  $ falaj {shown}")
 
     def _words(self, words: list[str], *, project: bool = True) -> list[str]:

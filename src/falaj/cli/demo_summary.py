@@ -154,7 +154,7 @@ def print_summary(s: DemoSummary) -> None:
     click.echo(f"\n{click.style('Where to look', bold=True)}")
     if shutil.which("falaj") is None:
         click.echo(f"  export PATH={Path(sys.executable).parent}:$PATH")
-    click.echo(f"  cd {s.folder} && falaj up     then open {s.page}")
+    click.echo(f"  cd {s.folder} && falaj up     then open {s.page} and sign in with the token in .falaj/owner.token")
     click.echo("  falaj models show fraud 1 --card | falaj source quarantine transactions | falaj audit list")
     click.echo("  tables: .falaj/tables (Delta)   decisions: predictions, outcomes: feedback")
 

@@ -59,4 +59,4 @@ def _print_endpoint(endpoint: EndpointStatus) -> None:
     for line in realised_lines(endpoint.monitor):
         click.echo(f"  {line}")
     if endpoint.cost_per_thousand is not None:
-        click.echo(f"  {endpoint.cost_per_thousand:.5f} {endpoint.currency} per 1,000 decisions")
+        click.echo(f"  {endpoint.cost_per_thousand:.2g} {endpoint.currency} per 1,000 decisions")
