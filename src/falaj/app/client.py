@@ -91,10 +91,15 @@ class Client:
         return self._perform(operation, params, deadline)
 
     def _ask(self, running: RunningControl, operation: str, params: msgspec.Struct) -> Any:
+        if self.token is None:
+            raise Unauthenticated(
+                f"no token was given, and the owner's, {self.state / 'owner.token'}, is not there",
+                hint="give one with --token or FALAJ_TOKEN; 'falaj down' and the next command make the owner a new one",
+            )
         request = urllib.request.Request(  # noqa: S310 - the address comes from our own state folder
             f"{running.url}/v1/operations/{operation}",
             data=msgspec.json.encode(params),
-            headers={"content-type": "application/json", "authorization": f"Bearer {self.token or ''}"},
+            headers={"content-type": "application/json", "authorization": f"Bearer {self.token}"},
         )
         return http_json(request)
 

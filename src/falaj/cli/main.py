@@ -117,6 +117,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = report_error(KeyboardInterrupt(), as_json=as_json)
     except click.exceptions.Exit as done:
         code = done.exit_code
+    except click.exceptions.NoArgsIsHelpError as nothing:
+        click.echo(nothing.format_message())  # whoever names a group alone asks what is in it
+        code = nothing.exit_code
     except click.ClickException as error:
         code = report_error(error, as_json=as_json)
     except BrokenPipeError:

@@ -24,8 +24,8 @@ def source_schema(source: Source, folder: Path) -> dict[str, str]:
         folder: The project's folder, to which the source's path is relative.
 
     Raises:
-        DataError: No file matches, files disagree, a type is not supported, or a column that the source's id,
-            timestamp, created or checks name is absent.
+        DataError: No file matches, none holds a value, files disagree, a type is not supported, or a column that the
+            source's id, timestamp, created or checks name is absent.
     """
     declared = dict(source.schema)
     missing = [column for column in needed_columns(source) if column not in declared]
@@ -40,6 +40,12 @@ def source_schema(source: Source, folder: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     for path in files:
         _merge(source, found, path)
+    seen = [dtype for column, dtype in found.items() if column not in {*declared, *instant_columns(source)}]
+    if seen and not any(seen):
+        raise DataError(
+            f"source {source.name!r}: its files hold no value, so the types of its columns cannot be told",
+            hint="put rows there, or declare the columns with schema={...}",
+        )
     untyped = {column: dtype or "string" for column, dtype in found.items()}  # null in every row of every file
     return _complete(source, {**untyped, **declared}, str(files[0]))
 

@@ -42,6 +42,9 @@ def check_actor_name(name: str) -> str:
     return name
 
 
+_SHOWN = 12
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return a hint that names the closest known name, or lists what there is.
 
@@ -53,4 +56,5 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, choices, n=1)
     if close:
         return f"did you mean {close[0]!r}?"
-    return f"known: {', '.join(choices[:12])}" if choices else "there are none yet"
+    more = f" and {len(choices) - _SHOWN} more" if len(choices) > _SHOWN else ""
+    return f"known: {', '.join(choices[:_SHOWN])}{more}" if choices else "there are none yet"

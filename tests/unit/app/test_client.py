@@ -46,6 +46,7 @@ def client(tmp_path: Path) -> Client:
     (tmp_path / "falaj.toml").write_text('[project]\nname = "test"\n')
     found = Client(tmp_path)
     StateFolder(found.state).create()
+    (found.state / "owner.token").write_text("flj_of_a_control_that_this_test_plays\n")
     return found
 
 
@@ -122,3 +123,11 @@ def test_a_project_whose_database_was_lost_has_an_owner_again(client: Client) ->
         assert ask(client) == []
         for file in (client.folder / ".falaj").glob("falaj.db*"):
             file.unlink()
+
+
+def test_without_any_token_a_running_control_is_not_asked(client: Client, url: str) -> None:
+    (client.state / "owner.token").unlink()
+    announce(client.state, url)
+    with pytest.raises(Unauthenticated, match=r"owner\.token, is not there") as refused:
+        ask(client)
+    assert "--token" in refused.value.hint

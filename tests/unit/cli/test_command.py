@@ -92,6 +92,15 @@ def test_a_word_that_makes_no_sense_is_named(capsys: pytest.CaptureFixture[str],
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize("words", [[], ["runs"], ["models"]])
+def test_a_group_alone_shows_what_is_in_it(capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    shown = capsys.readouterr()
+    assert (ended.value.code, shown.err) == (2, "")
+    assert "Commands:" in shown.out
+
+
 @pytest.mark.parametrize("token", ["", " ", "\n", "a\r\nb", "flj_é", "😀"])
 def test_a_token_that_can_be_none_is_refused_and_never_taken_for_the_owners(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, token: str

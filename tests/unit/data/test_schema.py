@@ -256,3 +256,12 @@ def test_headers_are_held_against_the_schema(tmp_path: Path) -> None:
 def test_needed_columns_are_named_once() -> None:
     tx = source(id="id", timestamp="at", checks=[fj.check.not_null("id"), fj.check.between("amount", 0, 1)])
     assert needed_columns(tx) == ["id", "at", "amount"]
+
+
+def test_files_without_a_value_tell_no_types(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id,at,amount\n")
+    timed = csv_source(timestamp="at")
+    with pytest.raises(DataError, match="its files hold no value"):
+        source_schema(timed, tmp_path)
+    (tmp_path / "b.csv").write_text("id,at,amount\n1,2026-01-31T09:30:00Z,2.5\n")
+    assert source_schema(timed, tmp_path) == {"id": "int64", "at": "timestamp", "amount": "float64"}
