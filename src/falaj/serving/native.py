@@ -18,6 +18,9 @@ from falaj.serving.rows import Job, Row
 from falaj.serving.snapshots import Snapshots
 from falaj.serving.statuses import status_of
 
+CLOCKS_DIFFER_US = 300_000_000
+"""How far a caller's clock may be ahead of ours."""
+
 
 class NativeAnswer(msgspec.Struct):
     """One decision, as callers read it.
@@ -197,6 +200,8 @@ def _feedback_record(number: int, item: Feedback, receipt: Receipt) -> FeedbackR
     if not 0 < len(item.request_id) <= 200:
         raise InputError(f"outcome {number}: request_id has {len(item.request_id)} characters", hint="send 1 to 200")
     at_us = receipt.received_us if item.at is None else to_us(parse_instant(item.at))
+    if at_us > receipt.received_us + CLOCKS_DIFFER_US:
+        raise InputError(f"outcome {number}: at {item.at} is in the future", hint="send when the outcome became known")
     return FeedbackRecord(item.request_id, float(item.outcome), at_us, receipt.received_us, receipt.actor)
 
 

@@ -6,7 +6,9 @@ import pytest
 
 from falaj.definitions.prediction_record import FeedbackRecord, PredictionRecord
 from falaj.definitions.signature import InputSpec, Signature
+from falaj.kernel.clock import from_us, rfc3339
 from falaj.kernel.errors import DiskFull, StorageError
+from falaj.serving.native import CLOCKS_DIFFER_US
 from support.serving_world import NOW_US, OWNER, SIGNATURE, World, ask, bare_route, route, variant
 
 EVENTS = (("c1", 30, 8.0, "OM"), ("c1", 2, 4.0, "AE"), ("c2", 3, 100.0, "OM"))
@@ -156,6 +158,14 @@ def test_a_full_disk_stops_no_decision_but_refuses_feedback(world: World) -> Non
     assert world.log.dropped == 1
     status, answer = world.call("POST", "/v1/feedback", {"request_id": "req_1", "outcome": 1})
     assert (status, answer["code"]) == (503, "unavailable")
+
+
+@pytest.mark.parametrize(("ahead_us", "status"), [(0, 200), (CLOCKS_DIFFER_US, 200), (CLOCKS_DIFFER_US + 1, 400)])
+def test_an_outcome_cannot_be_known_before_it_is(world: World, ahead_us: int, status: int) -> None:
+    at = rfc3339(from_us(NOW_US + ahead_us))
+    answered, answer = world.call("POST", "/v1/feedback", {"request_id": "req_1", "outcome": 1, "at": at})
+    assert answered == status, answer
+    assert len(world.sink.records) == (status == 200)
 
 
 def test_outcomes_are_acknowledged_when_logged(world: World) -> None:
