@@ -1,5 +1,6 @@
 """Ports that somebody else holds: named before anything starts, and nothing is left behind."""
 
+import os
 import socket
 from collections.abc import Iterator
 
@@ -28,7 +29,8 @@ def test_a_taken_port_is_named_with_its_setting(applied: FalajProject, taken: tu
     for words in (["up", "--detach"], ["up"], [section]):
         refused = applied.refused(*words)
         assert (refused["code"], refused["exit"]) == ("port_in_use", 9)
-        assert refused["error"] == f"port {port} on 127.0.0.1 is taken by another program"
+        assert refused["error"].startswith(f"port {port} on 127.0.0.1 is taken by process {os.getpid()} (")
+        assert "of another folder" in refused["hint"]
         assert f"FALAJ_{section.upper()}_PORT" in refused["hint"]
     assert applied.processes() == []
     assert applied.json("source", "list")[0]["rows"] == 0  # no lock is left either

@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from falaj.app.backends import open_rooms, worker_for
 from falaj.app.local import ensure_owner
 from falaj.app.ports import refuse_taken
 from falaj.app.reconcilers import reconcilers
-from falaj.app.running import announce, find_control, withdraw
+from falaj.app.running import announce, find_control, folder_mark, withdraw
 from falaj.kernel.errors import FalajError
 from falaj.kernel.settings import Settings
 from falaj.lifecycle.catch_up import apply_new_rows, refresh_views
@@ -29,10 +29,10 @@ log = logging.getLogger("falaj.control")
 APPLY_EVERY_S = 0.05
 REFRESH_EVERY_S = 1.0
 _LOOK_EVERY_S = 0.02
-_GONE_EVERY_S = 1.0
+_ALONE_EVERY_S = 1.0
 
 
-def run_control(folder: Path, settings: Settings, make_app: Any) -> None:
+def run_control(folder: Path, settings: Settings, make_app: Any, *, supervisor: int | None = None) -> None:
     """Run control until it is told to stop.
 
     Args:
@@ -40,6 +40,7 @@ def run_control(folder: Path, settings: Settings, make_app: Any) -> None:
         settings: Its settings.
         make_app: Makes the HTTP application from the rooms and a function that authenticates tokens; the room above
             passes it in.
+        supervisor: The process that started this one and without which it ends; None where nobody watches over it.
 
     Raises:
         Locked: Another process holds the project.
@@ -55,12 +56,12 @@ def run_control(folder: Path, settings: Settings, make_app: Any) -> None:
         with _background(rooms):
             app = make_app(rooms, rooms.actors.authenticate)
             try:
-                asyncio.run(_serve(app, host, port, state.path, settings.control.url))
+                asyncio.run(_serve(app, host, port, lambda: _belonging(state.path, settings.control.url, supervisor)))
             finally:
                 withdraw(state.path)
 
 
-async def _serve(app: Any, host: str, port: int, state: Path, url: str) -> None:
+async def _serve(app: Any, host: str, port: int, belonging: Callable[[], Coroutine[Any, Any, None]]) -> None:
     from granian.constants import Interfaces
     from granian.server.embed import Server
 
@@ -74,10 +75,9 @@ async def _serve(app: Any, host: str, port: int, state: Path, url: str) -> None:
     listening = loop.create_task(_until_listening(host, port))
     await asyncio.wait({serving, waiting, listening}, return_when=asyncio.FIRST_COMPLETED)
     if listening.done():  # whoever finds the announcement is answered
-        announce(state, url)
-        gone = loop.create_task(_until_gone(state))
-        await asyncio.wait({serving, waiting, gone}, return_when=asyncio.FIRST_COMPLETED)
-        gone.cancel()
+        alone = loop.create_task(belonging())
+        await asyncio.wait({serving, waiting, alone}, return_when=asyncio.FIRST_COMPLETED)
+        alone.cancel()
     listening.cancel()
     server.stop()  # type: ignore[no-untyped-call]
     with contextlib.suppress(asyncio.TimeoutError, asyncio.CancelledError):
@@ -85,13 +85,19 @@ async def _serve(app: Any, host: str, port: int, state: Path, url: str) -> None:
     waiting.cancel()
 
 
-async def _until_gone(state: Path) -> None:
-    """Return when the state folder is not that of this process any more: nobody could find or stop it then."""
+async def _belonging(state: Path, url: str, supervisor: int | None) -> None:
+    """Announce this process, and return when no command could find or stop it any more: its state folder is another
+    one or announces another control, or its supervisor is gone."""
+    mark = folder_mark(state)
+    announce(state, url)
     while True:
-        await asyncio.sleep(_GONE_EVERY_S)
+        await asyncio.sleep(_ALONE_EVERY_S)
         running = find_control(state)
-        if running is None or running.pid != os.getpid():
+        if running is None or running.pid != os.getpid() or folder_mark(state) != mark:
             log.error("%s was removed or taken over: ending", state)
+            return
+        if supervisor not in (None, os.getppid()):
+            log.error("the supervisor, process %d, is gone: ending", supervisor)
             return
 
 

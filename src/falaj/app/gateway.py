@@ -1,4 +1,4 @@
-"""The gateway's root, which loads only what serving may: `python -m falaj.app.gateway FOLDER NUMBER [FD]`."""
+"""The gateway's root, which loads only what serving may: `python -m falaj.app.gateway FOLDER NUMBER [FD [SUPERVISOR]]`."""
 
 import logging
 import sys
@@ -10,7 +10,9 @@ from falaj.serving.gateway import GatewayConfig, run_worker
 from falaj.serving.http import Limits
 
 
-def config_for(folder: Path, settings: Settings, number: int, listen_fd: int | None = None) -> GatewayConfig:
+def config_for(
+    folder: Path, settings: Settings, number: int, listen_fd: int | None = None, supervisor: int | None = None
+) -> GatewayConfig:
     """Return the configuration of one worker of a project.
 
     Args:
@@ -18,6 +20,7 @@ def config_for(folder: Path, settings: Settings, number: int, listen_fd: int | N
         settings: Its settings.
         number: The worker's number, from 0.
         listen_fd: The supervisor's listening socket, if it passed one on.
+        supervisor: Its process id, if there is one.
     """
     state, gateway = folder / settings.storage.path, settings.gateway
     return GatewayConfig(
@@ -29,6 +32,7 @@ def config_for(folder: Path, settings: Settings, number: int, listen_fd: int | N
         host=gateway.host,
         port=gateway.port,
         listen_fd=listen_fd,
+        supervisor=supervisor,
         limits=Limits(
             max_body_bytes=gateway.max_body_bytes,
             idle_timeout_s=gateway.idle_timeout_s,
@@ -44,13 +48,15 @@ def main(words: list[str]) -> None:
     """Run one worker until it is told to stop.
 
     Args:
-        words: The project's folder, the worker's number, and optionally the listening socket's descriptor.
+        words: The project's folder, the worker's number, and optionally the listening socket's descriptor and the
+            supervisor's process id.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     folder = Path(words[0]).resolve()
     listen_fd = int(words[2]) if len(words) > 2 else None
+    supervisor = int(words[3]) if len(words) > 3 else None
     try:
-        run_worker(config_for(folder, load_settings(folder), int(words[1]), listen_fd))
+        run_worker(config_for(folder, load_settings(folder), int(words[1]), listen_fd, supervisor))
     except FalajError as error:
         sys.exit(f"error [{error.code}] {error.message}\n  fix  {error.hint}")
 

@@ -1,7 +1,9 @@
-"""TCP ports: is one free?"""
+"""TCP ports: is one free, and who has it otherwise?"""
 
+import contextlib
 import errno
 import socket
+from pathlib import Path
 
 from falaj.kernel.errors import PortInUse, ProjectError
 
@@ -66,9 +68,28 @@ def _bind(taker: socket.socket, host: str, port: int, setting: str) -> None:
         taker.close()
         if error.errno == errno.EADDRINUSE:
             raise PortInUse(
-                f"port {port} on {host} is taken by another program",
-                hint=f"set [{section}] {name} in falaj.toml, or FALAJ_{section.upper()}_{name.upper()}",
+                f"port {port} on {host} is taken by {_holder(port) or 'another program'}",
+                hint="if it is Falaj's own of another folder, end it there with 'falaj down'; otherwise set "
+                f"[{section}] {name} in falaj.toml, or FALAJ_{section.upper()}_{name.upper()}",
             ) from None
         raise ProjectError(
             f"cannot listen on {host}:{port}: {error.strerror}", hint=f"correct {section}.host or {setting}"
         ) from None
+
+
+def _holder(port: int) -> str:
+    """Return the process that listens on a port, as far as the system tells this user; empty where it does not."""
+    listening = "0A"
+    sockets = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with contextlib.suppress(OSError):
+            for line in Path(table).read_text(encoding="ascii").splitlines()[1:]:
+                words = line.split()
+                if words[3] == listening and int(words[1].rpartition(":")[2], 16) == port:
+                    sockets.add(f"socket:[{words[9]}]")
+    for process in sorted(Path("/proc").glob("[0-9]*"), key=lambda path: int(path.name)):  # the eldest first
+        with contextlib.suppress(OSError):
+            if any(str(fd.readlink()) in sockets for fd in (process / "fd").iterdir()):
+                words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
+                return f"process {process.name} ({' '.join(words).strip()})"
+    return ""

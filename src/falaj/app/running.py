@@ -24,6 +24,15 @@ class RunningControl(msgspec.Struct, frozen=True):
     started: str
 
 
+def folder_mark(state: Path) -> tuple[int, int] | None:
+    """Return what tells a state folder from every other one of the same name; None where there is none."""
+    try:
+        found = (state / "run").stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def announce(state: Path, url: str) -> None:
     """Write down that this process is the project's control."""
     running = RunningControl(os.getpid(), url, process_start(os.getpid()) or "")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from falaj.app.running import folder_mark
 from falaj.kernel.errors import Conflict, Unavailable
 from falaj.pipelines.process import process_start
 
@@ -122,10 +123,11 @@ class Supervisor:
         self._state = state
         self._say = say
         self._stop = threading.Event()
+        self._mark: tuple[int, int] | None = None
         logs = state / "log"
-        python = [sys.executable, "-m"]
+        python, me = [sys.executable, "-m"], str(os.getpid())
         self.control = (
-            Child("control", [*python, "falaj.cli.control_main", str(folder)], logs / "control.log")
+            Child("control", [*python, "falaj.cli.control_main", str(folder), me], logs / "control.log")
             if with_control
             else None
         )
@@ -133,7 +135,7 @@ class Supervisor:
         self.gateways = [
             Child(
                 f"gateway-{i}",
-                [*python, "falaj.app.gateway", str(folder), str(i), str(fd)],
+                [*python, "falaj.app.gateway", str(folder), str(i), str(fd), me],
                 logs / f"gateway-{i}.log",
                 [fd],
             )
@@ -148,6 +150,7 @@ class Supervisor:
     def run(self) -> None:
         """Start everything, watch it until asked to stop, then stop: gateways drain first, control ends last."""
         claim(self._state)
+        self._mark = folder_mark(self._state)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stop.set())
         try:
@@ -170,7 +173,7 @@ class Supervisor:
         """Whether the state folder is the one that was claimed: processes without it would serve and hold their ports
         unseen by every command."""
         running = find_supervisor(self._state)
-        return running is not None and running.pid == os.getpid()
+        return running is not None and running.pid == os.getpid() and folder_mark(self._state) == self._mark
 
     def _stop_all(self) -> None:
         drains = [threading.Thread(target=g.stop, kwargs={"within_s": DRAIN_S}) for g in self.gateways]

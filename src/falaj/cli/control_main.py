@@ -1,4 +1,4 @@
-"""The control process's entry: `python -m falaj.cli.control_main FOLDER`."""
+"""The control process's entry: `python -m falaj.cli.control_main FOLDER [SUPERVISOR]`."""
 
 import logging
 import sys
@@ -18,19 +18,19 @@ def application(rooms: Any, authenticate: Authenticate) -> Any:
     return make_app(rooms, authenticate, page_handlers(rooms, authenticate))
 
 
-def run(folder: Path) -> None:
-    """Run control in this process until it is told to stop.
+def run(folder: Path, supervisor: int | None = None) -> None:
+    """Run control in this process until it is told to stop, or its supervisor is gone.
 
     Raises:
         Locked: Another process holds the project.
         PortInUse: Another program listens on the address.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    run_control(folder, load_settings(folder), application)
+    run_control(folder, load_settings(folder), application, supervisor=supervisor)
 
 
 if __name__ == "__main__":
     try:
-        run(Path(sys.argv[1]).resolve())
+        run(Path(sys.argv[1]).resolve(), int(sys.argv[2]) if len(sys.argv) > 2 else None)
     except FalajError as error:
         sys.exit(f"error [{error.code}] {error.message}\n  fix  {error.hint}")

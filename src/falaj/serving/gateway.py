@@ -1,8 +1,10 @@
 """Gateway: one worker process of the data plane, from its configuration to its drain."""
 
 import asyncio
+import contextlib
 import gc
 import logging
+import os
 import signal
 import socket
 import ssl
@@ -40,6 +42,7 @@ from falaj.storage.keyvalue.lmdb import LmdbStore
 
 _FIRST_LOAD_S = 10.0
 _POLLS_PER_STATS = 2
+_LOOK_S = 1.0
 
 _log = logging.getLogger("falaj.serving.gateway")
 
@@ -57,6 +60,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
         port: TCP port, shared by all workers.
         listen_fd: A listening socket inherited from the supervisor, instead of host and port. Connections then wait
             in it while a worker restarts, and none is lost.
+        supervisor: The process that started it and without which it drains and ends: nothing would restart or stop it.
         tls_certificate: PEM file with the chain; speaks TLS when given.
         tls_key: PEM file with the key.
         limits: What one connection may ask.
@@ -76,6 +80,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: int = 8600
     listen_fd: int | None = None
+    supervisor: int | None = None
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     limits: Limits = Limits()
@@ -235,7 +240,7 @@ class GatewayWorker:
 
 
 def run_worker(config: GatewayConfig) -> None:
-    """Serve until SIGTERM or SIGINT, then drain.
+    """Serve until SIGTERM, SIGINT or the end of its supervisor, then drain.
 
     Raises:
         PortInUse: Another program listens on the port.
@@ -258,7 +263,11 @@ async def _serve(config: GatewayConfig) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await worker.start()
     _log.info("%s listens on port %d", config.worker, worker.server.port)
-    await stop.wait()
+    while not stop.is_set() and config.supervisor in (None, os.getppid()):
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), _LOOK_S)
+    if not stop.is_set():
+        _log.error("the supervisor, process %d, is gone: ending", config.supervisor)
     finished = await worker.stop()
     _log.info("%s ended, %s", config.worker, "everything answered" if finished else "some requests were cut off")
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -133,18 +134,28 @@ def _streamed(project: FalajProject) -> int:
 
 
 def test_a_killed_supervisor_leaves_nothing_that_hinders_the_next(running: FalajProject) -> None:
-    pids = running.pids()
-    os.kill(pids["supervisor"], signal.SIGKILL)
-    until(lambda: not Path(f"/proc/{pids['supervisor']}/status").exists() or _zombie(pids["supervisor"]), "its end")
-    for name in ("gateway-0", "control"):
-        os.kill(pids[name], signal.SIGTERM)
-    until(lambda: not set(running.processes()) & {pids["control"], pids["gateway-0"]}, "their end", within_s=60)
+    answered = running.ask()["request_id"]
+    os.kill(running.pids()["supervisor"], signal.SIGKILL)
+    until(lambda: not running.processes(), "the end of all it watched over", within_s=60)
     running.up()
     assert running.ask()["model_version"] == 1
+    assert running.json("why", answered)["request_id"] == answered
 
 
-def _zombie(pid: int) -> bool:
-    return "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text()
+def test_processes_end_when_their_state_is_removed(running: FalajProject) -> None:
+    shutil.rmtree(running.state, ignore_errors=True)  # what is written meanwhile may stay
+    until(lambda: not running.processes(), "the end of all of them", within_s=60)
+    shutil.rmtree(running.state, ignore_errors=True)
+    running.up()
+
+
+def test_a_copy_in_the_place_of_the_state_is_not_taken_for_it(running: FalajProject) -> None:
+    away = running.state.with_name("away")
+    shutil.copytree(running.state, running.state.with_name("copy"), copy_function=shutil.copy)
+    running.state.rename(away)
+    running.state.with_name("copy").rename(running.state)
+    until(lambda: not running.processes(), "the end of all of them", within_s=60)
+    assert "was removed or taken over: ending" in (away / "log" / "supervisor.log").read_text()
 
 
 def test_what_is_damaged_is_refused_by_its_name(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
