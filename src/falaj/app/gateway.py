@@ -1,4 +1,4 @@
-"""The gateway's root, which loads only what serving may: `python -m falaj.app.gateway FOLDER NUMBER [FD [SUPERVISOR]]`."""
+"""The gateway's root, which loads only what serving may: `python -m falaj.app.gateway FOLDER NUMBER [FD [PARENT]]`."""
 
 import logging
 import sys

@@ -90,6 +90,6 @@ def _holder(port: int) -> str:
     for process in sorted(Path("/proc").glob("[0-9]*"), key=lambda path: int(path.name)):  # the eldest first
         with contextlib.suppress(OSError):
             if any(str(fd.readlink()) in sockets for fd in (process / "fd").iterdir()):
-                words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
-                return f"process {process.name} ({' '.join(words).strip()})"
+                # Its name and not its words, among which may be what nobody should read in a log.
+                return f"process {process.name} ({(process / 'comm').read_text(errors='replace').strip()})"
     return ""
