@@ -91,6 +91,20 @@ def test_definitions_can_be_applied_while_it_runs(running: FalajProject) -> None
     assert running.ask()["model_version"] == 1
 
 
+def test_a_folder_with_definitions_becomes_a_project_by_init(fresh: FalajProject) -> None:
+    settings = fresh.folder / "falaj.toml"
+    settings.unlink()
+    refused = fresh.refused("plan")
+    assert (refused["code"], refused["exit"]) == ("project_invalid", 2)
+    assert "'falaj init' makes one" in refused["hint"]
+    assert fresh.falaj("init").out.splitlines() == ["  + falaj.toml", "next: falaj plan"]
+    assert 'files = ["fraud.py"]' in settings.read_text()
+    assert len(fresh.json("plan")["changes"]) > 3
+    again = fresh.refused("init")
+    assert (again["code"], again["hint"]) == ("conflict", "go on with 'falaj plan'")
+    assert fresh.refused("init", "--template", "fraud")["error"].endswith("is not empty")
+
+
 def test_a_script_beside_the_definitions_does_nothing_while_they_are_read(fresh: FalajProject) -> None:
     (fresh.folder / "notebook.py").write_text("import falaj as fj\n\nfj.open('.').runs()\n")
     refused = fresh.refused("plan")

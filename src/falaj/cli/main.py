@@ -13,7 +13,7 @@ from falaj.storage.disk import failure
 
 COMMANDS: dict[str, tuple[str, str]] = {
     # name: (module:attribute, one line)
-    "init": ("project:init", "Write a new project from a template"),
+    "init": ("project:init", "Make a project of a folder, or write one from a template"),
     "plan": ("project:plan", "Show what applying the files would change, and what that does to what serves"),
     "apply": ("project:apply", "Carry out the plan"),
     "status": ("status:status", "Show what serves, how well and at what cost"),

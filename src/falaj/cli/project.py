@@ -6,7 +6,7 @@ import click
 
 from falaj.app.values.project import PlanQuery, PlanResult
 from falaj.cli.command import FalajCommand, Session, pass_session, plain
-from falaj.lifecycle.project import load_definitions
+from falaj.lifecycle.project import begin_project, load_definitions
 
 _REFUSED = 5
 _SIGNS = {"added": ("+", "green"), "changed": ("~", "yellow"), "removed": ("-", "red")}
@@ -14,22 +14,23 @@ _SIGNS = {"added": ("+", "green"), "changed": ("~", "yellow"), "removed": ("-", 
 
 @click.command(cls=FalajCommand)
 @click.argument("folder", type=click.Path(path_type=Path), default=".")
-@click.option("--template", default="fraud", show_default=True, help="The template's name.")
+@click.option("--template", help="The template's name; 'fraud' where FOLDER has no definitions of its own.")
 @click.option("--data", type=click.Path(path_type=Path), help="Your own file; the template is chosen by its columns.")
 @pass_session
-def init(session: Session, *, folder: Path, template: str, data: Path | None) -> None:
-    """Write a new project from a template into FOLDER.
+def init(session: Session, *, folder: Path, template: str | None, data: Path | None) -> None:
+    """Make a project of FOLDER: a falaj.toml beside definitions of your own, a whole template where there are none.
 
     Example: falaj init my-fraud --template fraud
     """
     from falaj.lifecycle.templates import write_template
 
-    written = write_template(template, folder, data)
+    begun = None if template or data else begin_project(folder)
+    written = [begun] if begun else write_template(template or "fraud", folder, data)
 
     def human() -> None:
         for path in written:
             click.echo(f"  {click.style('+', fg='green')} {path}")
-        click.echo(f"next: read {folder / 'README.md'}")
+        click.echo("next: falaj plan" if begun else f"next: read {folder / 'README.md'}")
 
     session.show({"folder": str(folder), "files": [str(path) for path in written]}, human)
 

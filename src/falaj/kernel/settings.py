@@ -192,8 +192,8 @@ def load_settings(folder: Path, environ: Mapping[str, str] | None = None) -> Set
     except FileNotFoundError:
         raise ProjectError(
             f"{path} does not exist",
-            hint="run the command in a project's folder; make one with 'falaj init FOLDER', or put a falaj.toml, which "
-            "may be empty, beside definitions of your own",
+            hint="run the command in a project's folder; 'falaj init' makes one, of definitions of your own or of a "
+            "template",
         ) from None
     except NotADirectoryError:
         raise ProjectError(f"{folder} is not a folder", hint="give the project's folder with --project") from None

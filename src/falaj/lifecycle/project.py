@@ -1,6 +1,8 @@
 """The project's files: found, run, and gathered into definitions."""
 
+import glob
 import importlib.util
+import json
 import sys
 import traceback
 from collections.abc import Iterator
@@ -9,8 +11,9 @@ from contextvars import ContextVar
 from pathlib import Path
 
 from falaj.definitions.project import Definitions, collect
-from falaj.kernel.errors import FalajError, ProjectError
-from falaj.kernel.settings import Settings
+from falaj.kernel.errors import Conflict, FalajError, ProjectError
+from falaj.kernel.settings import PROJECT_FILE, ProjectSettings, Settings
+from falaj.storage.disk import chosen_path
 
 _loading: ContextVar[bool] = ContextVar("falaj_definitions_are_being_read", default=False)
 
@@ -28,6 +31,34 @@ def refuse_while_loading() -> None:
         )
 
 
+def begin_project(folder: Path) -> Path | None:
+    """Make a project of a folder that has definitions, by the one file it lacks; None where nothing is defined there.
+
+    Returns:
+        The settings file written.
+
+    Raises:
+        Conflict: The folder is a project already.
+        InputError: The file cannot be written.
+    """
+    files = _files(folder, ProjectSettings())
+    if not files:
+        return None
+    path = folder / PROJECT_FILE
+    if path.exists():
+        raise Conflict(f"{path} exists: the folder is a project already", hint="go on with 'falaj plan'")
+    names = json.dumps([glob.escape(file.name) for file in files], ensure_ascii=False)
+    lines = (
+        "# Settings of this project. Every one has a default; see `docs/reference/settings.md`.",
+        "[project]",
+        f"name = {json.dumps(folder.resolve().name, ensure_ascii=False)}",
+        f"files = {names}  # where the definitions are",
+    )
+    with chosen_path(path):
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
 def load_definitions(folder: Path, settings: Settings) -> Definitions:
     """Run the project's definition files and gather what they declare.
 
@@ -41,17 +72,21 @@ def load_definitions(folder: Path, settings: Settings) -> Definitions:
         ProjectError: There are no such files, or one of them fails; the message names file and line.
         DefinitionError: A definition does not make sense.
     """
-    files = sorted({file for pattern in settings.project.files for file in folder.glob(pattern) if _declares(file)})
+    files = _files(folder, settings.project)
     if not files:
         raise ProjectError(
             f"no definitions in {folder} ({', '.join(settings.project.files)})",
-            hint="write a Python file that says 'import falaj as fj', or begin with 'falaj init --template fraud'",
+            hint="write a Python file that says 'import falaj as fj', or correct [project] files in falaj.toml",
         )
     values: list[tuple[str, object]] = []
     with _importable(folder):
         for file in files:
             values += [(f"{file.name}: {name}", value) for name, value in _run(file).items()]
     return collect(values)
+
+
+def _files(folder: Path, project: ProjectSettings) -> list[Path]:
+    return sorted({file for pattern in project.files for file in folder.glob(pattern) if _declares(file)})
 
 
 def _declares(file: Path) -> bool:

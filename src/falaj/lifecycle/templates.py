@@ -80,7 +80,10 @@ def write_template(name: str, target: Path, data: Path | None = None) -> list[Pa
     variant = choose_variant(name, data)
     if target.exists() and not (target.is_dir() and next(target.iterdir(), None) is None):
         what = "is not empty" if target.is_dir() else "is not a folder"
-        raise Conflict(f"{target} {what}", hint="name a new folder")
+        raise Conflict(
+            f"{target} {what}",
+            hint="name a new folder, or write a Python file that says 'import falaj as fj' and run 'falaj init' there",
+        )
     root = files("falaj") / "templates" / name
     parts = (root / part for part in TEMPLATES[name][variant].parts)
     with chosen_path(target):
