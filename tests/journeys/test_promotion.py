@@ -90,7 +90,13 @@ def test_a_refused_version_is_not_deployed(serving: FalajProject) -> None:
 def test_feedback_stands_beside_its_decision(running: FalajProject) -> None:
     first, second = running.ask("c1", 12.0), running.ask("c2", 900.0)
     lines = f'{{"request_id": "{first["request_id"]}", "outcome": 0}}\n'
-    assert running.json("feedback", stdin=lines) == {"reported": 1}
+    assert running.json("feedback", stdin=lines) == {"reported": 1, "unknown": []}
+    strange = '{"request_id": "req_strange", "outcome": 1}\n'
+    assert running.json("feedback", stdin=lines + strange) == {"reported": 2, "unknown": ["req_strange"]}
+    assert "1 request id names no decision" in running.falaj("feedback", stdin=strange).err
+    shop = running.token("shop", "service")  # it may report, and may not read decisions
+    assert running.json("feedback", stdin=strange, token=shop) == {"reported": 1, "unknown": None}
+    until(lambda: running.endpoint()["monitor"]["unknown"] == 1, "the monitor tells of it, once")
     sent = running.gateway("POST", "/v1/feedback", [{"request_id": second["request_id"], "outcome": True, "at": NOW}])
     assert (sent.status, sent.json()) == (200, {"accepted": 1})
     outcomes = {

@@ -61,6 +61,7 @@ OPERATIONS: dict[str, Operation] = {
     "endpoint.rollback": Operation("endpoint.rollback", "endpoint:rollback"),
     "endpoint.undeploy": Operation("endpoint.withdraw", "endpoint:undeploy"),
     "prediction.why": Operation("prediction.read", "prediction:why"),
+    "prediction.unknown": Operation("prediction.read", "prediction:unknown"),
     "prediction.compact": Operation("prediction.compact", "prediction:compact"),
     "monitor.show": Operation("monitor.read", "monitor:show"),
     "alert.list": Operation("alert.read", "monitor:list_alerts"),

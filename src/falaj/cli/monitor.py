@@ -23,8 +23,8 @@ def monitor(session: Session, *, endpoint: str) -> None:
     found = session.client().perform("monitor.show", MonitorQuery(endpoint), MonitorStatus)
 
     def human() -> None:
-        of = f"  {found.version}" if found.version else ""
-        click.echo(f"{click.style(found.outcome, fg=_COLOURS[found.outcome], bold=True)}{of}  {plain(found.reason)}")
+        word = click.style(found.outcome, fg=_COLOURS[found.outcome], bold=True)
+        click.echo(f"{word}  {drift_subject(found)}{plain(found.reason)}")
         for one in found.features:
             effect = "" if one.effect is None else f"PSI {one.effect:.4f}"
             p = "" if one.p_value is None else f"p {one.p_value:.2g}"
@@ -37,6 +37,12 @@ def monitor(session: Session, *, endpoint: str) -> None:
     session.show(found, human)
 
 
+def drift_subject(found: MonitorStatus) -> str:
+    """Return what the finding is about, as the beginning of its line."""
+    window = f" in its window of {counted(found.window, 'decision')} at {rfc3339(from_us(found.at_us))}"
+    return f"{found.version}{window if found.window else ''}: " if found.version else ""
+
+
 def realised_lines(found: MonitorStatus) -> Iterator[str]:
     """Give the lines about realised quality: nothing before any decision, and never silence about what was reported."""
     of = f"realised quality of {found.version}"
@@ -47,6 +53,8 @@ def realised_lines(found: MonitorStatus) -> Iterator[str]:
         yield f"{of}: {plain(found.quality)}"
     if found.early:
         yield f"{counted(found.early, 'outcome')} of decisions younger than the label's delay, which do not count yet"
+    if found.unknown:
+        yield f"{counted(found.unknown, 'outcome')} of request ids that no decision has, which count for nothing"
 
 
 @click.command(cls=FalajCommand)

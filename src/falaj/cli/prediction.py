@@ -1,19 +1,21 @@
 """Commands about decisions: predict, feedback, why."""
 
+import contextlib
 import json
 from typing import IO, Any, TypeVar
 
 import click
 import msgspec
 
-from falaj.app.client import decide, post_gateway
-from falaj.app.values.prediction import Explanation, WhyQuery
+from falaj.app.client import Client, decide, post_gateway
+from falaj.app.values.prediction import Explanation, UnknownQuery, WhyQuery
 from falaj.cli.command import FalajCommand, Session, counted, pass_session, plain
 from falaj.kernel.clock import from_us, rfc3339
 from falaj.kernel.codec import from_json
-from falaj.kernel.errors import InputError
+from falaj.kernel.errors import AccessDenied, InputError
 
 T = TypeVar("T")
+_SHOWN = 5
 
 
 class Answered(msgspec.Struct, frozen=True):
@@ -71,6 +73,8 @@ def feedback(
 ) -> None:
     """Report outcomes, one JSON object a line: {"request_id": "...", "outcome": 0 or 1, "at": "..."}.
 
+    Of several outcomes of one decision the one that became known last counts. Says which request ids no decision has.
+
     Example: falaj feedback outcomes.jsonl
     """
     client = session.client()
@@ -80,7 +84,23 @@ def feedback(
         items = _join(items, asked, (id_column, outcome_column, at_column))
     for start in range(0, len(items), 1000):
         post_gateway(client, "/v1/feedback", items[start : start + 1000])
-    session.show({"reported": len(items)}, lambda: click.echo(f"{counted(len(items), 'outcome')} reported"))
+    unknown = _unknown(client, [str(item["request_id"]) for item in items])
+
+    def human() -> None:
+        click.echo(f"{counted(len(items), 'outcome')} reported")
+        if unknown:
+            shown = ", ".join(plain(one) for one in unknown[:_SHOWN]) + (", ..." if len(unknown) > _SHOWN else "")
+            what = counted(len(unknown), "request id names", "request ids name")
+            click.echo(f"{what} no decision, whose outcomes count for nothing: {shown}", err=True)
+
+    session.show({"reported": len(items), "unknown": unknown}, human)
+
+
+def _unknown(client: Client, request_ids: list[str]) -> list[str] | None:
+    """Return the ids that no decision has; None for who may report outcomes and not read decisions."""
+    with contextlib.suppress(AccessDenied):
+        return client.perform("prediction.unknown", UnknownQuery(request_ids), list[str])
+    return None
 
 
 def _join(events: list[dict[str, Any]], answers: list[Answered], columns: tuple[str, str, str]) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ import click
 
 from falaj.app.values.status import EndpointStatus, Status, StatusQuery
 from falaj.cli.command import FalajCommand, Session, counted, pass_session, plain
-from falaj.cli.monitor import realised_lines
+from falaj.cli.monitor import drift_subject, realised_lines
 from falaj.kernel.clock import from_us, rfc3339
 
 _DRIFT = {"DRIFT": ("drift", "red"), "NO_DRIFT": ("no drift", "green"), "INCONCLUSIVE": ("drift undecided", "yellow")}
@@ -54,8 +54,7 @@ def _print_endpoint(endpoint: EndpointStatus) -> None:
             f"{v.errors:,} errors{rate}  {latency}"
         )
     word, colour = _DRIFT[endpoint.monitor.outcome]
-    of = f" of {endpoint.monitor.version}" if endpoint.monitor.version else ""
-    click.echo(f"  {click.style(word, fg=colour)}{of}: {plain(endpoint.monitor.reason)}")
+    click.echo(f"  {click.style(word, fg=colour)}  {drift_subject(endpoint.monitor)}{plain(endpoint.monitor.reason)}")
     for line in realised_lines(endpoint.monitor):
         click.echo(f"  {line}")
     if endpoint.cost_per_thousand is not None:

@@ -1,6 +1,7 @@
 """Predictions: logged decisions and their outcomes, from the gateways' segments into two tables, each exactly once."""
 
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 
 import duckdb
@@ -133,6 +134,21 @@ class Predictions:
     def scan_feedback(self, after: int = 0, *, limit: int = 10_000) -> tuple[pa.Table, int]:
         """Return compacted outcomes in the order of compaction, and the cursor to go on from; as `scan` does."""
         return self._scan(FEEDBACK, FEEDBACK_SCHEMA, after, None, limit)
+
+    def unknown(self, request_ids: Iterable[str]) -> list[str]:
+        """Return those of the request ids that no compacted decision has, each once, in their order."""
+        wanted = list(dict.fromkeys(request_ids))
+        decisions = self._rows(PREDICTIONS, PREDICTION_SCHEMA)
+        rows = decisions.to_table(
+            columns=["request_id"], filter=ds.field("request_id").isin(pa.array(wanted, pa.string()))
+        )
+        known = set(rows.column(0).to_pylist())
+        return [request_id for request_id in wanted if request_id not in known]
+
+    def orphans(self) -> int:
+        """Return how many request ids have an outcome and no decision, as far as both are compacted."""
+        rows = self._rows(FEEDBACK, FEEDBACK_SCHEMA).to_table(columns=["request_id"])
+        return len(self.unknown(rows.column(0).to_pylist()))
 
     def joined(
         self,

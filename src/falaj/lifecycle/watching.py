@@ -141,7 +141,9 @@ def measure_endpoint(rooms: Rooms, endpoint: Endpoint, champion: Variant, now_us
     latest_us = max(int(decided_us.max()), max(known_us.to_pylist(), default=0))
     version = rooms.registry.get(champion.model, champion.version)
     quality = measure(
-        Joined(joined.column("score").to_numpy().astype(np.float64), outcomes, decided_us, 0, 0),
+        Joined(
+            joined.column("score").to_numpy().astype(np.float64), outcomes, decided_us, rooms.predictions.orphans(), 0
+        ),
         now_us=latest_us,
         label_delay_us=endpoint.model.label.delay_us,
         policy=QualityPolicy(min_outcomes=endpoint.monitor.min_outcomes, threshold=version.threshold),

@@ -51,6 +51,7 @@ class Quality(msgspec.Struct, frozen=True):
         labelled: Mature decisions whose outcome came; the metrics are over these.
         positives: Labelled decisions whose outcome is 1.
         early: Outcomes of decisions that are not mature, left out of the metrics.
+        unknown: Outcomes of request ids that no decision has; they count for nothing.
         label_maturity: `labelled / mature`; 0 without mature decisions.
         metrics: By name; those that are not defined on these rows are absent.
     """
@@ -62,6 +63,7 @@ class Quality(msgspec.Struct, frozen=True):
     labelled: int
     positives: int
     early: int
+    unknown: int
     label_maturity: float
     metrics: dict[str, Estimate]
 
@@ -159,6 +161,7 @@ def measure(joined: Joined, *, now_us: int, label_delay_us: int, policy: Quality
         labelled=labelled,
         positives=positives,
         early=int((known & ~mature).sum()),
+        unknown=joined.orphans,
         label_maturity=maturity,
         metrics=_metrics(labels, scores, policy),
     )

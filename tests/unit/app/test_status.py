@@ -14,7 +14,7 @@ from falaj.app.values.model import Train
 from falaj.app.values.monitor import MonitorQuery
 from falaj.app.values.status import EndpointStatus, MonitorStatus, StatusQuery
 from falaj.app.values.token import CreateToken
-from falaj.cli.monitor import realised_lines
+from falaj.cli.monitor import drift_subject, realised_lines
 from falaj.governance.access import Actor, Role
 from falaj.kernel.clock import to_us
 from falaj.kernel.errors import DefinitionError, InputError
@@ -80,6 +80,13 @@ def test_rates_are_over_the_last_half_minute(world: World) -> None:
     assert endpoint_shown(world).variants[0].rate_per_s == 5.0
 
 
+def test_a_finding_names_what_it_is_about() -> None:
+    found = MonitorStatus(version="fraud/2", at_us=1_000_000, window=2_000)
+    assert drift_subject(found) == "fraud/2 in its window of 2,000 decisions at 1970-01-01T00:00:01Z: "
+    assert drift_subject(MonitorStatus(version="fraud/2")) == "fraud/2: "
+    assert drift_subject(MonitorStatus()) == ""
+
+
 def test_outcomes_that_came_too_early_are_not_passed_over_in_silence() -> None:
     early = MonitorStatus(version="fraud/2", quality="0 mature outcomes; 100 are needed", early=1)
     assert list(realised_lines(early)) == [
@@ -89,6 +96,8 @@ def test_outcomes_that_came_too_early_are_not_passed_over_in_silence() -> None:
     known = MonitorStatus(version="fraud/2", quality="measured", outcomes=250, realised={"auc": 0.9, "f1": None})
     assert list(realised_lines(known)) == ["realised quality of fraud/2 over 250 outcomes: auc 0.9000"]
     assert list(realised_lines(MonitorStatus(version="fraud/2"))) == []
+    strange = MonitorStatus(version="fraud/2", quality="0 mature outcomes; 100 are needed", unknown=2)
+    assert list(realised_lines(strange)) == ["2 outcomes of request ids that no decision has, which count for nothing"]
 
 
 def test_what_serves_nothing_is_not_shown(world: World) -> None:

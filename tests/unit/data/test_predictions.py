@@ -211,6 +211,15 @@ def test_a_decision_is_found_before_and_after_compaction(world: World) -> None:
             world.predictions.find(absent)
 
 
+def test_outcomes_without_a_decision_are_told(world: World) -> None:
+    assert world.predictions.unknown(["r1"]) == ["r1"]
+    assert world.predictions.orphans() == 0
+    world.log(prediction("r1"), *(FeedbackRecord(name, 1, 1, 1) for name in ("r1", "r1", "x", "y", "x")))
+    world.predictions.compact()
+    assert world.predictions.unknown(["y", "r1", "x", "y"]) == ["y", "x"]
+    assert world.predictions.orphans() == 2
+
+
 def test_scanning_goes_on_where_it_stopped(world: World) -> None:
     for number in range(10):
         world.log(prediction(f"r{number}", endpoint="fraud" if number % 2 else "churn"))

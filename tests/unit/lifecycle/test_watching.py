@@ -53,6 +53,7 @@ def test_after_a_rollback_the_present_versions_own_verdicts_are_shown(world: Wor
     roll_back_endpoint(world.rooms, "fraud", ADA, "it is worse")
     shown = monitor_status(world.rooms, "fraud")
     assert (withdrawn.outcome, shown.outcome) == ("DRIFT", "NO_DRIFT")
+    assert [(one.version, one.window) for one in (withdrawn, shown)] == [("fraud/2", 200), ("fraud/1", 200)]
     assert withdrawn.features[0].feature == "amount"
     with world.rooms.db.read() as connection:
         assert list_alerts(connection, only_open=True) == []

@@ -56,12 +56,18 @@ def monitor_status(rooms: Rooms, endpoint: str) -> MonitorStatus:
         version=watched,
         quality=quality.reason if quality else "",
         early=quality.evidence["early"] if quality else 0,
+        unknown=quality.evidence.get("unknown", 0) if quality else 0,
     )
     if drift is None:
         return found
     outcome = {"FAIL": "DRIFT", "PASS": "NO_DRIFT"}.get(drift.outcome, "INCONCLUSIVE")
     return msgspec.structs.replace(
-        found, outcome=outcome, reason=drift.reason, at_us=drift.at_us, features=_by_feature(drift.evidence)
+        found,
+        outcome=outcome,
+        reason=drift.reason,
+        at_us=drift.at_us,
+        window=drift.evidence.get("rows", 0),
+        features=_by_feature(drift.evidence),
     )
 
 

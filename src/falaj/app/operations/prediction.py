@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pyarrow.compute as pc
 
-from falaj.app.values.prediction import Compact, Explanation, FeatureValue, LocalPredict, WhyQuery
+from falaj.app.values.prediction import Compact, Explanation, FeatureValue, LocalPredict, UnknownQuery, WhyQuery
 from falaj.data.prediction_table import FEEDBACK
 from falaj.data.predictions import Compaction
 from falaj.definitions.prediction_record import PredictionRecord
@@ -56,8 +56,7 @@ def why(rooms: Rooms, actor: Actor, params: WhyQuery) -> Explanation:
 
 def _outcome(rooms: Rooms, request_id: str) -> float | None:
     """Return the outcome that became known last, or None."""
-    with contextlib.suppress(CorruptionError):  # what is damaged is said by the monitor; this decision was found
-        rooms.predictions.compact()
+    _bring_up(rooms)
     if rooms.tables.version(FEEDBACK) is None:
         return None
     rows = rooms.tables.read(FEEDBACK).to_table(filter=pc.field("request_id") == request_id)
@@ -65,6 +64,19 @@ def _outcome(rooms: Rooms, request_id: str) -> float | None:
         zip(rows["at_us"].to_pylist(), rows["received_us"].to_pylist(), rows["outcome"].to_pylist(), strict=True)
     )
     return found[-1][2] if found else None
+
+
+def unknown(rooms: Rooms, actor: Actor, params: UnknownQuery) -> list[str]:
+    """Return those request ids that no decision has: an outcome of one would count for nothing."""
+    del actor
+    _bring_up(rooms)
+    return rooms.predictions.unknown(params.request_ids)
+
+
+def _bring_up(rooms: Rooms) -> None:
+    """Bring the tables up to what the gateways logged; what is damaged is said by the monitor."""
+    with contextlib.suppress(CorruptionError):
+        rooms.predictions.compact()
 
 
 def _features(record: PredictionRecord, version: ModelVersion) -> tuple[FeatureValue, ...]:

@@ -23,6 +23,12 @@ class WhyQuery(msgspec.Struct, frozen=True):
     request_id: str
 
 
+class UnknownQuery(msgspec.Struct, frozen=True):
+    """Which of these request ids no decision has."""
+
+    request_ids: list[str]
+
+
 class Compact(msgspec.Struct, frozen=True):
     """Ask for the gateways' logs to be moved into tables."""
 

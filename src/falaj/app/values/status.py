@@ -54,6 +54,7 @@ class MonitorStatus(msgspec.Struct, frozen=True):
         outcome: "DRIFT", "NO_DRIFT" or "INCONCLUSIVE".
         reason: One sentence.
         at_us: When, in microseconds; 0 when it has not looked yet.
+        window: How many decisions it looked at.
         features: The most moved first.
         realised: Realised metrics by name, from outcomes that arrived.
         outcomes: How many outcomes that rests on.
@@ -61,11 +62,13 @@ class MonitorStatus(msgspec.Struct, frozen=True):
         version: What was looked at, such as "fraud/2".
         quality: What was found of the realised quality, as one sentence; empty before any decision.
         early: Outcomes of decisions younger than the label's delay; they do not count yet.
+        unknown: Outcomes of request ids that no decision of the project has; they count for nothing.
     """
 
     outcome: str = "INCONCLUSIVE"
     reason: str = "no full window of decisions yet"
     at_us: int = 0
+    window: int = 0
     features: tuple[DriftStatus, ...] = ()
     realised: dict[str, float | None] = {}
     outcomes: int = 0
@@ -73,6 +76,7 @@ class MonitorStatus(msgspec.Struct, frozen=True):
     version: str = ""
     quality: str = ""
     early: int = 0
+    unknown: int = 0
 
 
 class EndpointStatus(msgspec.Struct, frozen=True):
