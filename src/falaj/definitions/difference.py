@@ -18,7 +18,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, ..
         >>> old = {"features": {"spend": {"function": "sum", "window": "14d"}, "gone": {"function": "count"}}}
         >>> new = {"features": {"spend": {"function": "sum", "window": "10d"}, "most": {"function": "max"}}}
         >>> differences(old, new)
-        ('- features.gone', "~ features.spend.window: '14d' -> '10d'", '+ features.most')
+        ("~ features.spend.window: '14d' -> '10d'", '- features.gone', '+ features.most')
     """
     lines = list(_lines("", old, new))
     more = len(lines) - MOST_LINES
