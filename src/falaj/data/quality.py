@@ -107,7 +107,7 @@ class Rules:
     def _structural(
         self, columns: Mapping[str, pa.Array], unreadable: Mapping[str, pa.BooleanArray]
     ) -> list[tuple[str, pa.BooleanArray]]:
-        failed = [(f"{name} is not of type {self._schema[name]}", mask) for name, mask in unreadable.items()]
+        failed = [(not_of_type(name, self._schema[name]), mask) for name, mask in unreadable.items()]
         source = self._source
         for name in dict.fromkeys([source.timestamp, source.id]):
             if name is not None:
@@ -121,6 +121,11 @@ class Rules:
                 outside = pc.or_(pc.less(us, FIRST_US), pc.greater(us, LAST_US))
                 failed.append((f"{name} is outside the years 1 to 9999", pc.fill_null(outside, NO)))
         return failed
+
+
+def not_of_type(column: str, dtype: str) -> str:
+    """Return the reason of a row whose value is not of its column's type."""
+    return f"{column} is not of type {dtype}"
 
 
 def duplicated(values: pa.Array | pa.ChunkedArray) -> pa.Array:

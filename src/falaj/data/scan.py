@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from falaj.data.batch_file import BatchFile, naming
 from falaj.data.columns import CREATED, EVENT_TS, INSTANT, RAW, REASONS, quarantine_schema, rows_schema, stored_schema
 from falaj.data.convert import convert_column, convert_rows
-from falaj.data.quality import Rules, duplicated
+from falaj.data.quality import Rules, duplicated, not_of_type
 from falaj.data.schema import check_header, open_batch_file
 from falaj.data.spool import PLACE, Spool
 from falaj.definitions.source import Source
@@ -22,6 +22,17 @@ from falaj.kernel.errors import DataError
 
 _ENOUGH_VALUES = 10
 """A column of which so many values are read and none is of its type has changed; fewer may be single bad rows."""
+
+_LONGEST = 60
+_WRITTEN = {
+    "string": "write text",
+    "int64": "write whole numbers",
+    "float64": "write numbers like 12.5",
+    "bool": "write true and false",
+    "timestamp": "write instants like 2026-01-31T09:30:00Z, or whole seconds, milliseconds, microseconds or "
+    "nanoseconds since 1970",
+}
+"""What a column of each type is written as."""
 
 
 class Scan:
@@ -50,6 +61,7 @@ class Scan:
         self._rules = Rules(source, schema)
         self._read_values: Counter[str] = Counter()
         self._bad_values: Counter[str] = Counter()
+        self._bad_example: dict[str, str] = {}
         self.rows = 0
         self.warnings: dict[str, int] = {}
         with ExitStack() as undo:
@@ -99,8 +111,10 @@ class Scan:
             placed = self._placed(rows)
             self._good.write(placed.filter(judged.accepted))
             if judged.reasons:
-                bad = placed.filter(judged.rejected)
-                self._quarantine(bad, judged.reasons, _as_json(raw.filter(judged.rejected)))
+                bad, bad_raw = placed.filter(judged.rejected), raw.filter(judged.rejected)
+                masks = {column: mask.filter(judged.rejected) for column, mask in unreadable.items()}
+                self._name_values(judged.reasons, masks, bad_raw)
+                self._quarantine(bad, judged.reasons, _as_json(bad_raw))
             self.rows += raw.num_rows
         for reason, line in file.malformed():
             nothing = rows_schema(self._schema).empty_table()
@@ -116,6 +130,17 @@ class Scan:
     def _quarantine(self, rows: pa.Table, reasons: list[list[str]], raw: list[str]) -> None:
         rows = rows.append_column(REASONS, pa.array(reasons, pa.list_(pa.string())))
         self._bad.write(rows.append_column(RAW, pa.array(raw, pa.string())))
+
+    def _name_values(self, reasons: list[list[str]], masks: Mapping[str, pa.BooleanArray], raw: pa.RecordBatch) -> None:
+        """Let each reason about a type say the value, which the row itself can no longer hold."""
+        for column, mask in masks.items():
+            reason = not_of_type(column, self._schema[column])
+            values = _jsonable(raw.column(column).filter(mask)).to_pylist()
+            for place, value in zip(pc.indices_nonzero(mask).to_pylist(), values, strict=True):
+                shown = _shown(value)
+                self._bad_example.setdefault(column, shown)
+                row = reasons[place]
+                row[row.index(reason)] = f"{reason}: {shown}"
 
     def _duplicates(self, file: BatchFile, column: str) -> pa.Array:
         dtype = self._schema[column]
@@ -133,9 +158,9 @@ class Scan:
             if bad >= _ENOUGH_VALUES and not self._read_values[column]:
                 raise DataError(
                     f"source {self._source.name!r}: file {self._path}: column {column!r} has changed; expected "
-                    f"{self._schema[column]}, got {bad} values that are none",
-                    hint="write the file with the expected type, or declare another in the source's schema; nothing "
-                    "of it was ingested",
+                    f"{self._schema[column]}, got {bad} values that are none, such as {self._bad_example[column]}",
+                    hint=f"{_WRITTEN[self._schema[column]]}, or declare another type in the source's schema; nothing "
+                    "of the file was ingested",
                 )
 
 
@@ -156,6 +181,11 @@ def fingerprint(path: Path) -> tuple[int, int, int]:
     with naming(path):
         found = path.stat()
         return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 
 def _as_json(rows: pa.RecordBatch) -> list[str]:

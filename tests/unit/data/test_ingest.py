@@ -101,9 +101,9 @@ def test_rejected_rows_are_quarantined_with_reasons_and_what_they_were(room: Dat
     assert [(row["_ingest_seq"], row["id"]) for row in room.table("tx")] == [(1, 1), (5, 5)]
     refused = room.quarantine("tx")
     assert [(row["_ingest_seq"], row["_reasons"]) for row in refused] == [
-        (2, ["at is not of type timestamp"]),
+        (2, ["at is not of type timestamp: 'yesterday'"]),
         (3, ["id is null", "amount is not between 0 and 100"]),
-        (4, ["amount is not of type int64"]),
+        (4, ["amount is not of type int64: 'x'"]),
     ]
     assert json.loads(refused[0]["_raw"]) == {"id": "2", "at": "yesterday", "amount": "5"}
     assert (refused[0]["_event_ts"], refused[1]["_event_ts"]) == (None, refused[1]["at"])
@@ -174,11 +174,27 @@ def test_a_changed_type_stops(room: DataRoom, tmp_path: Path) -> None:
 
 def test_a_csv_column_without_one_value_of_its_type_has_changed(room: DataRoom, tmp_path: Path) -> None:
     write(tmp_path, "amount\n" + "12 AED\n" * 10)
-    with pytest.raises(DataError, match="column 'amount' has changed; expected float64, got 10 values that are none"):
+    said = "column 'amount' has changed; expected float64, got 10 values that are none, such as '12 AED'"
+    with pytest.raises(DataError, match=said):
         room.ingestion.ingest(csv_source(), {"amount": "float64"}, tmp_path, ADA)
     assert room.table("tx") == room.quarantine("tx") == []
     write(tmp_path, "amount\n1\n" + "12 AED\n" * 10)
     assert room.ingestion.ingest(csv_source(), {"amount": "float64"}, tmp_path, ADA).quarantined == 10
+
+
+def test_instants_that_cannot_be_read_are_shown_with_how_to_write_them(room: DataRoom, tmp_path: Path) -> None:
+    write(tmp_path, "id,at\n" + "".join(f"{n},01/31/2026\n" for n in range(20)))
+    with pytest.raises(DataError, match="such as '01/31/2026'") as caught:
+        room.ingest(csv_source(id="id", timestamp="at"))
+    assert "2026-01-31T09:30:00Z" in caught.value.hint
+
+
+def test_a_reason_quotes_no_more_than_the_beginning_of_a_value(room: DataRoom, tmp_path: Path) -> None:
+    write(tmp_path, "amount\n1\n" + "x" * 200 + "\n")
+    room.ingestion.ingest(csv_source(), {"amount": "int64"}, tmp_path, ADA)
+    (refused,) = room.quarantine("tx")
+    assert refused["_reasons"] == [f"amount is not of type int64: '{'x' * 56}..."]
+    assert json.loads(refused["_raw"]) == {"amount": "x" * 200}
 
 
 @pytest.mark.parametrize(
