@@ -8,7 +8,25 @@ from typing import Any
 import pyarrow as pa
 from hypothesis import strategies as st
 
-from falaj.definitions.aggregation import column, count, last, max, mean, min, std, sum
+from falaj.definitions.aggregation import (
+    ARITHMETIC,
+    Aggregation,
+    column,
+    count,
+    count_distinct,
+    first,
+    last,
+    last_n,
+    last_non_null,
+    max,
+    mean,
+    min,
+    quantile,
+    sawtooth,
+    std,
+    sum,
+    var,
+)
 from falaj.definitions.entity import Entity
 from falaj.definitions.feature_service import FeatureService
 from falaj.definitions.feature_view import FeatureView
@@ -16,10 +34,11 @@ from falaj.definitions.service_spec import FeatureSpec, ServiceSpec, ViewSpec
 from falaj.definitions.source import Push, Source
 from falaj.features.compile import compile_service
 from falaj.features.materialise import apply_batch
-from falaj.features.naive import Event, feature_value, winners
+from falaj.features.naive import Event, feature_value, visible, winners
 from falaj.features.offline import training_frame
 from falaj.features.online import OnlineReader, OnlineRows
 from falaj.storage.keyvalue.memory import MemoryStore
+from support.expression_worlds import calculate
 
 SCHEMA = {
     "event": "string",
@@ -35,7 +54,8 @@ SCHEMA = {
 }
 INSTANT = pa.timestamp("us", "UTC")
 ARROW = {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64(), "bool": pa.bool_(), "timestamp": INSTANT}
-ENTITIES = {
+ENTITIES: dict[str, Entity | None] = {
+    "all": None,
     "text": Entity("text", key="a"),
     "number": Entity("number", key="n", dtype="int64"),
     "pair": Entity("pair", key=("a", "b")),
@@ -59,7 +79,63 @@ WINDOWED = {
     "last_10": last("country", window="10us"),
 }
 UNWINDOWED = {"amount": column("amount"), "ok": column("ok"), "known": last("known"), "country": last("country")}
+MORE = {
+    "variance": var("amount", window="25us"),
+    "points_variance": var("points", window="10us"),
+    "first_25": first("country", window="25us"),
+    "first_ever": first("amount"),
+    "known_10": last_non_null("amount", window="10us"),
+    "known_ever": last_non_null("country"),
+    "three": last_n("amount", 3, window="25us"),
+    "two": last_n("country", 2, window="10us"),
+    "amounts": count_distinct("amount", window="25us"),
+    "countries": count_distinct("country", window="10us"),
+    "median": quantile("amount", 0.5, window="25us"),
+    "high": quantile("points", 0.9, window="10us"),
+}
+FILTERED = {
+    "rows": count(window="25us", where="ok"),
+    "rows_ever": last("amount", where="points > 0"),
+    "spent": sum("doubled", window="25us", where="ok AND amount > 0"),
+    "spread": std("doubled", window="25us", where="country <> 'OM'"),
+    "doubled": last("doubled"),
+    "first": first("amount", window="25us", where="points > 0"),
+    "first_ever": first("country", where="ok"),
+    "latest": last("country", window="25us", where="ok"),
+    "two": last_n("amount", 2, window="25us", where="ok IS NOT NULL"),
+    "known": last_non_null("amount", where="ok"),
+    "countries": count_distinct("country", window="25us", where="amount > 0 OR ok"),
+    "least": min("points", window="10us", where="points >= 0"),
+    "known_at": max("known", window="25us", where="known IS NOT NULL"),
+}
+TRANSFORM = {"doubled": "amount * 2 + coalesce(points, 0)"}
+HOPS = {
+    "rows": count(window=sawtooth("25us", hop="10us")),
+    "spent": sum("amount", window=sawtooth("20us", hop="5us")),
+    "mean": mean("points", window=sawtooth("25us", hop="10us")),
+    "points": sum("points", window=sawtooth("25us", hop="5us")),
+    "least": min("amount", window=sawtooth("25us", hop="10us")),
+    "most": max("points", window=sawtooth("20us", hop="20us")),
+    "any_ok": max("ok", window=sawtooth("20us", hop="20us")),
+    "spread": std("amount", window=sawtooth("25us", hop="5us")),
+    "variance": var("points", window=sawtooth("25us", hop="5us")),
+    "first": first("country", window=sawtooth("25us", hop="10us")),
+    "last": last("amount", window=sawtooth("25us", hop="10us")),
+    "known": last_non_null("country", window=sawtooth("25us", hop="10us")),
+    "countries": count_distinct("country", window=sawtooth("25us", hop="5us")),
+    "amounts": count_distinct("amount", window=sawtooth("25us", hop="10us")),
+    "if_ok": sum("amount", window=sawtooth("25us", hop="5us"), where="ok"),
+    "first_ok": first("points", window=sawtooth("25us", hop="10us"), where="ok"),
+}
 PLAIN = {name: column(name) for name in ("amount", "points", "ok", "country", "known")}
+SETS: dict[str, dict[str, Aggregation]] = {
+    "windowed": WINDOWED | UNWINDOWED,
+    "plain": PLAIN,
+    "more": MORE,
+    "filtered": FILTERED,
+    "hops": HOPS,
+    "both": HOPS | {"exact": sum("amount", window="15us"), "ever": first("points"), "now": last("points")},
+}
 
 
 @dataclass(frozen=True)
@@ -77,7 +153,13 @@ class World:
 
 
 def make_service(
-    entity: str = "text", *, has_id: bool = True, lateness: str = "0s", ttl: str | None = None, **features: Any
+    entity: str = "text",
+    *,
+    has_id: bool = True,
+    lateness: str = "0s",
+    ttl: str | None = None,
+    delay: str | None = None,
+    **features: Any,
 ) -> ServiceSpec:
     source = Source(
         "tx",
@@ -88,7 +170,15 @@ def make_service(
         schema=SCHEMA,
         lateness=lateness,
     )
-    view = FeatureView("v", ENTITIES[entity], source, features or WINDOWED | UNWINDOWED, ttl=ttl)
+    view = FeatureView(
+        "v",
+        ENTITIES[entity],
+        source,
+        features or WINDOWED | UNWINDOWED,
+        ttl=ttl,
+        transform=TRANSFORM if features.keys() & FILTERED.keys() else {},
+        delay=delay,
+    )
     return compile_service(FeatureService("s", [view]), {"tx": SCHEMA})
 
 
@@ -132,8 +222,15 @@ def offline(world: World) -> list[list[Any]]:
 def events_of(world: World, entity: dict[str, Any]) -> list[Event]:
     """Return an entity's events, one version each, in total order."""
     has_id = world.view.has_id
+    derived = world.view.derived
     versions = [
-        Event(row["at"], row["known"], seq, row, row["event"] if has_id else None)
+        Event(
+            row["at"],
+            row["known"],
+            seq,
+            row | {column.name: calculate(column.expression, row) for column in derived},
+            row["event"] if has_id else None,
+        )
         for seq, row in enumerate(world.rows, start=1)
     ]
     keys = [name for name, _ in world.view.keys]
@@ -154,19 +251,25 @@ def agree(world: World, feature: FeatureSpec, question: tuple[dict[str, Any], in
 
     The squares of what is below 1e-150 vanish, so a standard deviation may be zero there.
     """
-    if one is None or two is None or feature.dtype != "float64":
+    if one is None or two is None or feature.dtype not in ("float64", "list[float64]"):
         return bool(one == two) and type(one) is type(two)
-    if math.isnan(one) or math.isnan(two):
-        return math.isnan(one) and math.isnan(two)
-    if feature.function not in ("sum", "mean", "std") or math.isinf(one) or math.isinf(two):
-        return bool(one == two)
+    if isinstance(one, list):
+        return len(one) == len(two) and all(map(same_float, one, two))
+    if feature.function not in ARITHMETIC or not (math.isfinite(one) and math.isfinite(two)):
+        return same_float(one, two)
     entity, at = question
-    assert feature.window_us is not None
-    inside = [
-        e.values[feature.column or ""] for e in events_of(world, entity) if at - feature.window_us <= e.ts_us < at
-    ]
-    vanishing = 1e-150 if feature.function == "std" else 0.0
-    return bool(abs(one - two) <= 1e-9 * math.fsum(abs(v) for v in inside if v is not None) + vanishing)
+    rows = visible(world.view, feature, events_of(world, entity), at)
+    inside = [abs(v) for e in rows if (v := e.values[feature.column or ""]) is not None]
+    vanishing = 1e-150 if feature.function in ("std", "var") else 0.0
+    scale = math.fsum(v * v for v in inside) if feature.function == "var" else math.fsum(inside)
+    return bool(abs(one - two) <= 1e-9 * scale + vanishing)
+
+
+def same_float(one: float | None, two: float | None) -> bool:
+    """Whether two floats are the same, NaN and null included."""
+    if one is None or two is None:
+        return one is two
+    return one == two or (one != one and two != two)
 
 
 AMOUNTS = st.one_of(
@@ -179,12 +282,13 @@ TIMES = st.one_of(st.sampled_from([0, 5, 10]), st.integers(-40, 40))
 
 
 @st.composite
-def worlds(draw: st.DrawFn, lateness: str = "0s") -> World:
+def worlds(draw: st.DrawFn, lateness: str = "0s", sets: Sequence[str] = ()) -> World:
     """Late, duplicated, corrected, moved and tied events with nulls and NaN, asked at every edge."""
     entity = draw(st.sampled_from(sorted(ENTITIES)))
     ttl = draw(st.sampled_from([None, "15us"]))
-    features = draw(st.sampled_from([WINDOWED | UNWINDOWED, PLAIN]))
-    spec = make_service(entity, has_id=draw(st.booleans()), lateness=lateness, ttl=ttl, **features)
+    delay = draw(st.sampled_from([None, "7us"]))
+    features = SETS[draw(st.sampled_from(sets or sorted(SETS)))]
+    spec = make_service(entity, has_id=draw(st.booleans()), lateness=lateness, ttl=ttl, delay=delay, **features)
     row: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         {
             "event": st.sampled_from(["e1", "e2", "e3", "e4", "e5", None]),

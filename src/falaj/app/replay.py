@@ -81,7 +81,7 @@ class Replay:
         self._endpoint = endpoint
         self._on_event = on_event
         service = endpoint.model.features
-        self._keys = [key for view in service.views for key, _ in view.entity.keys]
+        self._keys = [key for view in service.views for key, _ in view.keys]
         self._fields = [field.name for field in service.request_fields]
         gateway = client.settings.gateway
         self._connection = http.client.HTTPConnection(gateway.host, gateway.port, timeout=30)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from falaj.definitions.feature_service import FeatureService
+from falaj.definitions.feature_view import FeatureView
 from falaj.definitions.gate import GateCheck
 from falaj.definitions.source import Source
 from falaj.definitions.split import Split, by_time
@@ -91,11 +92,16 @@ class Model(msgspec.Struct, frozen=True):
                 hint="leave it out of the features: nobody knows it when the request is made",
             )
         for view in self.features.views:
-            for name, feature in view.features.items():
-                if view.source.name == self.label.source.name and feature.column == self.label.column:
-                    raise DefinitionError(
-                        f"model {self.name!r}: feature '{view.name}:{name}' reads the label {self.label.column!r} from "
-                        "the label's own rows, before anybody knows it",
-                        hint="leave it out, or read outcomes from a source of their own, whose rows arrive when an "
-                        "outcome becomes known",
-                    )
+            self._check_leak(view)
+
+    def _check_leak(self, view: FeatureView) -> None:
+        if view.source.name != self.label.source.name or (view.delay_us and view.delay_us >= self.label.delay_us):
+            return
+        for name in view.features:
+            if self.label.column in view.reads(name):
+                raise DefinitionError(
+                    f"model {self.name!r}: feature '{view.name}:{name}' reads the label {self.label.column!r} from the "
+                    "label's own rows, before anybody knows it",
+                    hint="leave it out, or give the view a delay, "
+                    + (f"{self.label.delay!r} or more" if self.label.delay_us else "as long as outcomes take"),
+                )

@@ -1,6 +1,10 @@
 """ServiceSpec: a feature service compiled to plain values, as a model version pins it and a gateway reads it."""
 
+from collections.abc import Iterator
+
 import msgspec
+
+from falaj.definitions.expression import Expression
 
 
 class FeatureSpec(msgspec.Struct, frozen=True):
@@ -8,10 +12,16 @@ class FeatureSpec(msgspec.Struct, frozen=True):
 
     Attributes:
         name: The feature's name within its view.
-        function: column, count, sum, mean, min, max, std or last.
-        column: The stored column it reads; None for a count of rows.
-        window_us: The window's length; None for column and unwindowed last.
-        dtype: The feature's type.
+        function: Which function of `definitions.aggregation`.
+        column: The stored column it reads; None for a count of rows. Where the definition has a filter, it is a derived
+            column that is null where the filter does not hold.
+        window_us: The window's length; None for column and for unwindowed first, last and last_non_null.
+        dtype: The feature's type; last_n has `list[...]`.
+        hop_us: How far the window's beginning moves at once; None for an exact sliding window.
+        rows: Of first, last and last_n with a filter: the derived column that is not null in the rows they choose from.
+        n: How many values last_n takes.
+        q: Which quantile.
+        sketch: The sketch that may stand for the values in tiles.
     """
 
     name: str
@@ -19,6 +29,35 @@ class FeatureSpec(msgspec.Struct, frozen=True):
     column: str | None
     window_us: int | None
     dtype: str
+    hop_us: int | None = None
+    rows: str | None = None
+    n: int | None = None
+    q: float | None = None
+    sketch: str | None = None
+
+    def start_us(self, at_us: int) -> int:
+        """Return when the feature's window begins for an instant; only for a feature with a window.
+
+        Example:
+            >>> exact = FeatureSpec("n", "count", None, 100, "int64")
+            >>> exact.start_us(1_234), FeatureSpec("n", "count", None, 100, "int64", hop_us=50).start_us(1_234)
+            (1134, 1100)
+        """
+        assert self.window_us is not None
+        start_us = at_us - self.window_us
+        return start_us if self.hop_us is None else start_us // self.hop_us * self.hop_us
+
+
+class DerivedSpec(msgspec.Struct, frozen=True):
+    """A column that is computed of each row, for a transform or a filter.
+
+    Attributes:
+        name: The column's name.
+        expression: Its value, bound to the source's columns.
+    """
+
+    name: str
+    expression: Expression
 
 
 class ViewSpec(msgspec.Struct, frozen=True):
@@ -29,13 +68,16 @@ class ViewSpec(msgspec.Struct, frozen=True):
         digest: Digest of the definition; a changed one is stored beside the old.
         source: The source's name.
         keys: Key columns and their types, in order.
-        columns: Source columns that the online record keeps, and their types.
+        columns: Columns that the online record keeps, and their types: the source's own, and derived ones.
         features: What is computed.
-        ttl_us: How old a row may be for plain columns and unwindowed last; None for ever.
+        ttl_us: How old a row may be for plain columns and unwindowed first, last and last_non_null; None for ever.
         timeless: Whether the source has no time.
-        horizon_us: How far back events are kept: the longest window plus the declared lateness.
+        horizon_us: How far back events are kept: the longest window plus the declared lateness and delay.
         has_id: Whether the source has an identity column.
         id_column: That column; None where there is none.
+        derived: Columns that are computed of each row.
+        lateness_us: How late events of the source may come.
+        delay_us: How long it takes until a row can be used: features at T are those of T less this.
     """
 
     name: str
@@ -49,6 +91,19 @@ class ViewSpec(msgspec.Struct, frozen=True):
     horizon_us: int
     has_id: bool
     id_column: str | None = None
+    derived: tuple[DerivedSpec, ...] = ()
+    lateness_us: int = 0
+    delay_us: int = 0
+
+    @property
+    def inputs(self) -> tuple[tuple[str, str], ...]:
+        """The source's own columns that the view reads, keys aside, and their types."""
+        return tuple(dict.fromkeys(self._inputs()))
+
+    def _inputs(self) -> Iterator[tuple[str, str]]:
+        derived = {column.name: column.expression for column in self.derived}
+        for name, dtype in self.columns:
+            yield from derived[name].columns() if name in derived else ((name, dtype),)
 
     @property
     def namespace(self) -> bytes:

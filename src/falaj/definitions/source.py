@@ -51,6 +51,8 @@ class Source(msgspec.Struct, frozen=True):
         schema: Column types, by name; those left out are read from the files. A source without files needs it.
         checks: Rules that reject or warn.
         lateness: How late events may come and still be placed exactly for past instants, e.g. "7d".
+        delay: How long it takes until a row can be used, e.g. "1d" of a nightly file: features at T are those of
+            T less the delay, in training and in serving alike.
         owner: Who answers for it.
 
     Raises:
@@ -71,6 +73,7 @@ class Source(msgspec.Struct, frozen=True):
     checks: Sequence[Check] = ()
     lateness: str = "0s"
     owner: str = ""
+    delay: str = "0s"
 
     def __post_init__(self) -> None:
         check_name("source", self.name)
@@ -96,6 +99,10 @@ class Source(msgspec.Struct, frozen=True):
                 f"source {self.name!r} declares created={self.created!r} but no timestamp", hint="declare timestamp too"
             )
         duration_us(self.lateness, field=f"source {self.name!r} lateness")
+        if duration_us(self.delay, field=f"source {self.name!r} delay") and self.timestamp is None:
+            raise DefinitionError(
+                f"source {self.name!r} declares delay={self.delay!r} but no timestamp", hint="declare timestamp too"
+            )
 
     @property
     def timeless(self) -> bool:
@@ -106,3 +113,8 @@ class Source(msgspec.Struct, frozen=True):
     def lateness_us(self) -> int:
         """How late events may come, in microseconds."""
         return duration_us(self.lateness)
+
+    @property
+    def delay_us(self) -> int:
+        """How long it takes until a row can be used, in microseconds."""
+        return duration_us(self.delay)

@@ -2,17 +2,18 @@
 
 from collections.abc import Mapping
 
-from falaj.definitions.aggregation import Aggregation
+from falaj.definitions.aggregation import ARITHMETIC, COUNTS, Aggregation
 from falaj.definitions.dtype import NUMERIC
+from falaj.definitions.expression import Expression, bind, literal, parse, text_of
 from falaj.definitions.feature_service import FeatureService
 from falaj.definitions.feature_view import FeatureView
-from falaj.definitions.service_spec import FeatureSpec, OnDemandSpec, RequestSpec, ServiceSpec, ViewSpec
+from falaj.definitions.service_spec import DerivedSpec, FeatureSpec, OnDemandSpec, RequestSpec, ServiceSpec, ViewSpec
 from falaj.kernel.codec import to_builtins
 from falaj.kernel.digest import digest_value
 from falaj.kernel.errors import DefinitionError
 from falaj.kernel.names import did_you_mean
 
-LAYOUT = 1
+LAYOUT = 2
 """Counts up when the meaning of an aggregation or the bytes of an entity record change, so that old ones are left."""
 
 
@@ -40,21 +41,24 @@ def compile_view(view: FeatureView, schema: Mapping[str, str]) -> ViewSpec:
     source = view.source
     _check_keys(view, schema)
     _check_ttl(view)
-    features = tuple(_compile_feature(view, name, feature, schema) for name, feature in view.features.items())
-    columns = tuple(dict.fromkeys((f.column, schema[f.column]) for f in features if f.column is not None))
-    longest_us = max((f.window_us or 0 for f in features), default=0)
+    columns = _Columns(view, schema)
+    features = tuple(_compile_feature(view, name, feature, columns) for name, feature in view.features.items())
+    stored = tuple(dict.fromkeys((c, columns.dtype(c)) for f in features for c in (f.column, f.rows) if c is not None))
     return ViewSpec(
         name=view.name,
-        digest=_digest(view, columns, features),
+        digest=_digest(view, stored, columns.derived(stored), features),
         source=source.name,
-        keys=view.entity.keys,
-        columns=columns,
+        keys=view.keys,
+        columns=stored,
         features=features,
         ttl_us=view.ttl_us,
         timeless=source.timeless,
-        horizon_us=longest_us + source.lateness_us,
+        horizon_us=_reach_us(view, features) + source.lateness_us + view.delay_us,
         has_id=source.id is not None,
         id_column=source.id,
+        derived=columns.derived(stored),
+        lateness_us=source.lateness_us,
+        delay_us=view.delay_us,
     )
 
 
@@ -86,7 +90,12 @@ def compile_service(service: FeatureService, schemas: Mapping[str, Mapping[str, 
     return ServiceSpec(service.name, digest_value([*meaning, outputs]), views, on_demand, request, outputs)
 
 
-def _digest(view: FeatureView, columns: tuple[tuple[str, str], ...], features: tuple[FeatureSpec, ...]) -> str:
+def _digest(
+    view: FeatureView,
+    columns: tuple[tuple[str, str], ...],
+    derived: tuple[DerivedSpec, ...],
+    features: tuple[FeatureSpec, ...],
+) -> str:
     """Return the digest of all that changes what is stored or what it means."""
     source = view.source
     return digest_value(
@@ -94,12 +103,22 @@ def _digest(view: FeatureView, columns: tuple[tuple[str, str], ...], features: t
             "layout": LAYOUT,
             "name": view.name,
             "source": [source.name, source.id, source.timestamp, source.created, source.lateness_us],
-            "keys": view.entity.keys,
+            "keys": view.keys,
             "columns": columns,
+            "derived": [[column.name, text_of(column.expression)] for column in derived],
             "features": to_builtins(features),
             "ttl_us": view.ttl_us,
+            "delay_us": view.delay_us,
         }
     )
+
+
+def _reach_us(view: FeatureView, features: tuple[FeatureSpec, ...]) -> int:
+    """Return how far before T events are looked at, those aside of which one is kept at any age."""
+    reaches = [(f.window_us or 0) + (f.hop_us or 0) for f in features]
+    if any(f.function in ("first", "last_non_null") and f.window_us is None for f in features):
+        reaches.append(view.ttl_us or 0)
+    return max(reaches, default=0)
 
 
 def _check_ttl(view: FeatureView) -> None:
@@ -121,6 +140,8 @@ def _schema(view: FeatureView, schemas: Mapping[str, Mapping[str, str]]) -> Mapp
 
 
 def _check_keys(view: FeatureView, schema: Mapping[str, str]) -> None:
+    if view.entity is None:
+        return
     for column, dtype in view.entity.keys:
         where = f"feature view {view.name!r}: key {column!r} of entity {view.entity.name!r}"
         if column not in schema:
@@ -133,33 +154,98 @@ def _check_keys(view: FeatureView, schema: Mapping[str, str]) -> None:
             )
 
 
-def _compile_feature(view: FeatureView, name: str, feature: Aggregation, schema: Mapping[str, str]) -> FeatureSpec:
+class _Columns:
+    """The columns that a view's features may read: the source's own, its transforms, and what filters leave of both."""
+
+    def __init__(self, view: FeatureView, schema: Mapping[str, str]) -> None:
+        self._view = view
+        self._derived: dict[str, Expression] = {}
+        for name, text in view.transform.items():
+            if name in schema:
+                raise DefinitionError(
+                    f"feature view {view.name!r}: transform {name!r} is a column of source {view.source.name!r} too",
+                    hint="give it another name",
+                )
+            field = f"feature view {view.name!r} transform {name!r}"
+            self._derived[name] = bind(parse(text, field=field), schema, field=field)
+        self._schema = schema
+        self._known = dict(schema) | {name: e.dtype for name, e in self._derived.items()}
+
+    def dtype(self, name: str) -> str:
+        return self._derived[name].dtype if name in self._derived else self._known[name]
+
+    def check(self, where: str, name: str) -> None:
+        if name not in self._known:
+            raise DefinitionError(
+                f"{where} reads column {name!r}, which is not a column of {_columns_of(self._view, self._known)}",
+                hint=_near(name, self._known),
+            )
+
+    def filtered(self, field: str, where: str, column: str | None) -> str:
+        """Return the derived column that holds a column's value, or True, where a filter holds, and null elsewhere."""
+        condition = bind(parse(where, field=field), self._known, field=field)
+        if condition.dtype != "bool":
+            raise DefinitionError(f"{field} is {condition.dtype}", hint='write a condition, like "amount > 100"')
+        chosen = literal(True, "bool") if column is None else Expression("column", (), column, self._known[column])  # noqa: FBT003
+        case = Expression("case", (condition, chosen, literal(None, chosen.dtype)), None, chosen.dtype)
+        name = f"{column or ''}_if_{digest_value(text_of(condition))[:8]}"
+        self._derived[name] = self._inlined(case)
+        return name
+
+    def derived(self, stored: tuple[tuple[str, str], ...]) -> tuple[DerivedSpec, ...]:
+        """Return those that are stored, over the source's own columns."""
+        return tuple(DerivedSpec(name, self._derived[name]) for name, _ in stored if name in self._derived)
+
+    def _inlined(self, node: Expression) -> Expression:
+        """Return an expression with transforms in place of their names, so that no derived column reads another."""
+        if node.op == "column":
+            return node if node.value in self._schema else self._derived[node.value]
+        return Expression(node.op, tuple(map(self._inlined, node.args)), node.value, node.dtype)
+
+
+def _compile_feature(view: FeatureView, name: str, feature: Aggregation, columns: _Columns) -> FeatureSpec:
     column, function = feature.column, feature.function
-    if column is None:
-        return FeatureSpec(name, function, None, feature.window_us, "int64")
     where = f"feature view {view.name!r}: feature {name!r}"
-    if column not in schema:
-        raise DefinitionError(
-            f"{where} reads column {column!r}, which is not a column of {_columns_of(view, schema)}",
-            hint=_near(column, schema),
-        )
-    dtype = _result_dtype(function, schema[column])
-    if dtype is None:
-        raise DefinitionError(
-            f"{where}: {function}({column!r}) cannot be taken of a {schema[column]} column",
-            hint=f"use a number column, or fj.last({column!r}) or fj.count({column!r}, window=...)",
-        )
-    return FeatureSpec(name, function, column, feature.window_us, dtype)
+    dtype: str | None = "int64"
+    if column is not None:
+        columns.check(where, column)
+        dtype = _result_dtype(function, columns.dtype(column))
+        if dtype is None:
+            raise DefinitionError(
+                f"{where}: {function}({column!r}) cannot be taken of a {columns.dtype(column)} column",
+                hint=f"use a number column, or fj.last({column!r}) or fj.count({column!r}, window=...)",
+            )
+    rows = None
+    if feature.where is not None:
+        field = f"{where} where"
+        column = columns.filtered(field, feature.where, column)
+        if function in ("first", "last", "last_n"):  # their nulls stay, so what was filtered must be told from a null
+            rows = columns.filtered(field, feature.where, None)
+    assert dtype is not None
+    return FeatureSpec(
+        name,
+        function,
+        column,
+        feature.window_us,
+        dtype,
+        hop_us=feature.hop_us,
+        rows=rows,
+        n=feature.n,
+        q=feature.q,
+        sketch=feature.sketch,
+    )
 
 
 def _result_dtype(function: str, dtype: str) -> str | None:
-    if function == "count":
+    if function in COUNTS:
         return "int64"
-    if function in ("column", "last"):
+    if function in ("column", "first", "last", "last_non_null"):
         return dtype
+    if function == "last_n":
+        return f"list[{dtype}]"
     if function in ("min", "max"):
         return dtype if dtype in (*NUMERIC, "timestamp") else None
-    if dtype not in NUMERIC:
+    if function not in ARITHMETIC or dtype not in NUMERIC:
         return None
     return "int64" if function == "sum" and dtype != "float64" else "float64"
 

@@ -6,6 +6,7 @@ Nothing here is fast, and nothing here is shared with the engines that it is hel
 import math
 import statistics
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 from falaj.definitions.service_spec import FeatureSpec, ViewSpec
@@ -18,7 +19,7 @@ class Event(NamedTuple):
         ts_us: When it happened, in microseconds; 0 in a timeless source.
         created_us: When it became known; None when that is not.
         seq: Its `ingest_seq`.
-        values: Its columns.
+        values: Its columns, derived ones among them.
         id: Its identity; None never de-duplicates.
     """
 
@@ -59,43 +60,58 @@ def feature_value(view: ViewSpec, feature: FeatureSpec, events: Sequence[Event],
     Args:
         view: The view.
         feature: One of its features.
-        events: The entity's events, one version each, in total order.
+        events: The entity's events, one version each, in total order; their values hold derived columns too.
         at_us: T, in microseconds.
 
     Returns:
         The value; None for null.
     """
-    if feature.function in ("column", "last"):
-        return _latest(view, feature, events, at_us)
-    assert feature.window_us is not None
-    inside = [e for e in events if at_us - feature.window_us <= e.ts_us < at_us]
-    if feature.column is None:
-        return len(inside)
-    values = [v for e in inside if (v := e.values[feature.column]) is not None]
-    if feature.function == "count":
-        return len(values)
-    return aggregate(feature.function, values)
+    rows = visible(view, feature, events, at_us)
+    function, column = feature.function, feature.column
+    if feature.rows is not None:
+        rows = [e for e in rows if e.values[feature.rows] is not None]
+    if column is None:
+        return len(rows)
+    values = [e.values[column] for e in rows]
+    if function in ("column", "last"):
+        return values[-1] if values else None
+    if function == "first":
+        return values[0] if values else None
+    if function == "last_n":
+        return values[-(feature.n or 0) :] if values else None
+    known = [value for value in values if value is not None]
+    if function == "last_non_null":
+        return known[-1] if known else None
+    if function == "count":
+        return len(known)
+    return aggregate(function, known, feature.q)
 
 
-def _latest(view: ViewSpec, feature: FeatureSpec, events: Sequence[Event], at_us: int) -> Any:
-    assert feature.column is not None
-    visible = [e for e in events if view.timeless or e.ts_us <= at_us]
-    if feature.function == "last":
-        visible = [e for e in visible if e.ts_us < at_us]
-    age_us = view.ttl_us if feature.window_us is None else feature.window_us
-    if age_us is not None and not view.timeless:
-        visible = [e for e in visible if e.ts_us >= at_us - age_us]
-    return visible[-1].values[feature.column] if visible else None
+def visible(view: ViewSpec, feature: FeatureSpec, events: Sequence[Event], at_us: int) -> list[Event]:
+    """Return the events of the feature's window, or those whose age its view's ttl admits, in total order."""
+    if view.timeless:
+        return list(events)
+    at_us -= view.delay_us
+    if feature.window_us is not None:
+        start_us = feature.start_us(at_us)
+    else:
+        start_us = -(1 << 63) if view.ttl_us is None else at_us - view.ttl_us
+    end_us = at_us + (feature.function == "column")  # a plain column is that of the latest row not after T
+    return [e for e in events if start_us <= e.ts_us < end_us]
 
 
-def aggregate(function: str, values: Sequence[Any]) -> Any:
-    """Return sum, mean, min, max or std of values that are not null; None where it is not defined.
+def aggregate(function: str, values: Sequence[Any], q: float | None = None) -> Any:
+    """Return an aggregate of values that are not null; None where it is not defined.
 
     Example:
         >>> aggregate("mean", [1.0, 2.0]), aggregate("std", [1.0]), aggregate("min", [1.0, math.nan])
         (1.5, None, nan)
+        >>> aggregate("quantile", [4, 1, 2], 0.75), aggregate("count_distinct", [1, 1, 2])
+        (3.0, 2)
     """
-    if not values or (function == "std" and len(values) < 2):
+    if function == "count_distinct":
+        return len({"NaN" if v != v else v for v in values})
+    if not values or (function in ("std", "var") and len(values) < 2):
         return None
     if function == "sum":
         return _sum(values)
@@ -104,11 +120,27 @@ def aggregate(function: str, values: Sequence[Any]) -> Any:
         return total / len(values)
     if any(v != v for v in values):
         return math.nan
-    if function == "min":
-        return min(values)
-    if function == "max":
-        return max(values)
-    return float(statistics.stdev(values)) if _finite(values) else math.nan
+    if function == "quantile":
+        assert q is not None
+        return _quantile(sorted(map(float, values)), q)
+    if function in ("min", "max"):
+        return min(values) if function == "min" else max(values)
+    if not _finite(values):
+        return math.nan
+    return float(statistics.stdev(values) if function == "std" else _variance(values))
+
+
+def _variance(values: Sequence[Any]) -> float:
+    try:
+        return float(statistics.variance(map(Fraction, values)))
+    except OverflowError:
+        return math.inf
+
+
+def _quantile(values: Sequence[float], q: float) -> float:
+    place = q * (len(values) - 1)
+    low, high = values[math.floor(place)], values[math.ceil(place)]
+    return low if low == high else low + (high - low) * (place - math.floor(place))
 
 
 def _sum(values: Sequence[Any]) -> Any:

@@ -10,20 +10,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from falaj.definitions.aggregation import COUNTS
 from falaj.definitions.service_spec import ServiceSpec, ViewSpec
+from falaj.features.arrow_types import ARROW_TYPES
 from falaj.features.on_demand import OnDemand, plain_values
-from falaj.features.point_in_time import events_sql, extremes_sql, latest_sql, windowed_sql
+from falaj.features.point_in_time import (
+    derived_sql,
+    events_sql,
+    extremes_sql,
+    last_n_sql,
+    one_row_sql,
+    windowed_sql,
+)
 from falaj.kernel.errors import DataError, InputError
 from falaj.kernel.names import did_you_mean
 
 TIME_COLUMN = "event_timestamp"
-ARROW_TYPES: dict[str, Any] = {
-    "string": pa.string(),
-    "int64": pa.int64(),
-    "float64": pa.float64(),
-    "bool": pa.bool_(),
-    "timestamp": pa.timestamp("us", "UTC"),
-}
 _SAFE_SQUARE = 1e100
 """Above this, squares of deviations may overflow in the engine, and the column is scaled down first."""
 
@@ -124,7 +126,8 @@ def _stored_features(engine: Any, spec: ServiceSpec, frame: pa.Table, tables: Ma
             loaded[place] = f"events_{len(loaded)}"
             _load_events(engine, spec, view, tables, (loaded[place], None if view.timeless else until_us))
         keys = {f"k{i}": frame[name] for i, (name, _) in enumerate(view.keys)}
-        engine.register("asked", pa.table({"row": np.arange(rows, dtype=np.int64), "t": times, **keys}))
+        at = pc.subtract(times, view.delay_us)
+        engine.register("asked", pa.table({"row": np.arange(rows, dtype=np.int64), "t": at, **keys}))
         columns |= _view_features(engine, view, loaded[place], rows)
         engine.unregister("asked")
     return columns
@@ -139,7 +142,7 @@ def _load_events(
     wanted: dict[str, str] = {}
     for other in spec.views:
         if other.source == view.source:
-            wanted |= dict(other.keys) | dict(other.columns)
+            wanted |= dict(other.keys) | dict(other.inputs)
     engine.register("source_rows", tables[view.source])
     try:
         sql = events_sql("source_rows", wanted, view.id_column, until_us)
@@ -151,25 +154,22 @@ def _load_events(
 
 
 def _view_features(engine: Any, view: ViewSpec, events: str, rows: int) -> dict[str, Any]:
+    events = derived_sql(view, events)
     floats = [name for name, dtype in view.columns if dtype == "float64"]
     nonfinite, huge = _extremes(engine, events, floats)
-    statements = [
-        windowed_sql(view, events, nonfinite, huge),
-        latest_sql(view, events, "column"),
-        latest_sql(view, events, "last"),
-    ]
+    windowed = windowed_sql(view, events, nonfinite, huge)
+    statements = [*([] if windowed is None else [windowed]), *one_row_sql(view, events), *last_n_sql(view, events)]
     columns: dict[str, Any] = {}
     for statement in statements:
-        if statement is not None:
-            answer = engine.sql(statement).to_arrow_table()
-            place = np.full(rows, -1, np.int64)  # a null key matches nothing, and is not in the answer
-            place[answer["row"].to_numpy()] = np.arange(answer.num_rows)
-            taken = answer.drop_columns(["row"]).take(pa.array(place, mask=place < 0))
-            columns |= {name: taken[name] for name in taken.column_names}
+        answer = engine.sql(statement).to_arrow_table()
+        place = np.full(rows, -1, np.int64)  # a null key matches nothing, and is not in the answer
+        place[answer["row"].to_numpy()] = np.arange(answer.num_rows)
+        taken = answer.drop_columns(["row"]).take(pa.array(place, mask=place < 0))
+        columns |= {name: taken[name] for name in taken.column_names}
     named = {}
     for feature in view.features:
         column = columns[feature.name]
-        if feature.function == "count":
+        if feature.function in COUNTS:
             column = column.fill_null(0)
         named[view.column_name(feature.name)] = column.cast(ARROW_TYPES[feature.dtype])
     return named

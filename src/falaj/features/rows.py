@@ -9,20 +9,14 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from falaj.definitions.service_spec import ViewSpec
+from falaj.features.arrow_types import ARROW_TYPES
 from falaj.features.entity_key import encode_part, identity_of
 from falaj.features.events import Column, Events, Int64s
+from falaj.features.expression_arrow import evaluate
 from falaj.features.layout import INT64_MAX, INT64_MIN
 from falaj.kernel.errors import DataError
 
 EVENT_TS, CREATED, INGEST_SEQ, INGESTED_AT = "_event_ts", "_created", "_ingest_seq", "_ingested_at"
-_INSTANT = pa.timestamp("us", "UTC")
-_ARROW: dict[str, Any] = {
-    "string": pa.string(),
-    "int64": pa.int64(),
-    "float64": pa.float64(),
-    "bool": pa.bool_(),
-    "timestamp": _INSTANT,
-}
 _INT_TAG = int.from_bytes(b"int64\x00\x00\x00", "little")
 _NO_ID_TAG = int.from_bytes(b"no id\x00\x00\x00", "little")
 
@@ -58,10 +52,19 @@ def entity_rows(view: ViewSpec, table: pa.Table) -> EntityRows:
         _int64s(_typed(view, table, CREATED, "timestamp"), INT64_MIN),
         seq,
         _identities(view, table, seq),
-        tuple(_column(_typed(view, table, name, dtype), dtype) for name, dtype in view.columns),
+        _columns(view, table),
     )
     keys, entity = _entities(view, table)
     return EntityRows(keys, entity, events)
+
+
+def _columns(view: ViewSpec, table: pa.Table) -> tuple[Column, ...]:
+    """Return the view's columns, those among them that are computed of each row included."""
+    found = {name: _typed(view, table, name, dtype) for name, dtype in view.inputs}
+    for derived in view.derived:
+        computed = evaluate(derived.expression, found, table.num_rows)
+        found[derived.name] = computed.combine_chunks() if isinstance(computed, pa.ChunkedArray) else computed
+    return tuple(_column(found[name], dtype) for name, dtype in view.columns)
 
 
 def latest_us(view: ViewSpec, table: pa.Table) -> int | None:
@@ -80,7 +83,7 @@ def _typed(view: ViewSpec, table: pa.Table, name: str, dtype: str) -> Any:
     if name not in table.column_names:
         raise DataError(f"source {view.source!r} has no column {name!r}, which view {view.name!r} reads")
     column = table[name]
-    wanted = _ARROW[dtype]
+    wanted = ARROW_TYPES[dtype]
     try:
         return (column if column.type == wanted else column.cast(wanted)).combine_chunks()
     except pa.ArrowInvalid as error:

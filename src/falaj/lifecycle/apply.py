@@ -117,7 +117,7 @@ def compile_document(rooms: Rooms, definitions: Definitions) -> Document:
         schema = schemas[model.label.source.name]
         needed = {model.label.column: "label"}
         needed |= {field.name: "request field" for field in model.features.request_fields}
-        needed |= {key: "entity key" for view in model.features.views for key, _ in view.entity.keys}
+        needed |= {key: "entity key" for view in model.features.views for key, _ in view.keys}
         for column, role in needed.items():
             if column not in schema:
                 raise DefinitionError(

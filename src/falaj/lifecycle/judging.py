@@ -89,7 +89,7 @@ def evaluate(context: StepContext) -> Outputs:
 
 def _places(model: Model, test: pa.Table) -> list[str]:
     """Return the columns by which a scored row is found again: instant, keys and identity."""
-    keys = [key for view in model.features.views for key, _ in view.entity.keys]
+    keys = [key for view in model.features.views for key, _ in view.keys]
     wanted = [TIME_COLUMN, *keys, model.label.source.id]
     return [column for column in dict.fromkeys(wanted) if column is not None and column in test.column_names]
 

@@ -136,7 +136,7 @@ def _misfits(service: ServiceSpec, schemas: Mapping[str, Mapping[str, str]]) -> 
         if schema is None:
             continue
         identity = [(view.id_column, schema.get(view.id_column, "its identity"))] if view.id_column else []
-        for column, dtype in (*view.keys, *view.columns, *identity):
+        for column, dtype in (*view.keys, *view.inputs, *identity):
             if schema.get(column) != dtype:
                 yield view.source, f"column {column!r} is {schema.get(column, 'gone')}, and view {view.name!r}", dtype
 

@@ -1,0 +1,66 @@
+"""IbisExpression: an Ibis expression as the SQL text that a definition keeps."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from falaj.kernel.errors import DefinitionError, Unsupported
+
+_IBIS_TYPES = {"string": "string", "int64": "int64", "float64": "float64", "bool": "boolean", "timestamp": "timestamp"}
+
+
+def is_ibis(given: Any) -> bool:
+    """Return whether a transform is given as an Ibis expression, or as a function of a table."""
+    return not isinstance(given, str) and (type(given).__module__.partition(".")[0] == "ibis" or callable(given))
+
+
+def sql_of(given: Any, schema: Mapping[str, str], field: str) -> str:
+    """Return an Ibis expression of a row as SQL text.
+
+    Args:
+        given: A deferred expression like `ibis._.amount / 100`, or a function of a table that returns a column.
+        schema: The declared types of the source's columns, which Ibis needs.
+        field: The name used in the error.
+
+    Raises:
+        DefinitionError: The source declares no types, or the expression is not one of a row.
+        Unsupported: Ibis is not installed.
+    """
+    try:
+        import ibis  # here: an extra, which only definitions that use it need
+        from ibis.common.exceptions import IbisError
+    except ImportError:
+        raise Unsupported(
+            f"{field} is an Ibis expression, and Ibis is absent", hint="pip install 'falaj[ibis]'"
+        ) from None
+    if not schema:
+        raise DefinitionError(
+            f"{field} is an Ibis expression, and its source declares no column types",
+            hint="add schema={...} to the source, or write the transform as SQL text",
+        )
+    table = ibis.table({name: _IBIS_TYPES[dtype] for name, dtype in schema.items()}, name="rows")
+    try:
+        resolved = given.resolve(table) if hasattr(given, "resolve") else given(table)
+        statement = ibis.to_sql(table.select(value=resolved), dialect="duckdb")
+    except (IbisError, AttributeError, TypeError, ValueError) as error:
+        raise DefinitionError(
+            f"{field} is not an Ibis expression of a row: {str(error).splitlines()[0]:.200}",
+            hint="write something like ibis._.amount / 100",
+        ) from None
+    return _selected(statement, field)
+
+
+def _selected(statement: str, field: str) -> str:
+    """Return the text of the one column that a statement selects."""
+    import sqlglot
+    from sqlglot import exp
+
+    tree = sqlglot.parse_one(statement, dialect="duckdb")
+    if not isinstance(tree, exp.Select) or len(tree.expressions) != 1 or tree.find(exp.AggFunc, exp.Window, exp.Join):
+        raise DefinitionError(
+            f"{field} is not an Ibis expression of one row", hint="aggregate with fj.sum, fj.count, ..."
+        )
+    value = tree.expressions[0].unalias()
+    for column in value.find_all(exp.Column):
+        column.set("table", None)
+    text: str = value.sql(dialect="duckdb")
+    return text
