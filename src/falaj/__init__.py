@@ -8,7 +8,23 @@ from typing import TYPE_CHECKING
 
 from falaj.definitions import check, gate, split
 from falaj.definitions import retrain as on
-from falaj.definitions.aggregation import column, count, last, max, mean, min, std, sum
+from falaj.definitions.aggregation import (
+    column,
+    count,
+    count_distinct,
+    first,
+    last,
+    last_n,
+    last_non_null,
+    max,
+    mean,
+    min,
+    quantile,
+    sawtooth,
+    std,
+    sum,
+    var,
+)
 from falaj.definitions.endpoint import Endpoint
 from falaj.definitions.entity import Entity
 from falaj.definitions.feature_service import FeatureService, RequestField, request
@@ -45,9 +61,13 @@ __all__ = [
     "check",
     "column",
     "count",
+    "count_distinct",
     "error_ratio",
+    "first",
     "gate",
     "last",
+    "last_n",
+    "last_non_null",
     "lightgbm",
     "max",
     "mean",
@@ -57,12 +77,15 @@ __all__ = [
     "on_demand",
     "open",
     "p99_ms",
+    "quantile",
     "request",
     "retrain",
+    "sawtooth",
     "sklearn",
     "split",
     "std",
     "sum",
+    "var",
     "xgboost",
 ]
 

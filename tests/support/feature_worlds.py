@@ -197,7 +197,13 @@ def online_store(world: World) -> MemoryStore:
     whole = table(world.rows)
     start = 0
     for end in [*world.cuts, len(world.rows)]:
-        apply_batch(kv, world.spec.views, whole.slice(start, end - start), end)
+        apply_batch(
+            kv,
+            world.spec.views,
+            whole.slice(start, end - start),
+            end,
+            reread=lambda _view, _who, seq: whole.slice(0, seq),
+        )
         start = end
     return kv
 

@@ -72,12 +72,14 @@ class ViewSpec(msgspec.Struct, frozen=True):
         features: What is computed.
         ttl_us: How old a row may be for plain columns and unwindowed first, last and last_non_null; None for ever.
         timeless: Whether the source has no time.
-        horizon_us: How far back events are kept: the longest window plus the declared lateness and delay.
+        horizon_us: How far back anything is kept: the longest window plus the declared lateness and delay.
         has_id: Whether the source has an identity column.
         id_column: That column; None where there is none.
         derived: Columns that are computed of each row.
         lateness_us: How late events of the source may come.
         delay_us: How long it takes until a row can be used: features at T are those of T less this.
+        tile_us: How long the tiles of sawtooth windows are; None where there are none.
+        head_us: How far back events are kept as they are, where there are tiles.
     """
 
     name: str
@@ -94,6 +96,8 @@ class ViewSpec(msgspec.Struct, frozen=True):
     derived: tuple[DerivedSpec, ...] = ()
     lateness_us: int = 0
     delay_us: int = 0
+    tile_us: int | None = None
+    head_us: int = 0
 
     @property
     def inputs(self) -> tuple[tuple[str, str], ...]:

@@ -1,6 +1,7 @@
 """Compile: definitions and the sources' column types to the plain values that every engine reads."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 
 from falaj.definitions.aggregation import ARITHMETIC, COUNTS, Aggregation
 from falaj.definitions.dtype import NUMERIC
@@ -54,6 +55,8 @@ def compile_view(view: FeatureView, schema: Mapping[str, str]) -> ViewSpec:
         ttl_us=view.ttl_us,
         timeless=source.timeless,
         horizon_us=_reach_us(view, features) + source.lateness_us + view.delay_us,
+        tile_us=_tile_us(features),
+        head_us=_reach_us(view, [f for f in features if f.hop_us is None]) + source.lateness_us + view.delay_us,
         has_id=source.id is not None,
         id_column=source.id,
         derived=columns.derived(stored),
@@ -113,12 +116,17 @@ def _digest(
     )
 
 
-def _reach_us(view: FeatureView, features: tuple[FeatureSpec, ...]) -> int:
+def _reach_us(view: FeatureView, features: Sequence[FeatureSpec]) -> int:
     """Return how far before T events are looked at, those aside of which one is kept at any age."""
     reaches = [(f.window_us or 0) + (f.hop_us or 0) for f in features]
-    if any(f.function in ("first", "last_non_null") and f.window_us is None for f in features):
+    if any(f.window_us is None and (f.function in ("first", "last_non_null") or f.rows) for f in features):
         reaches.append(view.ttl_us or 0)
     return max(reaches, default=0)
+
+
+def _tile_us(features: Sequence[FeatureSpec]) -> int | None:
+    """Return the greatest length that divides every hop."""
+    return math.gcd(*(f.hop_us for f in features if f.hop_us is not None)) or None
 
 
 def _check_ttl(view: FeatureView) -> None:

@@ -5,7 +5,6 @@ Every vector is recomputed by the naive definition over the events that its reco
 known is none, and is counted apart.
 """
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -13,17 +12,16 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
+from falaj.definitions.aggregation import COUNTS
 from falaj.definitions.prediction_record import PredictionRecord
 from falaj.definitions.service_spec import FeatureSpec, ServiceSpec, ViewSpec
 from falaj.definitions.verdict import Outcome, Verdict
+from falaj.features.agreement import TOLERANCE, agrees, same, slack
 from falaj.features.history import EVERYTHING, History, magnitude
-from falaj.features.naive import Event, feature_value
+from falaj.features.naive import feature_value
 from falaj.features.on_demand import OnDemand, column_of
 from falaj.features.status import OUTSIDE_RETENTION
 from falaj.kernel.errors import DataError, InputError
-
-TOLERANCE = 1e-9
-"""Of the sum of a window's absolute values."""
 
 
 class Mismatch(msgspec.Struct, frozen=True):
@@ -182,11 +180,11 @@ class _Check:
                 continue
             value = served[column]
             expected = feature_value(view, feature, events, record.at_us)
-            slack = _slack(feature, events, record.at_us)
             self._compared += 1
-            self._non_default += value is not None and not (feature.function == "count" and value == 0)
-            self._changed += not _same(expected, feature_value(view, feature, now, record.at_us), slack)
-            if not _same(value, expected, slack):
+            self._non_default += value is not None and not (feature.function in COUNTS and value == 0)
+            tolerance = slack(view, feature, events, record.at_us)
+            self._changed += not same(expected, feature_value(view, feature, now, record.at_us), tolerance)
+            if not agrees(view, feature, value, events, record.at_us):
                 reason = self._explain(record, view, feature, value)
                 self._mismatches.append(Mismatch(record.request_id, column, value, expected, reason))
 
@@ -211,8 +209,8 @@ class _Check:
             value, expected = served[name], recomputed[name]
             self._compared += 1
             self._non_default += value is not None and value == value
-            slack = TOLERANCE * magnitude([expected]) if isinstance(expected, float) else 0.0
-            if not _same(value, expected, slack):
+            tolerance = TOLERANCE * magnitude([expected]) if isinstance(expected, float) else 0.0
+            if not same(value, expected, tolerance):
                 reason = "other code computed it, or the function looks at more than its own row"
                 self._mismatches.append(Mismatch(record.request_id, name, value, expected, reason))
 
@@ -237,25 +235,6 @@ class _Check:
             ("no event of the entity was visible", [], at_us),
         ]
         for reason, events, instant in slips:
-            if _same(served, feature_value(view, feature, events, instant), _slack(feature, events, instant)):
+            if agrees(view, feature, served, events, instant):
                 return reason
         return "the record or the logged value was altered, or other code computed it"
-
-
-def _slack(feature: FeatureSpec, events: Sequence[Event], at_us: int) -> float:
-    """Return how far two floats may be apart; 0 for what must be the same."""
-    if feature.dtype != "float64" or feature.function not in ("sum", "mean", "std"):
-        return 0.0
-    assert feature.window_us is not None
-    start_us = at_us - feature.window_us
-    return TOLERANCE * magnitude([e.values[feature.column or ""] for e in events if start_us <= e.ts_us < at_us])
-
-
-def _same(served: Any, expected: Any, slack: float) -> bool:
-    if expected is None or served is None:
-        return served is expected
-    if isinstance(served, float) and isinstance(expected, float):
-        if math.isnan(served) or math.isnan(expected):
-            return math.isnan(served) and math.isnan(expected)
-        return served == expected or abs(served - expected) <= slack
-    return bool(served == expected)

@@ -61,6 +61,28 @@ def encode_key(view: ViewSpec, entity: Mapping[str, Any]) -> bytes | None:
     return None if null else b"".join(parts)
 
 
+def decode_key(view: ViewSpec, key: bytes) -> dict[str, Any]:
+    """Return the keys of an entity, by column.
+
+    Args:
+        view: The view.
+        key: What `encode_key` returned.
+
+    Example:
+        >>> view = ViewSpec("v", "00" * 32, "tx", (("a", "string"), ("b", "int64")), (), (), None, False, 0, False)
+        >>> decode_key(view, encode_key(view, {"a": "x", "b": -1}) or b"")
+        {'a': 'x', 'b': -1}
+    """
+    entity: dict[str, Any] = {}
+    for column, dtype in view.keys:
+        if dtype == "int64":
+            entity[column], key = _INT.unpack_from(key)[1], key[_INT.size :]
+        else:
+            end = _LENGTH.size + _LENGTH.unpack_from(key)[1]
+            entity[column], key = key[_LENGTH.size : end].decode(), key[end:]
+    return entity
+
+
 _SHORT = 64
 
 

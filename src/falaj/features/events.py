@@ -114,3 +114,14 @@ def first_versions(events: Events) -> Events:
         if rank[row] > rank[known]:
             best[identity] = row
     return events if len(best) == len(identities) else events.take(sorted(best.values()))
+
+
+def plain_columns(view: ViewSpec, events: Events) -> dict[str, list[Any]]:
+    """Return each column's values in the events as plain values, None for null."""
+    columns = {}
+    for (name, dtype), column in zip(view.columns, events.columns, strict=True):
+        values = (column.values.astype(np.bool_) if dtype == "bool" else column.values).tolist()
+        if column.valid is not None:
+            values = [value if there else None for value, there in zip(values, column.valid.tolist(), strict=True)]
+        columns[name] = values
+    return columns

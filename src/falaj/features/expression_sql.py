@@ -71,7 +71,7 @@ def _weekday(parts: list[str], dialect: Dialect) -> str:
 
 _WRITTEN: dict[str, Callable[[list[str], Dialect], str]] = {
     "case": _case,
-    "neg": lambda parts, _: f"(-{parts[0]})",
+    "neg": lambda parts, _: f"(- {parts[0]})",
     "not": lambda parts, _: f"(NOT {parts[0]})",
     "is_null": lambda parts, _: f"({parts[0]} IS NULL)",
     "concat": lambda parts, _: f"({parts[0]} || {parts[1]})",

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from falaj.definitions.service_spec import ViewSpec
 from falaj.features.entity_key import encode_key
-from falaj.features.events import Int64s
+from falaj.features.events import Int64s, plain_columns
 from falaj.features.layout import INT64_MAX, INT64_MIN
 from falaj.features.naive import Event, total_order
 from falaj.features.rows import entity_rows
@@ -57,11 +57,7 @@ class History:
         if not versions:
             known &= self._until[rows] > seq
         events = self._events.take(rows[known])
-        columns = {}
-        for (name, dtype), column in zip(self._view.columns, events.columns, strict=True):
-            values = (column.values.astype(np.bool_) if dtype == "bool" else column.values).tolist()
-            valid = [True] * len(values) if column.valid is None else column.valid.tolist()
-            columns[name] = [value if there else None for value, there in zip(values, valid, strict=True)]
+        columns = plain_columns(self._view, events)
         found = [
             Event(ts, None if created == INT64_MIN else created, number, {n: v[i] for n, v in columns.items()})
             for i, (ts, created, number) in enumerate(

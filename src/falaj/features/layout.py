@@ -2,14 +2,17 @@
 
 A record is a sequence of eight-byte words, little-endian:
 
-    header      MAGIC, checksums, events, applied_seq, floor_us, meta_at, words, columns, newest, complete
+    header      MAGIC, checksums, events, applied_seq, floor_us, meta_at, words, columns, newest, complete, carried,
+                tiles_at, tiles_size
     latest      the newest event's value of each column, one word each; those of texts say where the text stands
     columns     SLOTS words for each stored column, see below
-    timestamps  int64 per event, in the order (event time, created, ingest_seq)
+    timestamps  int64 per event, in the order (event time, created, ingest_seq); the first `carried` of them are below
+                the floor, each kept because some feature takes a single row at any age
     columns'    values (only those that are not null), then what each column needs:
                 counts: uint32 per event plus one, how many values stand before it; absent where nothing is null
                 sums:   running sums as whole numbers, so that a difference of two is exact (see `record`)
                 tails:  per value, the aggregates of it and all after it, for those that `tails_of` names
+    tiles       what sawtooth windows keep of older events, see `tiles`
     meta        created, ingest_seq and identity of each event: for merging only, the reader never touches it
 """
 
@@ -19,7 +22,7 @@ from typing import Final
 from falaj.definitions.service_spec import ViewSpec
 from falaj.kernel.errors import Unsupported
 
-MAGIC: Final = int.from_bytes(b"FALAJ\x00\x00\x02", "little")
+MAGIC: Final = int.from_bytes(b"FALAJ\x00\x00\x03", "little")
 WORD: Final = 8
 
 CHECKSUMS: Final = 1
@@ -31,7 +34,10 @@ WORDS: Final = 6
 COLUMNS: Final = 7
 NEWEST: Final = 8  # the newest event's time; INT64_MIN where there is none
 COMPLETE: Final = 9  # 1: none of its values is null, and `latest` holds them all
-HEADER_WORDS: Final = 10
+CARRIED: Final = 10
+TILES_AT: Final = 11  # 0: no tiles
+TILES_SIZE: Final = 12  # in bytes
+HEADER_WORDS: Final = 13
 
 SLOTS: Final = 9
 VALUES_AT: Final = 0
@@ -53,6 +59,9 @@ NOTHING_DROPPED: Final = -(1 << 63)
 INT64_MIN: Final = -(1 << 63)
 INT64_MAX: Final = (1 << 63) - 1
 
+TAIL_OF: Final = {"max": "max", "min": "min", "std": "std", "var": "std"}
+"""The tails that a function is looked up in; a variance is the square of a deviation."""
+
 _NUMBERS = ("float64", "int64", "timestamp")
 
 if sys.byteorder != "little":
@@ -64,7 +73,7 @@ def timestamps_at(columns: int) -> int:
 
     Example:
         >>> timestamps_at(0)
-        10
+        13
     """
     return HEADER_WORDS + (1 + SLOTS) * columns
 
@@ -79,8 +88,10 @@ def tails_of(view: ViewSpec, column: str, dtype: str) -> tuple[str, ...]:
         column: One of its columns.
         dtype: The column's type.
     """
-    wanted = {feature.function for feature in view.features if feature.column == column}
-    return tuple(function for function in ("min", "max", "std") if function in wanted and dtype in _NUMBERS)
+    if dtype not in _NUMBERS:
+        return ()
+    exact = [f.function for f in view.features if f.column == column and f.hop_us is None]
+    return tuple(dict.fromkeys(TAIL_OF[function] for function in sorted(exact) if function in TAIL_OF))
 
 
 def words_of(size_bytes: int) -> int:

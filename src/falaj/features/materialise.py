@@ -1,17 +1,18 @@
 """Materialise: rows of a source into the entity records of its views, in the order in which they arrived."""
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from falaj.definitions.service_spec import ViewSpec
-from falaj.features.entity_key import identity_key, progress_key, record_key
+from falaj.features.entity_key import decode_key, identity_key, progress_key, record_key
 from falaj.features.events import Events, Int64s, first_versions
 from falaj.features.layout import INT64_MIN
-from falaj.features.record import merge
+from falaj.features.merge import Identities, Unknowable, merge
 from falaj.features.rows import INGEST_SEQ, EntityRows, entity_rows, latest_us
 from falaj.kernel.errors import CorruptionError, DataError
 from falaj.storage.keyvalue.port import KeyValueStore
@@ -21,7 +22,11 @@ CHUNK_ROWS = 100_000
 
 _PROGRESS = struct.Struct("<2q")
 _OWNER = struct.Struct("<q")
+_NOWHERE = b"\xff"
+"""Where an event lives whose key is null; no entity's key begins so."""
 Puts = dict[bytes, bytes]
+Reread = Callable[[ViewSpec, Sequence[Mapping[str, Any]], int], pa.Table]
+"""Gives every row of a view's source that has one of the entities' keys, up to an `ingest_seq`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +43,7 @@ class Progress:
 
     def watermark_us(self, view: ViewSpec) -> int | None:
         """Return the instant up to which the view's past is complete: the greatest event time less the lateness."""
-        return None if self.latest_us is None else self.latest_us - lateness_us(view)
+        return None if self.latest_us is None else self.latest_us - view.lateness_us
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +67,6 @@ def read_progress(kv: KeyValueStore, views: Sequence[ViewSpec]) -> list[Progress
     return [Progress() if raw is None else _unpack_progress(raw) for raw in found]
 
 
-def lateness_us(view: ViewSpec) -> int:
-    """Return how late events of the view's source may come."""
-    return view.horizon_us - max((f.window_us or 0 for f in view.features), default=0)
-
-
 def apply_batch(
     kv: KeyValueStore,
     views: Sequence[ViewSpec],
@@ -75,6 +75,7 @@ def apply_batch(
     *,
     chunk_rows: int = CHUNK_ROWS,
     on_chunk: Callable[[int, int], None] = lambda _done, _total: None,
+    reread: Reread | None = None,
 ) -> Applied:
     """Bring the views of one source up to a number, each from where it stands; rows that a view has seen are skipped.
 
@@ -88,6 +89,7 @@ def apply_batch(
         through_seq: The last number that the table accounts for.
         chunk_rows: Rows of one write.
         on_chunk: Called after each write with the rows done and their total.
+        reread: Reads an entity's rows again, for a correction of what its record holds no more as it was.
 
     Raises:
         DataError: Numbers are out of order, or a column is missing or of another type.
@@ -102,7 +104,8 @@ def apply_batch(
         chunk_through = through_seq if end == len(seqs) else int(seqs[end - 1])
         puts: Puts = {}
         for view, progress in zip(views, read_progress(kv, views), strict=True):
-            records += _stage(kv, view, progress, table.slice(start, end - start), chunk_through, puts)
+            stage = _Stage(kv, view, reread, puts, chunk_through)
+            records += stage.apply(progress, table.slice(start, end - start))
         if puts:
             kv.write(puts.items())
         start = end
@@ -118,90 +121,121 @@ def _numbers(table: pa.Table, through_seq: int) -> Int64s:
     return seqs
 
 
-def _stage(kv: KeyValueStore, view: ViewSpec, progress: Progress, chunk: pa.Table, through_seq: int, puts: Puts) -> int:
-    """Add to `puts` what a chunk does to a view, and return the number of records."""
-    if through_seq <= progress.applied_seq:
-        return 0
-    seen = int(np.searchsorted(chunk[INGEST_SEQ].to_numpy(), progress.applied_seq, "right"))
-    chunk = chunk.slice(seen)
-    after = Progress(through_seq, _later(progress.latest_us, latest_us(view, chunk)))
-    records = 0
-    if chunk.num_rows:
-        rows, removed = _resolve_identities(kv, view, entity_rows(view, chunk), puts)
-        watermark_us = after.watermark_us(view)
-        cutoff_us = INT64_MIN if watermark_us is None else watermark_us - view.horizon_us
-        records = _merge_entities(kv, view, rows, removed, (through_seq, cutoff_us), puts)
-    at = INT64_MIN if after.latest_us is None else after.latest_us
-    puts[progress_key(view.namespace)] = _PROGRESS.pack(through_seq, at)
-    return records
-
-
 def _later(one_us: int | None, other_us: int | None) -> int | None:
     known = [us for us in (one_us, other_us) if us is not None]
     return max(known, default=None)
 
 
-def _resolve_identities(
-    kv: KeyValueStore, view: ViewSpec, rows: EntityRows, puts: Puts
-) -> tuple[EntityRows, dict[bytes, set[bytes]]]:
-    """Keep the rows that count, and name what a correction moved away: entity key to identities.
+class _Stage:
+    """What a chunk does to one view, added to what is going to be written.
 
-    An event lives where its winning version says. The store remembers for every identity that version's `created`
-    and entity, so that a duplicate is known even after the event was pruned, and a correction finds the old place.
+    Args:
+        kv: The online store.
+        view: The view.
+        reread: Reads an entity's rows again.
+        puts: What is going to be written.
+        through_seq: The last number that the chunk accounts for.
     """
-    if rows.events.identity is None:
-        return rows, {}
-    position = {identity: i for i, identity in enumerate(rows.events.identity.tolist())}
-    if len(position) < len(rows.events):
+
+    def __init__(self, kv: KeyValueStore, view: ViewSpec, reread: Reread | None, puts: Puts, through_seq: int) -> None:
+        self._kv = kv
+        self._view = view
+        self._reread = reread
+        self._puts = puts
+        self._through_seq = through_seq
+
+    def apply(self, progress: Progress, chunk: pa.Table) -> int:
+        """Return the number of records that change."""
+        if self._through_seq <= progress.applied_seq:
+            return 0
+        seen = int(np.searchsorted(chunk[INGEST_SEQ].to_numpy(), progress.applied_seq, "right"))
+        chunk = chunk.slice(seen)
+        after = Progress(self._through_seq, _later(progress.latest_us, latest_us(self._view, chunk)))
+        records = 0
+        if chunk.num_rows:
+            rows, taken_back = self._resolve_identities(entity_rows(self._view, chunk))
+            watermark_us = after.watermark_us(self._view)
+            records = self._merge_entities(rows, taken_back, INT64_MIN if watermark_us is None else watermark_us)
+        at = INT64_MIN if after.latest_us is None else after.latest_us
+        self._puts[progress_key(self._view.namespace)] = _PROGRESS.pack(self._through_seq, at)
+        return records
+
+    def _resolve_identities(self, rows: EntityRows) -> tuple[EntityRows, dict[bytes, set[bytes]]]:
+        """Keep the rows that count, and name what corrections take back: entity key to identities.
+
+        An event lives where its winning version says. The store remembers for every identity that version's `created`
+        and entity, so that a duplicate is known even after the event was pruned, and a correction finds the old place.
+        """
+        if rows.events.identity is None:
+            return rows, {}
         rows = _first_versions(rows)
-    assert rows.events.identity is not None
-    identities = rows.events.identity.tolist()
-    namespace = view.namespace
-    places = [identity_key(namespace, identity) for identity in identities]
-    known = kv.get_many(places)
-    created, entity = rows.events.created.tolist(), rows.entity.tolist()
-    removed: dict[bytes, set[bytes]] = {}
-    counts = np.ones(len(places), np.bool_)
-    for i, old in enumerate(known):
-        key = b"" if entity[i] < 0 else rows.keys[entity[i]]
-        if old is not None:
-            if created[i] <= _OWNER.unpack_from(old)[0]:
-                counts[i] = False
+        assert rows.events.identity is not None
+        identities = rows.events.identity.tolist()
+        places = [identity_key(self._view.namespace, identity) for identity in identities]
+        created, entity = rows.events.created.tolist(), rows.entity.tolist()
+        taken_back: dict[bytes, set[bytes]] = {}
+        counts = np.ones(len(places), np.bool_)
+        for i, old in enumerate(self._kv.get_many(places)):
+            key = _NOWHERE if entity[i] < 0 else rows.keys[entity[i]]
+            if old is not None:
+                if created[i] <= _OWNER.unpack_from(old)[0]:
+                    counts[i] = False
+                    continue
+                taken_back.setdefault(old[_OWNER.size :], set()).add(identities[i])
+            self._puts[places[i]] = _OWNER.pack(created[i]) + key
+        taken_back.pop(_NOWHERE, None)
+        return EntityRows(rows.keys, rows.entity[counts], rows.events.take(counts)), taken_back
+
+    def _merge_entities(self, rows: EntityRows, taken_back: dict[bytes, set[bytes]], watermark_us: int) -> int:
+        parts = _by_entity(rows)
+        touched = list(dict.fromkeys([*parts, *taken_back]))
+        records = 0
+        places = [record_key(self._view.namespace, key) for key in touched]
+        for key, place, raw in zip(touched, places, self._kv.get_many(places), strict=True):
+            new = parts.get(key)
+            if raw is None and new is None:
                 continue
-            if old[_OWNER.size :] != key:
-                removed.setdefault(old[_OWNER.size :], set()).add(identities[i])
-        puts[places[i]] = _OWNER.pack(created[i]) + key
-    removed.pop(b"", None)  # a version whose key was null lived nowhere
-    return EntityRows(rows.keys, rows.entity[counts], rows.events.take(counts)), removed
+            gone = frozenset(taken_back.get(key, ()))
+            try:
+                self._puts[place] = self._merged(raw, new, watermark_us, gone)
+            except Unknowable:
+                self._puts[place] = self._merged(None, self._all_events(key), watermark_us, frozenset())
+            records += 1
+        return records
+
+    def _merged(self, raw: bytes | None, new: Events | None, watermark_us: int, taken_back: Identities) -> bytes:
+        return merge(
+            self._view, raw, new, applied_seq=self._through_seq, watermark_us=watermark_us, taken_back=taken_back
+        )
+
+    def _all_events(self, key: bytes) -> Events | None:
+        """Return every event that lives in an entity, from its source's rows.
+
+        Raises:
+            DataError: There is nothing to read them from.
+        """
+        if self._reread is None:
+            raise DataError(
+                f"view {self._view.name!r}: a correction takes back an event that the online store has put into a tile",
+                hint="remove the online store and run 'falaj features materialise'",
+            )
+        table = self._reread(self._view, [decode_key(self._view, key)], self._through_seq)
+        rows = entity_rows(self._view, table)
+        events = rows.events.take([code >= 0 and rows.keys[code] == key for code in rows.entity.tolist()])
+        if events.identity is None or not len(events):
+            return events
+        places = [identity_key(self._view.namespace, identity) for identity in events.identity.tolist()]
+        found = [self._puts.get(place, kept) for place, kept in zip(places, self._kv.get_many(places), strict=True)]
+        lives = [_OWNER.pack(created) + key for created in events.created.tolist()]
+        return events.take([owner == here for owner, here in zip(found, lives, strict=True)])
 
 
 def _first_versions(rows: EntityRows) -> EntityRows:
     best = first_versions(rows.events)
+    if len(best) == len(rows.events):
+        return rows
     kept = np.isin(rows.events.seq, best.seq, assume_unique=True)
     return EntityRows(rows.keys, rows.entity[kept], rows.events.take(kept))
-
-
-def _merge_entities(
-    kv: KeyValueStore,
-    view: ViewSpec,
-    rows: EntityRows,
-    removed: dict[bytes, set[bytes]],
-    bounds: tuple[int, int],
-    puts: Puts,
-) -> int:
-    parts = _by_entity(rows)
-    touched = list(dict.fromkeys([*parts, *removed]))
-    records = 0
-    through_seq, cutoff_us = bounds
-    places = [record_key(view.namespace, key) for key in touched]
-    for key, place, raw in zip(touched, places, kv.get_many(places), strict=True):
-        new = parts.get(key)
-        if raw is None and new is None:
-            continue
-        gone = frozenset(removed.get(key, ()))
-        puts[place] = merge(view, raw, new, applied_seq=through_seq, cutoff_us=cutoff_us, removed=gone)
-        records += 1
-    return records
 
 
 def _by_entity(rows: EntityRows) -> dict[bytes, Events]:

@@ -140,7 +140,10 @@ def _variance(values: Sequence[Any]) -> float:
 def _quantile(values: Sequence[float], q: float) -> float:
     place = q * (len(values) - 1)
     low, high = values[math.floor(place)], values[math.ceil(place)]
-    return low if low == high else low + (high - low) * (place - math.floor(place))
+    share = place - math.floor(place)
+    if low == high:
+        return low
+    return low * (1 - share) + high * share if math.isinf(low) or math.isinf(high) else low + (high - low) * share
 
 
 def _sum(values: Sequence[Any]) -> Any:

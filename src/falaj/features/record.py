@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from falaj.definitions.service_spec import ViewSpec
 from falaj.features import layout
-from falaj.features.events import STORED_DTYPES, Column, Events, Int64s, concatenate, empty_events, first_versions
+from falaj.features.events import STORED_DTYPES, Column, Events, Int64s
+from falaj.features.tiles import Tiles, decode_tiles, encode_tiles
 from falaj.kernel.errors import CorruptionError
 
 
@@ -23,11 +24,16 @@ class EntityRecord:
         events: The entity's events in total order, one version each.
         applied_seq: All events of the entity up to this `ingest_seq` are in it.
         floor_us: Every event at or after this instant is in it; older ones may have been pruned.
+        carried: How many of the first events are below the floor, each kept because some feature takes a single row
+            at any age.
+        tiles: What sawtooth windows keep of older events; None when there are none.
     """
 
     events: Events
     applied_seq: int
     floor_us: int = layout.NOTHING_DROPPED
+    carried: int = 0
+    tiles: Tiles | None = None
 
 
 def encode(view: ViewSpec, record: EntityRecord) -> bytes:
@@ -43,13 +49,15 @@ def encode(view: ViewSpec, record: EntityRecord) -> bytes:
     slots = np.zeros((len(view.columns), layout.SLOTS), np.int64)
     latest = np.zeros(len(view.columns), np.int64)
     complete = len(events) > 0
-    summed = {f.column for f in view.features if f.function in ("sum", "mean")}
+    summed = {f.column for f in view.features if f.function in ("sum", "mean") and f.hop_us is None}
     for number, ((name, dtype), column) in enumerate(zip(view.columns, events.columns, strict=True)):
         tails = layout.tails_of(view, name, dtype)
         _encode_column(body, slots[number], column, dtype, summed=name in summed, tails=tails)
         complete = complete and (column.valid is None or bool(column.valid[-1]))
         if complete:
             latest[number] = _latest(body, slots[number], column.values[-1:], dtype)
+    tiles = b"" if record.tiles is None else encode_tiles(record.tiles)
+    tiles_at = body.add(tiles) if tiles else 0
     meta_at = body.add(events.created)
     body.add(events.seq)
     if events.identity is not None:
@@ -57,6 +65,7 @@ def encode(view: ViewSpec, record: EntityRecord) -> bytes:
     tail = b"".join(body.parts)
     newest = int(events.ts[-1]) if len(events) else layout.INT64_MIN
     fields = [len(events), record.applied_seq, record.floor_us, meta_at, body.at, len(view.columns), newest, complete]
+    fields += [record.carried, tiles_at, len(tiles)]
     header = np.array(fields, np.int64).tobytes() + latest.tobytes() + slots.tobytes()
     checksums = zlib.crc32(header) | zlib.crc32(tail) << 32
     return layout.MAGIC.to_bytes(8, "little") + checksums.to_bytes(8, "little") + header + tail
@@ -83,43 +92,10 @@ def decode(view: ViewSpec, raw: bytes | memoryview) -> EntityRecord:
     created, seq = words[meta_at : meta_at + n], words[meta_at + n : meta_at + 2 * n]
     identity = words[meta_at + 2 * n : meta_at + 4 * n].view("V16") if view.has_id else None
     events = Events(words[body_at : body_at + n], created, seq, identity, columns)
-    return EntityRecord(events, int(words[layout.APPLIED_SEQ]), int(words[layout.FLOOR_US]))
-
-
-def merge(
-    view: ViewSpec,
-    raw: bytes | memoryview | None,
-    new: Events | None,
-    *,
-    applied_seq: int,
-    cutoff_us: int,
-    removed: frozenset[bytes] = frozenset(),
-) -> bytes:
-    """Return a record with new events in their places; the old bytes stay as they were.
-
-    Args:
-        view: The view.
-        raw: The present record; None when there is none.
-        new: Events to add, in any order. Of one identity the greatest created counts, among equals the first.
-        applied_seq: Up to which `ingest_seq` the result is complete.
-        cutoff_us: Older events are pruned, but for the latest of them where a feature may read it at any age.
-        removed: Identities that a correction moved to another entity.
-
-    Raises:
-        CorruptionError: The present record fails its checks.
-    """
-    old = EntityRecord(empty_events(view), 0) if raw is None else decode(view, raw)
-    events = old.events
-    if removed and events.identity is not None:
-        stays = [identity not in removed for identity in events.identity.tolist()]
-        events = events.take(np.array(stays, np.bool_))
-    if new is not None:
-        new = _comparable(new, events, old.floor_us)
-    if new is not None and len(new):
-        parts = [events, new] if len(events) else [new]
-        events = first_versions(concatenate(parts)).in_total_order()
-    events, floor_us = _prune(view, events, cutoff_us)
-    return encode(view, EntityRecord(events, max(applied_seq, old.applied_seq), max(floor_us, old.floor_us)))
+    tiles_at, tiles_size = int(words[layout.TILES_AT]), int(words[layout.TILES_SIZE])
+    tiles = decode_tiles(words[tiles_at:meta_at].tobytes()[:tiles_size]) if tiles_at else None
+    applied_seq, floor_us, carried = (int(words[at]) for at in (layout.APPLIED_SEQ, layout.FLOOR_US, layout.CARRIED))
+    return EntityRecord(events, applied_seq, floor_us, carried, tiles)
 
 
 def damaged(view: ViewSpec) -> CorruptionError:
@@ -128,29 +104,6 @@ def damaged(view: ViewSpec) -> CorruptionError:
         f"online store: a record of view {view.name!r} is damaged and was not used",
         hint="run 'falaj features materialise' after removing the store, and check the disk",
     )
-
-
-def _comparable(new: Events, held: Events, floor_us: int) -> Events:
-    """Leave out what came too late to be compared with what was pruned.
-
-    Below the floor a record keeps one event at most, the latest of those that were there. When a correction has moved
-    it away, nothing tells whether an event below the floor comes after those that were pruned.
-    """
-    if floor_us == layout.NOTHING_DROPPED or (len(held) and int(held.ts[0]) < floor_us):
-        return new
-    return new.take(new.ts >= floor_us)
-
-
-def _prune(view: ViewSpec, events: Events, cutoff_us: int) -> tuple[Events, int]:
-    if view.timeless:
-        # Without identities nothing can be taken back, so no row but the latest can ever be read again.
-        return (events if view.has_id else events.take(slice(-1, None))), layout.NOTHING_DROPPED
-    kept_from = int(np.searchsorted(events.ts, cutoff_us, "left"))
-    if kept_from and any(f.function in ("column", "last") and f.window_us is None for f in view.features):
-        kept_from -= 1
-    if not kept_from:
-        return events, layout.NOTHING_DROPPED
-    return events.take(slice(kept_from, None)), int(events.ts[kept_from - 1]) + 1
 
 
 class _Body:

@@ -1,10 +1,11 @@
 """Streaming: keep the online views of a source up with its rows."""
 
 import threading
-from collections.abc import Callable, Iterable
-from typing import Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from falaj.definitions.service_spec import ViewSpec
 from falaj.features.materialise import CHUNK_ROWS, apply_batch, read_progress
@@ -87,10 +88,26 @@ class Applier:
                 table, through_seq = self._read_from(source, applied + 1, limit)
                 if through_seq <= applied:
                     return applied
-                apply_batch(self._kv, self._views[source], table, through_seq, chunk_rows=limit)
+                apply_batch(self._kv, self._views[source], table, through_seq, chunk_rows=limit, reread=self._reread)
                 on_chunk(through_seq)
                 with self._moved:
                     self._moved.notify_all()
+
+    def _reread(self, view: ViewSpec, entities: Sequence[Mapping[str, Any]], through_seq: int) -> pa.Table:
+        """Return every row of some entities, up to a number; rare, so it reads the source from its beginning."""
+        wanted = [list(entity.values()) for entity in entities]
+        names = [name for name, _ in view.keys]
+        found, seq = [], 0
+        while seq < through_seq:
+            table, last = self._read_from(view.source, seq + 1, CHUNK_ROWS)
+            if last <= seq:
+                break
+            keys = zip(*(table[name].to_pylist() for name in names), strict=True) if names else None
+            mine = [True] * table.num_rows if keys is None else [list(key) in wanted for key in keys]
+            found.append(table.filter(pa.array(mine, pa.bool_())))
+            seq = last
+        rows = pa.concat_tables(found)
+        return rows.filter(pc.less_equal(rows["_ingest_seq"], through_seq))
 
     def wait_applied(self, source: str, seq: int, timeout_s: float) -> bool:
         """Wait until every view of the source holds the rows up to a number.

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from falaj.definitions.aggregation import COUNTS
 from falaj.definitions.service_spec import ViewSpec
 from falaj.features.entity_key import KeyEncoder
 from falaj.features.reader_code import reader_of
@@ -31,7 +32,7 @@ class ViewReader:
         self.name = view.name
         self.place = KeyEncoder(view)
         self.names = tuple(view.column_name(f.name) for f in view.features)
-        self.absent: tuple[Any, ...] = tuple(0 if f.function == "count" else None for f in view.features)
+        self.absent: tuple[Any, ...] = tuple(0 if f.function in COUNTS else None for f in view.features)
         self.not_found = (NOT_FOUND,) * len(view.features)
         self.read = reader_of(view, self._damaged)
 

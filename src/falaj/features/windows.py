@@ -2,7 +2,9 @@
 
 import math
 import struct
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from typing import Any
 
 # struct is three times as fast as a memoryview's tolist, and faster than NumPy up to some hundred values
 _unpack = struct.unpack_from
@@ -112,3 +114,115 @@ def spread(values: Sequence[float]) -> float | None:
         return math.nan
     # The distance to the mean point is the root of the sum of squared deviations, in C and without overflow.
     return math.dist(moved, (mean,) * n) / math.sqrt(n - 1)
+
+
+def variance(values: Sequence[float]) -> float | None:
+    """Return the sample variance; None for fewer than two values.
+
+    Example:
+        >>> variance((1.0, 3.0)), variance((1.0,))
+        (2.0, None)
+    """
+    deviation = spread(values)
+    return None if deviation is None else deviation * deviation
+
+
+def quantile(values: Sequence[float], q: float, flags: int = 1) -> float | None:
+    """Return a quantile, interpolated linearly; NaN where one is among the values, None where there are none.
+
+    Args:
+        values: Numbers, in any order.
+        q: Which, from 0 to 1.
+        flags: Not 0 where the values may hold NaN.
+
+    Example:
+        >>> quantile((4, 1, 2), 0.75)
+        3.0
+    """
+    if not values:
+        return None
+    if flags and any(v != v for v in values):
+        return math.nan
+    ordered = sorted(values)
+    place = q * (len(ordered) - 1)
+    below = int(place)
+    low, high = float(ordered[below]), float(ordered[min(below + (place > below), len(ordered) - 1)])
+    if low == high:
+        return low
+    share = place - below
+    gap = high - low
+    # Where the distance does not fit, or is infinite, the two are weighed instead.
+    return low + gap * share if math.isfinite(gap) else low * (1 - share) + high * share
+
+
+def distinct(values: Sequence[float]) -> int:
+    """Return how many distinct values there are; NaN is one of them.
+
+    Example:
+        >>> distinct((0.0, -0.0, math.nan, math.nan))
+        2
+    """
+    found = set(values)
+    nans = sum(1 for value in found if value != value)
+    return len(found) - nans + (nans > 0)
+
+
+def distinct_texts(raw: memoryview, at: int, first: int, last: int) -> int:
+    """Return how many distinct texts there are among a string column's values, by their codes."""
+    return len(set(_unpack(f"<{last - first}I", raw, 8 * at + 4 * first)))
+
+
+def last_chosen(raw: memoryview, counts_at: int, events: int, before: int) -> int:
+    """Return the last event before a place whose value in a column is not null; -1 where there is none.
+
+    Args:
+        raw: The record.
+        counts_at: The word at which the column's counts begin; 0 where nothing is null.
+        events: How many events the record has.
+        before: The place.
+    """
+    if not counts_at:
+        return before - 1
+    counts = raw[8 * counts_at : 8 * counts_at + 4 * (events + 1)].cast("I")
+    number = counts[before]
+    return bisect_right(counts, number - 1) - 1 if number else -1
+
+
+def first_chosen(raw: memoryview, counts_at: int, events: int, start: int) -> int:
+    """Return the first event from a place on whose value in a column is not null; `events` where there is none."""
+    if not counts_at:
+        return start
+    counts = raw[8 * counts_at : 8 * counts_at + 4 * (events + 1)].cast("I")
+    number = counts[start]
+    return bisect_right(counts, number) - 1 if number < counts[events] else events
+
+
+def chosen(raw: memoryview, counts_at: int, events: int, span: tuple[int, int], n: int) -> Sequence[int]:
+    """Return the last n events of a span whose value in a column is not null, the oldest first."""
+    start, end = span
+    if not counts_at:
+        return range(max(start, end - n), end)
+    found: list[int] = []
+    while len(found) < n:
+        end = last_chosen(raw, counts_at, events, end)
+        if end < start:
+            break
+        found.append(end)
+    return found[::-1]
+
+
+def listed(raw: memoryview, counts_at: int, places: Sequence[int], value: Callable[[int], Any]) -> list[Any] | None:
+    """Return a column's values in some events, null where it is; None where there are no events.
+
+    Args:
+        raw: The record.
+        counts_at: The word at which the column's counts begin; 0 where nothing is null.
+        places: The events.
+        value: Gives one of the values that are not null.
+    """
+    if not places:
+        return None
+    if not counts_at:
+        return [value(place) for place in places]
+    spans = [bounds(raw, counts_at, place, place + 1) for place in places]
+    return [value(first) if last > first else None for first, last in spans]

@@ -8,7 +8,8 @@ from falaj.definitions.aggregation import sum
 from falaj.features.entity_key import encode_key, record_key
 from falaj.features.events import Column, Events
 from falaj.features.layout import INT64_MIN
-from falaj.features.record import EntityRecord, decode, encode, merge
+from falaj.features.merge import merge
+from falaj.features.record import EntityRecord, decode, encode
 from falaj.features.rows import entity_rows
 from falaj.features.view_reader import ViewReader
 from falaj.kernel.errors import CorruptionError
@@ -56,10 +57,10 @@ def test_merge_leaves_the_old_bytes_alone() -> None:
     none = np.full(2, INT64_MIN)
     identity = np.array([b"a" * 16, b"b" * 16], "V16")
     new = Events(np.array([5, 1]), none, np.array([1, 2]), identity, (Column(np.array([1.0, 2.0]), None),))
-    first = merge(view, None, new, applied_seq=2, cutoff_us=0)
+    first = merge(view, None, new, applied_seq=2, watermark_us=0)
     kept = bytes(first)
     later = Events(np.array([3]), none[:1], np.array([3]), np.array([b"c" * 16], "V16"), (Column(np.ones(1), None),))
-    second = merge(view, memoryview(first), later, applied_seq=3, cutoff_us=0, removed=frozenset([b"a" * 16]))
+    second = merge(view, memoryview(first), later, applied_seq=3, watermark_us=0, taken_back=frozenset([b"a" * 16]))
     assert first == kept
     assert decode(view, second).events.ts.tolist() == [1, 3]
     assert decode(view, second).applied_seq == 3
