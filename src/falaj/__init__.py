@@ -7,6 +7,7 @@ gives the same in a notebook. Importing this package opens nothing.
 from typing import TYPE_CHECKING
 
 from falaj.definitions import check, gate, split
+from falaj.definitions import reference as ref
 from falaj.definitions import retrain as on
 from falaj.definitions.aggregation import column, count, last, max, mean, min, std, sum
 from falaj.definitions.endpoint import Endpoint
@@ -57,6 +58,7 @@ __all__ = [
     "on_demand",
     "open",
     "p99_ms",
+    "ref",
     "request",
     "retrain",
     "sklearn",
