@@ -4,6 +4,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from falaj.definitions.project import Definitions
 from falaj.definitions.yaml.files import YamlFiles
@@ -112,3 +114,56 @@ def test_it_describes_and_names_the_defaults() -> None:
     assert source["required"] == ["name"]
     assert {*SCHEMA["properties"]} == {"falaj", *Definitions.__struct_fields__}
     assert msgspec.json.decode(msgspec.json.encode(SCHEMA)) == SCHEMA
+
+
+PIECES = [
+    "",
+    "[",
+    "]",
+    "{",
+    "}",
+    ": ",
+    "- ",
+    "\n",
+    "\n  ",
+    "\t",
+    "'",
+    '"',
+    "|\n",
+    "&a ",
+    "*a",
+    "*lately",
+    "!!x ",
+    "#",
+    ", ",
+]
+PIECES += [
+    "null",
+    "~",
+    "true",
+    "no",
+    "012",
+    "1e3",
+    ".nan",
+    ".inf",
+    "-1",
+    "9" * 40,
+    "1h",
+    "falaj",
+    "name",
+    "\x00",
+    "é",
+    "%",
+    "---\n",
+]
+CODE = '  - {name: ratio, inputs: [request:amount], code: "def ratio(amount): return amount"}'
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, len(FILE)), st.integers(0, 12), st.sampled_from(PIECES)), min_size=1, max_size=3)
+)
+def test_a_damaged_file_is_read_or_refused_and_never_a_fault(damages: list[tuple[int, int, str]]) -> None:
+    text = FILE.replace(CODE, "").replace("ratio, ", "")
+    for at, length, piece in damages:
+        text = text[:at] + piece + text[at + length :]
+    accepted(text)  # any other error than one of ours would come through

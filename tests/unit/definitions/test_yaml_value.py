@@ -313,7 +313,7 @@ WRONG: dict[str, tuple[str, Any, str, str]] = {
     "mapping_for_list": ("{a: 1}", tuple[str, ...], "here is a mapping", "a list"),
     "list_for_mapping": ("[a]", dict[str, str], "here is a list", "a mapping"),
     "fields_of_what_has_none": ("push: {to: x}", fj.Push, "here.push is a mapping", "{}"),
-    "swapped": ("between: {column: a, low: 2, high: 1}", Check, "a.yaml:1:27: check between('a')", "swap them"),
+    "swapped": ("between: {column: a, low: 2, high: 1}", Check, "a.yaml:1:36: check between('a')", "swap them"),
 }  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """Value: what a node means where a type is expected."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
@@ -180,11 +181,18 @@ def _made(constructor: Constructor, given: Mapping[str, Any], place: Place, node
 
 
 def _blamed(node: Node, message: str) -> Place | None:
-    """Return the place of the field that the message names with its value; a definition's own name stands in many."""
+    """Return the place of the field that the message names with its value; of several, the one whose value is last.
+
+    A definition's own name stands in every message about it, and is blamed for none.
+    """
     if not isinstance(node, Fields):
         return None
-    for name, field in node.fields.items():
-        value = field.value
-        if name != "name" and name in message and isinstance(value, Scalar) and value.text in message:
-            return value.place
-    return None
+    said = {
+        message.rfind(field.value.text): field.value.place
+        for name, field in node.fields.items()
+        if name != "name"
+        and isinstance(field.value, Scalar)
+        and field.value.text
+        and re.search(rf"\b{re.escape(name)}\b", message)
+    }
+    return said[max(said)] if said and max(said) >= 0 else None
