@@ -314,6 +314,8 @@ WRONG: dict[str, tuple[str, Any, str, str]] = {
     "list_for_mapping": ("[a]", dict[str, str], "here is a list", "a mapping"),
     "fields_of_what_has_none": ("push: {to: x}", fj.Push, "here.push is a mapping", "{}"),
     "swapped": ("between: {column: a, low: 2, high: 1}", Check, "a.yaml:1:36: check between('a')", "swap them"),
+    "hint_of_python": ("canary: {steps: [10]}", Canary, "a.yaml:1:9: canary steps [10]", "steps=[10, 50, 100]"),
+    "test_share": ("by_time: {test: 20}", Split, "a.yaml:1:", "test='20%'"),
 }  # fmt: skip
 
 

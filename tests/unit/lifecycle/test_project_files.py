@@ -142,6 +142,7 @@ REFUSED = {
     "list": ("falaj: 1\nsource: []\n", "a.yaml:2:1: a file of definitions has no field 'source'", "'sources'"),
     "mapping": ("falaj: 1\nsources: {tx: {}}\n", "a.yaml:2:10: sources is a mapping", "- name"),
     "no_name": ("falaj: 1\nsources: [{id: x}]\n", "a.yaml:2:11: source has no name", "- name"),
+    "neither": ("falaj: 1\nsources: [{name: no}]\n", "a.yaml:2:11: source 'no' has neither", "in Python's words: add"),
     "empty_name": ("falaj: 1\nsources: [{name: , stream: push}]\n", "source .name is empty", "a text"),
     "scalar": ("falaj: 1\n--- text\n", "a.yaml:2:5: 'text' stands where lists", ""),
     "twice": (SOURCE + "---\n" + SOURCE, "a.yaml:9:5: entity 'card' is defined twice, first in a.yaml:3:5", "rename"),

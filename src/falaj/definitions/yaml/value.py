@@ -177,7 +177,8 @@ def _made(constructor: Constructor, given: Mapping[str, Any], place: Place, node
         return constructor.make(**given)
     except DefinitionError as error:
         at = _blamed(node, error.message) or place
-        raise DefinitionError(f"{at}: {error.message}", hint=error.hint) from None
+        hint = f"in Python's words: {error.hint}" if "fj." in error.hint else error.hint
+        raise DefinitionError(f"{at}: {error.message}", hint=hint) from None
 
 
 def _blamed(node: Node, message: str) -> Place | None:
