@@ -7,6 +7,7 @@ gives the same in a notebook. Importing this package opens nothing.
 from typing import TYPE_CHECKING
 
 from falaj.definitions import check, gate, split
+from falaj.definitions import reference as ref
 from falaj.definitions import retrain as on
 from falaj.definitions.aggregation import (
     column,
@@ -78,6 +79,7 @@ __all__ = [
     "open",
     "p99_ms",
     "quantile",
+    "ref",
     "request",
     "retrain",
     "sawtooth",

@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("project:init", "Make a project of a folder, or write one from a template"),
     "plan": ("project:plan", "Show what applying the files would change, and what that does to what serves"),
     "apply": ("project:apply", "Carry out the plan"),
+    "schema": ("project:schema", "Print the JSON schema of definitions in YAML, for editors"),
     "status": ("status:status", "Show what serves, how well and at what cost"),
     "up": ("processes:up", "Start control and gateway"),
     "down": ("processes:down", "Stop what 'falaj up' started"),

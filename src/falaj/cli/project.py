@@ -1,4 +1,4 @@
-"""Commands about the project: init, plan, apply."""
+"""Commands about the project: init, plan, apply, schema."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import click
 
 from falaj.app.values.project import PlanQuery, PlanResult
 from falaj.cli.command import FalajCommand, Session, pass_session, plain
+from falaj.kernel.codec import to_json
 from falaj.lifecycle.project import begin_project, load_definitions
 
 _REFUSED = 5
@@ -65,6 +66,19 @@ def apply(session: Session) -> None:
     query = PlanQuery(load_definitions(client.folder, client.settings))
     result = client.perform("project.apply", query, PlanResult)
     session.show(result, lambda: _print(result, "nothing to change", f"applied as epoch {result.epoch}"))
+
+
+@click.command(cls=FalajCommand)
+@pass_session
+def schema(session: Session) -> None:
+    """Print the JSON schema of definitions in YAML, for editors that complete and check while one writes.
+
+    Example: falaj schema > falaj.schema.json
+    """
+    from falaj.definitions.yaml.schema import json_schema
+
+    described = json_schema()
+    session.show(described, lambda: click.echo(to_json(described, indent=2)))
 
 
 def _print(result: PlanResult, nothing: str, last: str) -> None:

@@ -1,11 +1,13 @@
 """Rollout: how a new version takes over an endpoint's traffic."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
 from falaj.kernel.duration import duration_us
 from falaj.kernel.errors import DefinitionError
+
+_Metric = Literal["error_ratio", "p99_ms"]
 
 
 class AbortRule(msgspec.Struct, frozen=True):
@@ -16,7 +18,7 @@ class AbortRule(msgspec.Struct, frozen=True):
         bound: The ratio, or milliseconds.
     """
 
-    metric: Literal["error_ratio", "p99_ms"]
+    metric: _Metric
     bound: float
 
     def __post_init__(self) -> None:
@@ -31,7 +33,7 @@ class AbortRule(msgspec.Struct, frozen=True):
 class _Measure:
     """A measured value that an abort rule compares: `fj.error_ratio > 0.05`."""
 
-    def __init__(self, metric: Literal["error_ratio", "p99_ms"]) -> None:
+    def __init__(self, metric: _Metric) -> None:
         self._metric = metric
 
     def __gt__(self, bound: float) -> AbortRule:
@@ -43,6 +45,27 @@ class _Measure:
 
 error_ratio = _Measure("error_ratio")
 p99_ms = _Measure("p99_ms")
+
+
+def abort_rule(text: str) -> AbortRule:
+    """Stop the rollout when what the text says is proven: a measured value, `>`, and its bound.
+
+    This is how YAML says `fj.error_ratio > 0.05`.
+
+    Raises:
+        DefinitionError: It says something else.
+
+    Example:
+        >>> abort_rule("error_ratio > 0.05") == (error_ratio > 0.05)
+        True
+    """
+    metric, _, bound = (part.strip() for part in text.partition(">"))
+    try:
+        return AbortRule(msgspec.convert(metric, _Metric), float(bound))
+    except (msgspec.ValidationError, ValueError):
+        raise DefinitionError(
+            f"abort rule {text!r} is not one", hint=f"write a measure ({', '.join(get_args(_Metric))}), > and a number"
+        ) from None
 
 
 class Canary(msgspec.Struct, frozen=True):

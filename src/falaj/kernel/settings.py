@@ -42,11 +42,11 @@ class ProjectSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         name: Shown in pages and audit records.
-        files: Glob patterns of the Python files that hold definitions; all `.py` files of the folder by default.
+        files: Glob patterns of the files that hold definitions; all Python and YAML files of the folder by default.
     """
 
     name: str = "falaj"
-    files: tuple[str, ...] = ("*.py",)
+    files: tuple[str, ...] = ("*.py", "*.yaml", "*.yml")
 
 
 class StorageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

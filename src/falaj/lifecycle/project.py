@@ -8,13 +8,18 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache, partial
 from pathlib import Path
 
-from falaj.definitions.project import Definitions, collect
-from falaj.kernel.errors import Conflict, FalajError, ProjectError
+from falaj.definitions.project import Definition, Definitions, collect
+from falaj.definitions.reference import found_by
+from falaj.definitions.yaml.files import MARK, VERSION, YamlFiles, is_marked, lacks_mark
+from falaj.definitions.yaml.text import MOST_BYTES
+from falaj.kernel.errors import Conflict, DefinitionError, FalajError, ProjectError
 from falaj.kernel.settings import PROJECT_FILE, ProjectSettings, Settings
 from falaj.storage.disk import chosen_path
 
+YAML = (".yaml", ".yml")
 _loading: ContextVar[bool] = ContextVar("falaj_definitions_are_being_read", default=False)
 
 
@@ -62,7 +67,8 @@ def begin_project(folder: Path) -> Path | None:
 def load_definitions(folder: Path, settings: Settings) -> Definitions:
     """Run the project's definition files and gather what they declare.
 
-    Only files that import falaj are run: other scripts of the folder stay as they are.
+    Only Python files that import falaj are run, and only YAML files that say `falaj: 1` are read: other files of the
+    folder stay as they are.
 
     Args:
         folder: The project's folder.
@@ -76,12 +82,20 @@ def load_definitions(folder: Path, settings: Settings) -> Definitions:
     if not files:
         raise ProjectError(
             f"no definitions in {folder} ({', '.join(settings.project.files)})",
-            hint="write a Python file that says 'import falaj as fj', or correct [project] files in falaj.toml",
+            hint="write a Python file that says 'import falaj as fj', or a YAML file that says 'falaj: 1', or correct "
+            "[project] files in falaj.toml",
         )
+    written = [file for file in files if file.suffix in YAML]
     values: list[tuple[str, object]] = []
     with _importable(folder):
-        for file in files:
-            values += [(f"{file.name}: {name}", value) for name, value in _run(file).items()]
+        contents = [(file.relative_to(folder).as_posix(), _content(file)) for file in written]
+        yaml = YamlFiles(contents, find_module=cache(partial(_module, folder)))
+        with found_by(yaml.definition):
+            for file in files:
+                if file not in written:
+                    values += [(f"{file.name}: {name}", value) for name, value in _run(file).items()]
+        if written:
+            values += _made(yaml, collect(values))
     return collect(values)
 
 
@@ -90,8 +104,39 @@ def _files(folder: Path, project: ProjectSettings) -> list[Path]:
 
 
 def _declares(file: Path) -> bool:
+    if file.suffix in YAML:
+        raw = _content(file)
+        if lacks_mark(raw):
+            raise ProjectError(
+                f"{file.name} does not say that it is Falaj's", hint=f"begin it with '{MARK}: {VERSION}'"
+            )
+        return is_marked(raw)
     text = file.read_text(encoding="utf-8", errors="replace")
     return any(line.startswith(("import falaj", "from falaj")) for line in text.splitlines())
+
+
+def _content(file: Path) -> bytes:
+    with file.open("rb") as opened:
+        return opened.read(MOST_BYTES + 1)  # one more than is allowed is refused where it is read
+
+
+def _module(folder: Path, name: str) -> dict[str, object]:
+    """Run a Python file of the folder that YAML names; others are installed packages, and not the project's."""
+    file = folder / f"{name}.py"
+    if not file.is_file():
+        raise DefinitionError(f"{file.name} does not exist", hint="name a Python file beside the YAML file")
+    return _run(file)
+
+
+def _made(yaml: YamlFiles, python: Definitions) -> list[tuple[str, Definition]]:
+    try:
+        return yaml.definitions(python)
+    except FalajError:
+        raise
+    except Exception as error:  # the code of an on-demand view runs here
+        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith("<")]
+        place = f"{frames[-1].filename[1:].rpartition(':')[0]}:{frames[-1].lineno}: " if frames else ""
+        raise ProjectError(f"{place}{type(error).__name__}: {error}", hint="correct the file") from error
 
 
 def _run(file: Path) -> dict[str, object]:
@@ -112,7 +157,7 @@ def _run(file: Path) -> dict[str, object]:
         ) from error
     finally:
         _loading.reset(reading)
-        del sys.modules[name]
+        sys.modules.pop(name, None)
     return dict(vars(module))
 
 

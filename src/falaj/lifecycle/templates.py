@@ -82,7 +82,8 @@ def write_template(name: str, target: Path, data: Path | None = None) -> list[Pa
         what = "is not empty" if target.is_dir() else "is not a folder"
         raise Conflict(
             f"{target} {what}",
-            hint="name a new folder, or write a Python file that says 'import falaj as fj' and run 'falaj init' there",
+            hint="name a new folder, or write a Python file that says 'import falaj as fj', or a YAML file that says "
+            "'falaj: 1', and run 'falaj init' there",
         )
     root = files("falaj") / "templates" / name
     parts = (root / part for part in TEMPLATES[name][variant].parts)

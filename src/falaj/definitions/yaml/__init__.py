@@ -1,0 +1,1 @@
+"""Definitions in YAML: the same ones as in Python, under the same names."""
