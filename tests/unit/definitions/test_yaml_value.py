@@ -32,7 +32,20 @@ from falaj.kernel.sentence import one_sentence
 EXAMPLES: dict[str, tuple[Any, str]] = {
     "column": (fj.column("country"), "column: country"),
     "count": (fj.count(window="1h"), "count: {window: 1h}"),
+    "count_distinct": (
+        fj.count_distinct("country", window=fj.sawtooth("30d", hop="1h"), sketch="hll"),
+        "count_distinct: {column: country, window: {sawtooth: {length: 30d, hop: 1h}}, sketch: hll}",
+    ),
+    "first": (fj.first("country", where="amount > 0"), "first: {column: country, where: amount > 0}"),
     "last": (fj.last("country"), "last: country"),
+    "last_n": (fj.last_n("amount", 3, window="7d"), "last_n: {column: amount, n: 3, window: 7d}"),
+    "last_non_null": (fj.last_non_null("country"), "last_non_null: country"),
+    "quantile": (fj.quantile("amount", 0.95, window="7d"), "quantile: {column: amount, q: 0.95, window: 7d}"),
+    "sawtooth": (
+        fj.sum("amount", window=fj.sawtooth("7d", hop="1h")),
+        "sum: {column: amount, window: {sawtooth: {length: 7d, hop: 1h}}}",
+    ),
+    "var": (fj.var("amount", window="7d"), "var: {column: amount, window: 7d}"),
     "max": (fj.max("amount", window="7d"), "max: {column: amount, window: 7d}"),
     "mean": (fj.mean("amount", window="7d"), "mean: {column: amount, window: 7d}"),
     "min": (fj.min("amount", window="7d"), "min: {column: amount, window: 7d}"),

@@ -128,6 +128,8 @@ class Values:
         said = form.said()
         if said is not None:
             return self._short(said, node, path)
+        if str in form.scalars:
+            return node.text
         hint = did_you_mean(node.text, form.parts)
         raise DefinitionError(f"{node.place}: {path} is {shown(node)}", hint=hint)
 
