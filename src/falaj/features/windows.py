@@ -123,8 +123,15 @@ def variance(values: Sequence[float]) -> float | None:
         >>> variance((1.0, 3.0)), variance((1.0,))
         (2.0, None)
     """
-    deviation = spread(values)
-    return None if deviation is None else deviation * deviation
+    n = len(values)
+    if n < 2:
+        return None
+    base = values[-1]  # as in `spread`
+    moved = [value - base for value in values]
+    mean = add_up(moved) / n
+    if not math.isfinite(mean):
+        return math.nan
+    return add_up([(value - mean) * (value - mean) for value in moved]) / (n - 1)
 
 
 def quantile(values: Sequence[float], q: float, flags: int = 1) -> float | None:
