@@ -19,7 +19,8 @@ from falaj.app.values.prediction import Explanation, WhyQuery
 from falaj.app.values.run import RunDetail, RunQuery, RunsQuery
 from falaj.app.values.status import RunStatus, Status, StatusQuery, VersionStatus
 from falaj.data.dataset import Dataset
-from falaj.kernel.clock import rfc3339
+from falaj.features.arrow_types import ARROW_TYPES
+from falaj.kernel.clock import parse_instant, rfc3339
 from falaj.kernel.errors import ExtraMissing, InputError
 from falaj.lifecycle.project import refuse_while_loading
 from falaj.storage.blobs.local import LocalBlobs
@@ -117,7 +118,8 @@ class Project:
         query = OnlineQuery(service, rows, None if at is None else rfc3339(at))
         answer = self._client.perform("features.online", query, OnlineFeatures)
         columns: dict[str, list[Any]] = {key: [row[key] for row in rows] for key in rows[0]} if rows else {}
-        columns |= {name: [row[i] for row in answer.values] for i, name in enumerate(answer.columns)}
+        for i, (name, dtype) in enumerate(zip(answer.columns, answer.dtypes, strict=True)):
+            columns[name] = _typed([row[i] for row in answer.values], dtype)
         return Frame(pa.table(columns))
 
     def predict(
@@ -182,3 +184,15 @@ def _table(found: Sequence[msgspec.Struct], kind: type[msgspec.Struct]) -> pa.Ta
     rows = [msgspec.to_builtins(one) for one in found]
     flat = {n: [json.dumps(r[n]) if isinstance(r[n], dict | list) else r[n] for r in rows] for n in names}
     return pa.table(flat)
+
+
+def _typed(values: list[Any], dtype: str) -> Any:
+    """Return a feature's values as an Arrow array of its type."""
+    if "timestamp" not in dtype:
+        return pa.array(values, ARROW_TYPES[dtype])
+    instants = [None if v is None else [_instant(e) for e in v] if isinstance(v, list) else _instant(v) for v in values]
+    return pa.array(instants, ARROW_TYPES[dtype])
+
+
+def _instant(text: str | None) -> datetime | None:
+    return None if text is None else parse_instant(text)

@@ -15,7 +15,7 @@ def plain_table(table: pa.Table) -> pa.Table:
     """Return the table in the types that a dataset keeps: no dictionaries, no large offsets, no notes of other tools.
 
     Raises:
-        Unsupported: A column is nested or of a type that has no canonical bytes.
+        Unsupported: A column is nested more than once, or of a type that has no canonical bytes.
     """
     columns = {name: column.cast(_plain_type(name, column.type)) for name, column in _columns(table)}
     return pa.table(columns)
@@ -57,6 +57,8 @@ def _plain_type(name: str, kind: pa.DataType) -> pa.DataType:
         return kind
     if types.is_timestamp(kind) or types.is_date(kind):
         return kind
+    if (types.is_list(kind) or types.is_large_list(kind)) and not types.is_nested(kind.value_type):
+        return pa.list_(_plain_type(name, kind.value_type))
     raise Unsupported(f"column {name!r} has type {kind}, which a dataset cannot keep", hint="make it plain columns")
 
 
@@ -64,12 +66,18 @@ def _column_digest(column: pa.ChunkedArray) -> bytes:
     valid, values, lengths = hashlib.sha256(), hashlib.sha256(), hashlib.sha256()
     for chunk in column.chunks:
         valid.update(_bytes(chunk.is_valid()))
-        if pa.types.is_string(chunk.type):
+        if pa.types.is_list(chunk.type):
+            lengths.update(_numbers(pc.fill_null(pc.list_value_length(chunk), 0), "<i4"))
+        elif pa.types.is_string(chunk.type):
             filled = pc.fill_null(chunk, "")
             lengths.update(_numbers(pc.binary_length(filled), "<i4"))
             values.update(_text_bytes(filled))
         else:
             values.update(_bytes(chunk))
+    if pa.types.is_list(column.type):
+        values.update(
+            _column_digest(pa.chunked_array([pc.list_flatten(c) for c in column.chunks], column.type.value_type))
+        )
     return valid.digest() + values.digest() + lengths.digest()
 
 

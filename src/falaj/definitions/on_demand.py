@@ -44,8 +44,8 @@ class OnDemandView(msgspec.Struct, frozen=True, tag="on_demand_view"):
 def on_demand(*, inputs: list[str] | tuple[str, ...], dtype: str = "float64") -> Callable[[Any], OnDemandView]:
     """Declare a function as an on-demand view.
 
-    The function gets one array per input (float64 with NaN for null; object for strings) and returns an array of
-    the same length. It may use its module's imports, literal constants and plain functions.
+    The function gets one array per input (float64 with NaN for null, timestamps as microseconds since 1970; object for
+    strings and for the lists of last_n) and returns an array of the same length. It may use its module's imports, literal constants and plain functions.
 
     Args:
         inputs: References, in the order of the arguments.

@@ -6,6 +6,8 @@ import msgspec
 
 from falaj.definitions.expression import Expression
 
+_LEARNABLE = ("string", "int64", "float64", "bool")
+
 
 class FeatureSpec(msgspec.Struct, frozen=True):
     """One feature of a view.
@@ -154,6 +156,11 @@ class ServiceSpec(msgspec.Struct, frozen=True):
     on_demand: tuple[OnDemandSpec, ...]
     request: tuple[RequestSpec, ...]
     outputs: tuple[tuple[str, str], ...]
+
+    @property
+    def model_inputs(self) -> tuple[tuple[str, str], ...]:
+        """The outputs that a model can learn from: timestamps and lists serve on-demand views only."""
+        return tuple((name, dtype) for name, dtype in self.outputs if dtype in _LEARNABLE)
 
     @property
     def entity_keys(self) -> tuple[tuple[str, str], ...]:

@@ -203,6 +203,13 @@ def _on_demand_features(spec: ServiceSpec, frame: pa.Table, stored: Mapping[str,
 
 
 def _numpy(column: Any, dtype: str) -> NDArray[Any]:
+    if dtype.startswith("list"):
+        if dtype == "list[timestamp]":
+            column = column.cast(pa.list_(pa.int64()))  # as online
+        lists = np.empty(len(column), object)
+        for place, value in enumerate(column.to_pylist()):
+            lists[place] = value
+        return lists
     if dtype == "string":
         strings: NDArray[Any] = column.to_numpy(zero_copy_only=False)
         return strings

@@ -158,9 +158,10 @@ def _exactly(wanted: Any, value: Any) -> Any:
 
 
 def _array(values: list[Any], dtype: str) -> NDArray[Any]:
-    if dtype == "string":
+    if dtype == "string" or dtype.startswith("list"):
         array = np.empty(len(values), object)
-        array[:] = values
+        for place, value in enumerate(values):  # one by one: lists of one length would become a matrix
+            array[place] = value
         return array
     return np.array(values, np.float64)  # None becomes NaN
 

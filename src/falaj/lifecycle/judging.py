@@ -50,7 +50,7 @@ def evaluate(context: StepContext) -> Outputs:
     context.used(context.input("features", "dataset"))
     training, test = (rows.filter(pc.field(SPLIT) == part) for part in ("train", "test"))
     runtime = load_artifact(rooms.blobs, artifact, len(signature.inputs))
-    names = [name for name, _ in spec.outputs]
+    names = [name for name, _ in spec.model_inputs]
     matrix = encode_columns(signature, {name: test.column(name) for name in names})
     scores, labels = runtime.predict(matrix), labels_of(test)
     context.progress(0.3, f"measuring {len(labels):,} test rows")
@@ -104,7 +104,7 @@ def _production(
     rows = test
     if holder.service.digest != service_of(rooms, model).digest:
         rows = _same_rows(rooms, model, context, holder.service, test)
-    columns = {name: rows.column(name) for name, _ in holder.service.outputs}
+    columns = {name: rows.column(name) for name, _ in holder.service.model_inputs}
     matrix = encode_columns(holder.signature, columns)
     scores = load_artifact(rooms.blobs, holder.artifact, matrix.shape[1]).predict(matrix)
     labels = labels_of(test)

@@ -97,8 +97,8 @@ def train(context: StepContext) -> Outputs:
     rows = rooms.datasets.load(context.input("features", "dataset"))
     context.used(context.input("features", "dataset"))
     training = rows.filter(pc.field(SPLIT) == "train")
-    columns = {name: training.column(name) for name, _ in spec.outputs}
-    signature = fit_signature(columns, dict(spec.outputs))
+    columns = {name: training.column(name) for name, _ in spec.model_inputs}
+    signature = fit_signature(columns, dict(spec.model_inputs))
     matrix, labels = encode_columns(signature, columns), labels_of(training)
     context.progress(0.1, f"fitting {len(labels):,} rows")
     fitted = fit(

@@ -153,7 +153,7 @@ def _implicit(candidate: Evidence, production: Evidence | None) -> Iterator[Chec
 def _whole_signature(candidate: Evidence) -> CheckResult:
     name = "signature matches the feature service"
     inputs = tuple((spec.name, spec.dtype) for spec in candidate.signature.inputs)
-    if candidate.service is not None and inputs != candidate.service.outputs:
+    if candidate.service is not None and inputs != candidate.service.model_inputs:
         return _failed(name, "the model's inputs are not the service's outputs, in order", implicit=True)
     return CheckResult(name, Outcome.PASS, f"{len(inputs)} inputs", implicit=True)
 

@@ -110,4 +110,11 @@ def test_types_order_and_signs_count() -> None:
 
 def test_nested_columns_are_refused() -> None:
     with pytest.raises(Unsupported, match="column 'a' has type list"):
-        content_digest(pa.table({"a": [[1]]}))
+        content_digest(pa.table({"a": [[[1]]]}))
+
+
+def test_lists_have_a_digest_of_their_values_lengths_and_nulls() -> None:
+    lists = [[[1], [2]], [[1, 2], []], [[], [1, 2]], [None, [1, 2]], [[1, 2], None], [[1, None], [2]], [[1.0], [2.0]]]
+    assert len({content_digest(pa.table({"a": values})) for values in lists}) == len(lists)
+    one, two = pa.chunked_array([[[1], None], [[2, 3]]]), pa.table({"a": [[9], [1], None, [2, 3]]}).slice(1)
+    assert content_digest(pa.table({"a": one})) == content_digest(two)

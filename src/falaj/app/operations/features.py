@@ -1,12 +1,14 @@
 """Operations on features: materialise, read, verify."""
 
+from typing import Any
+
 import msgspec
 
 from falaj.app.values.bounds import MOST_ROWS
 from falaj.app.values.features import Materialise, OnlineFeatures, OnlineQuery, Verify, VerifyResult
 from falaj.features.online import OnlineReader
 from falaj.governance.access import Actor
-from falaj.kernel.clock import parse_instant, to_us
+from falaj.kernel.clock import from_us, parse_instant, rfc3339, to_us
 from falaj.kernel.errors import InputError, NotFound
 from falaj.kernel.names import did_you_mean
 from falaj.lifecycle.catch_up import catch_up
@@ -35,8 +37,16 @@ def online(rooms: Rooms, actor: Actor, params: OnlineQuery) -> OnlineFeatures:
         raise InputError(f"{len(params.entities)} rows in one read", hint=f"ask for at most {MOST_ROWS}")
     at_us = to_us(rooms.clock.now() if params.at is None else parse_instant(params.at))
     rows = OnlineReader(rooms.online).read(services[params.service], params.entities, [at_us] * len(params.entities))
-    stored = len(rows.columns)
-    return OnlineFeatures(rows.columns, [values[:stored] for values in rows.values], rows.statuses)
+    dtypes = tuple(dtype for _, dtype in services[params.service].outputs[: len(rows.columns)])
+    shown = [[_shown(value, dtype) for value, dtype in zip(values, dtypes, strict=False)] for values in rows.values]
+    return OnlineFeatures(rows.columns, shown, rows.statuses, dtypes)
+
+
+def _shown(value: Any, dtype: str) -> Any:
+    """Return a stored value as people write it: a timestamp as RFC 3339."""
+    if value is None or "timestamp" not in dtype:
+        return value
+    return [_shown(each, "timestamp") for each in value] if isinstance(value, list) else rfc3339(from_us(value))
 
 
 def verify(rooms: Rooms, actor: Actor, params: Verify) -> VerifyResult:

@@ -36,13 +36,15 @@ class OnlineFeatures(msgspec.Struct, frozen=True):
 
     Attributes:
         columns: Feature columns, `view__feature`.
-        values: Per row one value per column; None for null.
+        values: Per row one value per column; None for null, timestamps as RFC 3339.
         statuses: Per row one status per column.
+        dtypes: The columns' types.
     """
 
     columns: tuple[str, ...]
     values: list[list[Any]]
     statuses: list[list[str]]
+    dtypes: tuple[str, ...] = ()
 
 
 class Verify(msgspec.Struct, frozen=True):
