@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from falaj.kernel.errors import DefinitionError, Unsupported
+from falaj.kernel.errors import DefinitionError, ExtraMissing
 
 _IBIS_TYPES = {"string": "string", "int64": "int64", "float64": "float64", "bool": "boolean", "timestamp": "timestamp"}
 
@@ -23,13 +23,13 @@ def sql_of(given: Any, schema: Mapping[str, str], field: str) -> str:
 
     Raises:
         DefinitionError: The source declares no types, or the expression is not one of a row.
-        Unsupported: Ibis is not installed.
+        ExtraMissing: Ibis is not installed.
     """
     try:
         import ibis  # here: an extra, which only definitions that use it need
         from ibis.common.exceptions import IbisError
     except ImportError:
-        raise Unsupported(
+        raise ExtraMissing(
             f"{field} is an Ibis expression, and Ibis is absent", hint="pip install 'falaj[ibis]'"
         ) from None
     if not schema:

@@ -45,7 +45,8 @@ def on_demand(*, inputs: list[str] | tuple[str, ...], dtype: str = "float64") ->
     """Declare a function as an on-demand view.
 
     The function gets one array per input (float64 with NaN for null, timestamps as microseconds since 1970; object for
-    strings and for the lists of last_n) and returns an array of the same length. It may use its module's imports, literal constants and plain functions.
+    strings and for the lists of last_n) and returns an array of the same length. It may use its module's imports,
+    literal constants and plain functions.
 
     Args:
         inputs: References, in the order of the arguments.
