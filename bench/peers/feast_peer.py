@@ -1,6 +1,7 @@
 """Feast, asked from outside: starts `feast_worker.py` in the peer's environment and puts questions to it."""
 
 import json
+import os
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -47,17 +48,23 @@ class Feast:
 
 
 @contextmanager
-def feast(python: Path) -> Iterator[Feast]:
+def feast(python: Path, timezone: str = "UTC") -> Iterator[Feast]:
     """Run a Feast for as long as the block lasts.
 
     Args:
         python: The Python of its environment, as `make.python_of` gives it.
+        timezone: The zone that its machine seems to be in.
     """
     with tempfile.TemporaryDirectory(prefix="falaj-feast-") as folder:
         said = Path(folder) / "said.txt"
         with said.open("w") as errors:
             process = subprocess.Popen(
-                [str(python), str(_WORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
+                [str(python), str(_WORKER)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                env=os.environ | {"TZ": timezone, "PYTHONPATH": ""},
             )
             try:
                 yield Feast(process, said)

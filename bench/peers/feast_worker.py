@@ -3,7 +3,7 @@
 Started by `bench/features.py` and by `tests/differential`, so that Feast is loaded once for many questions. Commands:
 
     open         folder, offline ("duckdb" or "dask"), views; applies them to a store of its own
-    history      frame (a Parquet file), features, out (a Parquet file, or null): the point-in-time join
+    history      frame (a Parquet file), features, out (a Parquet file, or null), known: the point-in-time join
     materialise  from_us, to_us: into SQLite;  or incremental: true, to_us
     push         view, rows (a Parquet file): writes rows to the online store, as a stream would
     online       rows, features, repeat: reads, and answers values, statuses and seconds per read
@@ -78,11 +78,13 @@ class Worker:
         self.store.apply([*entities.values(), *(_view(view, entities) for view in views)])
         return {}
 
-    def history(self, frame, features, out=None):
-        """Join features to a frame, point in time."""
+    def history(self, frame, features, out=None, *, known=False):
+        """Join features to a frame, point in time; with `known`, from rows created by then."""
         asked = pd.read_parquet(frame)
         began = time.perf_counter()
-        answer = self.store.get_historical_features(entity_df=asked, features=features, full_feature_names=True)
+        answer = self.store.get_historical_features(
+            entity_df=asked, features=features, full_feature_names=True, filter_by_created_timestamp=known
+        )
         table = answer.to_arrow()
         seconds = time.perf_counter() - began
         if out is not None:
