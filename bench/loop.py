@@ -7,8 +7,6 @@ failure. Server and load are pinned to one CPU each, the servers take turns, and
 
 import argparse
 import json
-import os
-import platform
 import shutil
 import statistics
 import subprocess
@@ -19,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from load import CONNECTIONS, Cpus, Run, child_of, closed_loop, cpus, open_loop, python, server, shared
+from machine import print_machine
 from project import EVENTS_PER_CARD, Measured, free_port, prepare
 from recount import Recount
 
@@ -41,7 +40,8 @@ def main() -> None:
     if shutil.which("wrk") is None:
         raise SystemExit("bench: wrk is not installed; install it first, for example: sudo apt-get install wrk")
     places = cpus()
-    _print_machine(places)
+    print_machine()
+    _print_pinning(places)
     with tempfile.TemporaryDirectory(prefix="falaj-bench-") as name:
         folder = Path(name)
         project = folder / "project"
@@ -164,22 +164,11 @@ def _print_spread(name: str, values: Sequence[float], form: str) -> None:
     print(f"  {name}: median {middle:{form}}, range {low:{form}} to {high:{form}}")
 
 
-def _print_machine(places: Cpus) -> None:
-    model = next((line for line in _cpu_lines() if line.startswith("model name")), "model name : unknown")
-    print(
-        f"machine: {os.cpu_count()} CPUs, {model.partition(':')[2].strip()}, {platform.system()} {platform.release()}"
-    )
-    print(f"python: {platform.python_implementation()} {platform.python_version()}")
-    print(f"load before: {', '.join(f'{one:.2f}' for one in os.getloadavg())} (1, 5 and 15 minutes)")
+def _print_pinning(places: Cpus) -> None:
     if places.server is None:
         print("pinning: none, since there is only one CPU or no taskset")
     else:
         print(f"pinning: servers to CPU {places.server}, load to CPU {places.load}")
-
-
-def _cpu_lines() -> list[str]:
-    path = Path("/proc/cpuinfo")
-    return path.read_text().splitlines() if path.exists() else []
 
 
 def _options() -> argparse.Namespace:
