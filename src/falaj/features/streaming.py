@@ -33,14 +33,21 @@ class Applier:
         read_from: Gives rows.
         views: The views in force, those that older versions still serve among them.
         clock: Measures how long to wait.
+        chunk_rows: Rows to read and write at once.
     """
 
     def __init__(
-        self, kv: KeyValueStore, read_from: ReadFrom, views: Iterable[ViewSpec] = (), clock: Clock | None = None
+        self,
+        kv: KeyValueStore,
+        read_from: ReadFrom,
+        views: Iterable[ViewSpec] = (),
+        clock: Clock | None = None,
+        chunk_rows: int = CHUNK_ROWS,
     ) -> None:
         self._kv = kv
         self._read_from = read_from
         self._clock = clock or SystemClock()
+        self._chunk_rows = chunk_rows
         self._turn = threading.RLock()
         self._moved = threading.Condition()
         self._views: dict[str, tuple[ViewSpec, ...]] = {}
@@ -65,7 +72,7 @@ class Applier:
         return min((p.applied_seq for p in read_progress(self._kv, views)), default=None)
 
     def catch_up(
-        self, source: str, *, limit: int = CHUNK_ROWS, on_chunk: Callable[[int], None] = lambda _through: None
+        self, source: str, *, limit: int | None = None, on_chunk: Callable[[int], None] = lambda _through: None
     ) -> int:
         """Apply all rows there are to the source's views, each from where it stands.
 
@@ -73,12 +80,13 @@ class Applier:
 
         Args:
             source: The source's name.
-            limit: Rows to read and write at once.
+            limit: Rows to read and write at once; those of the applier by default.
             on_chunk: Called with the applied number after each write.
 
         Returns:
             The number up to which every view of the source now is; 0 when it has no views.
         """
+        limit = limit or self._chunk_rows
         with self._turn:
             while True:
                 applied = self.applied_seq(source)
@@ -87,7 +95,8 @@ class Applier:
                 table, through_seq = self._read_from(source, applied + 1, limit)
                 if through_seq <= applied:
                     return applied
-                apply_batch(self._kv, self._views[source], table, through_seq, chunk_rows=limit)
+                views = self._views[source]
+                apply_batch(self._kv, views, table, through_seq, after_seq=applied, chunk_rows=limit)
                 on_chunk(through_seq)
                 with self._moved:
                     self._moved.notify_all()

@@ -1,0 +1,308 @@
+"""Writer: the one process that may write, and how a batch is written whole or not at all."""
+
+import logging
+import secrets
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from falaj.kernel.errors import Conflict, FalajError, StorageError
+from falaj.storage.keyvalue.port import changed
+from falaj.storage.keyvalue.redis import scripts
+from falaj.storage.keyvalue.redis.address import RedisAddress
+from falaj.storage.keyvalue.redis.failures import named
+from falaj.storage.keyvalue.redis.keys import RedisKeys
+from falaj.storage.keyvalue.redis.servers import Script, Servers
+
+CHECK_EVERY_S = 1.0
+"""How often the markers of a cluster's partitions are looked at: a node that lost its data says so nowhere else."""
+_UNLINK_NAMES = 1_000
+_UNSAFE_POLICIES = "allkeys-"
+
+log = logging.getLogger("falaj.storage.redis")
+
+
+class Piece(msgspec.Struct, array_like=True, frozen=True):
+    """What a batch does to one partition.
+
+    Attributes:
+        partition: Which.
+        before: The batch that its marker names before.
+        deletes: Keys to remove first.
+        puts: Keys and values to put then.
+    """
+
+    partition: int
+    before: int
+    deletes: list[bytes]
+    puts: list[tuple[bytes, bytes]]
+
+
+class RedisWriter(ABC):
+    """Holds the right to write.
+
+    Taking the right puts a new token into the control hash; a script that writes compares it first, so a writer whose
+    right was taken cannot interleave. What is written is derived: where Redis has lost any of it, all is removed, and
+    whoever asks how far it got learns that it begins anew.
+
+    Args:
+        servers: Where to write.
+        keys: The names.
+        address: For errors.
+        owner: The id of the state folder whose project this is. Another folder's is refused.
+        monotonic: Seconds, for how often to look whether all is there.
+    """
+
+    def __init__(
+        self, servers: Servers, keys: RedisKeys, address: RedisAddress, owner: str, monotonic: Callable[[], float]
+    ) -> None:
+        self._servers = servers
+        self._keys = keys
+        self._address = address
+        self._owner = owner
+        self._monotonic = monotonic
+        self._turn = threading.RLock()
+        self._token: bytes | None = None
+        self._generation = b""
+        self._check_at = 0.0
+
+    def settle(self) -> None:
+        """Make sure that this writer has the right, that the last batch is whole, and that nothing was lost.
+
+        Raises:
+            Conflict: Another folder's project has the store.
+            StorageError: Redis failed.
+        """
+        if self._token is None or self._monotonic() >= self._check_at:
+            with self._turn:
+                if self._token is None:
+                    self._acquire()
+                elif self._monotonic() >= self._check_at and not self._whole():
+                    self._begin(self._token)
+                self._check_at = self._monotonic() + CHECK_EVERY_S
+
+    def lose(self) -> None:
+        """Note that the right may be gone or data lost: the next `settle` looks."""
+        self._token = None
+
+    def owns(self, marker: bytes | None) -> bool:
+        """Return whether a partition with this marker is of what this writer writes."""
+        return marker is not None and marker.startswith(self._generation)
+
+    def write(
+        self, puts: Mapping[bytes, bytes], deletes: Sequence[bytes], unchanged: Mapping[bytes, bytes | None]
+    ) -> None:
+        """Remove, then put, if what has to be unchanged is; all of it or nothing.
+
+        Raises:
+            StorageError: The right was lost, a value changed, or Redis failed. Whatever was read before is out of
+                date: read again, then write.
+        """
+        with self._turn:
+            if self._token is None:
+                self._acquire()
+            try:
+                self._write(self._token or b"", puts, deletes, unchanged)
+            except FalajError:
+                self._token = None  # whether it was written is not known; a new token keeps it from happening later
+                raise
+
+    @abstractmethod
+    def _write(
+        self,
+        token: bytes,
+        puts: Mapping[bytes, bytes],
+        deletes: Sequence[bytes],
+        unchanged: Mapping[bytes, bytes | None],
+    ) -> None: ...
+
+    @abstractmethod
+    def _resume(self, token: bytes, control: Mapping[bytes, bytes]) -> None: ...
+
+    @abstractmethod
+    def _whole(self) -> bool: ...
+
+    def _acquire(self) -> None:
+        token = secrets.token_hex(16).encode()
+        answer = self._run(scripts.ACQUIRE, [self._keys.control], [self._owner.encode(), token])
+        control = dict(zip(answer[::2], answer[1::2], strict=True))
+        self._generation = control.get(b"generation", b"")
+        if b"ready" not in control:
+            self._begin(token)
+        else:
+            self._resume(token, control)
+            if not self._whole():
+                self._begin(token)
+        self._token = token
+
+    def _begin(self, token: bytes) -> None:
+        """Remove all that is left, and begin with an empty store."""
+        self._refuse_eviction()
+        keys, generation = self._keys, secrets.token_hex(8).encode()
+        log.warning("online store %s: empty, or a part of it was lost: beginning anew", self._address)
+        self._run(scripts.BEGIN, [keys.control], [token, generation])
+        # First the markers: without them no older batch can be applied while its keys are being removed.
+        self._servers.unlink([keys.marker(i) for i in range(keys.partitions)])
+        names: list[bytes] = []
+        for name in self._servers.scan(keys.pattern):
+            if name != keys.control:
+                names.append(name)
+            if len(names) == _UNLINK_NAMES:
+                self._servers.unlink(names)
+                names = []
+        self._servers.unlink(names)
+        self._generation = generation
+        self._mark(generation)
+        self._run(scripts.READY, [keys.control], [token])
+        self._resume(token, {b"number": b"0"})
+
+    def _mark(self, generation: bytes) -> None:
+        marker = generation + b":0"
+        self._run_all([(scripts.MARK, [self._keys.marker(i)], [marker]) for i in range(self._keys.partitions)])
+
+    def _refuse_eviction(self) -> None:
+        for policy in self._servers.policies():
+            if policy.startswith(_UNSAFE_POLICIES):
+                raise StorageError(
+                    f"online store {self._address} may drop any key when it is full: maxmemory-policy is {policy}",
+                    hint="set maxmemory-policy to noeviction in redis.conf: a dropped record would be a wrong number",
+                )
+
+    def _run(self, text: str, names: Sequence[bytes], args: Sequence[bytes]) -> Any:
+        return self._run_all([(text, names, args)])[0]
+
+    def _run_all(self, steps: Sequence[Script]) -> list[Any]:
+        answers = self._servers.run(steps)
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise self._meaning(answer)
+        return answers
+
+    def _meaning(self, error: Exception) -> FalajError:
+        said = str(error)
+        if "FALAJ_FOREIGN" in said:
+            return Conflict(
+                f"online store {self._address} holds another project of this name, or this one's former state folder",
+                hint="give this project another name in [project], or remove that one's keys as "
+                "docs/how-to/use-redis.md says",
+            )
+        if "FALAJ_" in said:
+            return self._refused()
+        return named(self._address, error)
+
+    def _refused(self) -> StorageError:
+        return changed(f"online store {self._address}")
+
+
+class AtomicWriter(RedisWriter):
+    """Writes a batch to a single server as one script."""
+
+    def _write(
+        self,
+        token: bytes,
+        puts: Mapping[bytes, bytes],
+        deletes: Sequence[bytes],
+        unchanged: Mapping[bytes, bytes | None],
+    ) -> None:
+        keys = self._keys
+        names = [keys.control, *keys.names(unchanged), *keys.names(deletes), *keys.names(puts)]
+        counts = [str(len(part)).encode() for part in (unchanged, deletes, puts)]
+        expected = [b"-" if value is None else b"+" + value for value in unchanged.values()]
+        self._run(scripts.WRITE, names, [token, *counts, *expected, *puts.values()])
+
+    def _resume(self, token: bytes, control: Mapping[bytes, bytes]) -> None:
+        """Do nothing: no batch is ever written in part."""
+
+    def _whole(self) -> bool:
+        return self.owns(self._servers.read([[self._keys.marker(0)]])[0][0])
+
+
+class RedoWriter(RedisWriter):
+    """Writes a batch to a cluster: first its pieces as a whole to one slot, then each piece to its own.
+
+    The batch is decided when the pieces are written. A piece says which batch its partition holds before and after, so
+    it is applied once, in order, and by whoever comes next after a kill; nobody writes a further batch before.
+    """
+
+    _number = 0
+    _applied: dict[int, int]
+
+    def _write(
+        self,
+        token: bytes,
+        puts: Mapping[bytes, bytes],
+        deletes: Sequence[bytes],
+        unchanged: Mapping[bytes, bytes | None],
+    ) -> None:
+        self._check(unchanged)
+        pieces = self._cut(puts, deletes)
+        if not pieces:
+            return
+        number = self._number + 1
+        args = [token, str(self._number).encode(), str(number).encode()]
+        for piece in pieces:
+            args += [str(piece.partition).encode(), msgspec.msgpack.encode(piece)]
+        self._run(scripts.COMMIT, [self._keys.control, self._keys.redo], args)
+        self._number = number
+        if not self._apply(pieces):
+            raise self._refused()
+
+    def _check(self, unchanged: Mapping[bytes, bytes | None]) -> None:
+        # Only the holder of the token changes values, and the commit compares it: what is so now is so then.
+        groups = self._keys.by_partition(unchanged)
+        found = self._servers.read([self._keys.names(group) for group in groups.values()])
+        for group, values in zip(groups.values(), found, strict=True):
+            if any(unchanged[key] != value for key, value in zip(group, values, strict=True)):
+                raise self._refused()
+
+    def _cut(self, puts: Mapping[bytes, bytes], deletes: Sequence[bytes]) -> list[Piece]:
+        removed, put = self._keys.by_partition(deletes), self._keys.by_partition(puts)
+        return [
+            Piece(i, self._applied.get(i, 0), removed.get(i, []), [(key, puts[key]) for key in put.get(i, ())])
+            for i in sorted({*removed, *put})
+        ]
+
+    def _apply(self, pieces: Sequence[Piece]) -> bool:
+        """Bring the pieces to their partitions; return False where one holds neither what was before nor after."""
+        keys = self._keys
+        steps = []
+        for piece in pieces:
+            names = [
+                keys.marker(piece.partition),
+                *keys.names(piece.deletes),
+                *keys.names(key for key, _ in piece.puts),
+            ]
+            markers = [b"%b:%d" % (self._generation, number) for number in (piece.before, self._number)]
+            counts = [b"%d" % len(piece.deletes), b"%d" % len(piece.puts)]
+            steps.append((scripts.APPLY, names, [*markers, *counts, *(value for _, value in piece.puts)]))
+        answers = self._servers.run(steps)
+        lost = [answer for answer in answers if isinstance(answer, Exception) and "FALAJ_GONE" in str(answer)]
+        failed = [answer for answer in answers if isinstance(answer, Exception) and answer not in lost]
+        if failed:
+            raise self._meaning(failed[0])
+        for piece in pieces:
+            self._applied[piece.partition] = self._number
+        return not lost
+
+    def _resume(self, token: bytes, control: Mapping[bytes, bytes]) -> None:
+        del token
+        self._number = int(control[b"number"])
+        self._applied = {int(name[1:]): int(at) for name, at in control.items() if name[:1] == b"p"}
+        raw = self._run(scripts.PIECES, [self._keys.redo], [])
+        self._apply([msgspec.msgpack.decode(one, type=Piece) for one in raw])  # a lost partition is seen by `_whole`
+
+    def _whole(self) -> bool:
+        names = [[self._keys.marker(i)] for i in range(self._keys.partitions)]
+        expected = [b"%b:%d" % (self._generation, self._applied.get(i, 0)) for i in range(self._keys.partitions)]
+        return [values[0] for values in self._servers.read(names)] == expected
+
+
+def writer_for(
+    servers: Servers, keys: RedisKeys, address: RedisAddress, owner: str, monotonic: Callable[[], float]
+) -> RedisWriter:
+    """Return the writer of a single server or of a cluster."""
+    kind = RedoWriter if address.cluster else AtomicWriter
+    return kind(servers, keys, address, owner, monotonic)
