@@ -16,7 +16,7 @@ from falaj.app.local import ensure_owner
 from falaj.app.ports import refuse_taken
 from falaj.app.reconcilers import reconcilers
 from falaj.app.running import announce, find_control, folder_mark, withdraw
-from falaj.kernel.errors import FalajError
+from falaj.kernel.errors import FalajError, StorageError
 from falaj.kernel.settings import Settings
 from falaj.lifecycle.catch_up import apply_new_rows, refresh_views
 from falaj.lifecycle.publication import publish_snapshots
@@ -52,7 +52,10 @@ def run_control(folder: Path, settings: Settings, make_app: Any, *, supervisor: 
     with state.lock(), open_rooms(folder, settings) as rooms:
         ensure_owner(rooms)
         rooms.ingestion.recover()
-        publish_snapshots(rooms, force=True)
+        try:
+            publish_snapshots(rooms, force=True)
+        except StorageError as error:  # of a server that is down: the reconciler publishes when it is back
+            log.error("nothing could be published: %s", error.message)
         with _background(rooms):
             app = make_app(rooms, rooms.actors.authenticate)
             try:

@@ -78,10 +78,8 @@ class RedisWriter(ABC):
         """
         if self._token is None or self._monotonic() >= self._check_at:
             with self._turn:
-                if self._token is None:
+                if self._token is None or (self._monotonic() >= self._check_at and not self._whole()):
                     self._acquire()
-                elif self._monotonic() >= self._check_at and not self._whole():
-                    self._begin(self._token)
                 self._check_at = self._monotonic() + CHECK_EVERY_S
 
     def lose(self) -> None:
