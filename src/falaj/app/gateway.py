@@ -4,7 +4,7 @@ import logging
 import sys
 from pathlib import Path
 
-from falaj.app.online import open_online_reader
+from falaj.app.online import check_online, open_online_reader
 from falaj.kernel.errors import FalajError
 from falaj.kernel.settings import Settings, load_settings
 from falaj.serving.gateway import GatewayConfig, run_worker
@@ -59,6 +59,7 @@ def main(words: list[str]) -> None:
     try:
         settings = load_settings(folder)
         config = config_for(folder, settings, int(words[1]), listen_fd, supervisor)
+        check_online(settings)
         online = StateFolder(folder / settings.storage.path).online
         run_worker(config, lambda: open_online_reader(online, settings))
     except FalajError as error:

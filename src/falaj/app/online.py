@@ -24,6 +24,18 @@ def chunk_rows(settings: Settings) -> int | None:
     return _REDIS_CHUNK_ROWS if settings.storage.online == "redis" else None
 
 
+def check_online(settings: Settings) -> None:
+    """Return if the settings choose a store that could be opened; asks no server.
+
+    Raises:
+        ExtraMissing: The store's client is not installed.
+        ProjectError: Its address is not one.
+    """
+    if settings.storage.online == "redis":
+        _address(settings)
+        _need_redis()
+
+
 def open_online_reader(folder: Path, settings: Settings) -> KeyValueStore:
     """Open the online store for reading.
 
@@ -37,8 +49,8 @@ def open_online_reader(folder: Path, settings: Settings) -> KeyValueStore:
         ProjectError: Its address is not one.
     """
     storage = settings.storage
+    check_online(settings)
     if storage.online == "redis":
-        _need_redis()
         from falaj.storage.keyvalue.breaker import BreakerStore
         from falaj.storage.keyvalue.cached import CachedStore
         from falaj.storage.keyvalue.redis.store import RedisStore
@@ -73,8 +85,8 @@ def open_online_writer(folder: Path, settings: Settings) -> KeyValueStore:
         ProjectError: Its address is not one.
     """
     storage = settings.storage
+    check_online(settings)
     if storage.online == "redis":
-        _need_redis()
         from falaj.storage.keyvalue.redis.store import RedisStore
 
         return RedisStore.open_writer(
