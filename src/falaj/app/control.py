@@ -28,6 +28,7 @@ from falaj.storage.folder import StateFolder
 log = logging.getLogger("falaj.control")
 APPLY_EVERY_S = 0.05
 REFRESH_EVERY_S = 1.0
+LONGEST_PAUSE_S = 2.0
 _LOOK_EVERY_S = 0.02
 _ALONE_EVERY_S = 1.0
 
@@ -153,4 +154,4 @@ def _apply_forever(rooms: Rooms, stop: threading.Event) -> None:
         except (FalajError, OSError) as error:
             # A damaged record or a full disk must not end the process that answers for everything else.
             log.error("applying events failed: %s", error)
-            pause_s = min(pause_s * 2, 10.0)
+            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
