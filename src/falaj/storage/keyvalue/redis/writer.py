@@ -127,20 +127,20 @@ class RedisWriter(ABC):
         token = secrets.token_hex(16).encode()
         answer = self._run(scripts.ACQUIRE, [self._keys.control], [self._owner.encode(), token])
         control = dict(zip(answer[::2], answer[1::2], strict=True))
-        self._generation = control.get(b"generation", b"")
-        if b"ready" not in control:
-            self._begin(token)
-        else:
+        known, self._generation = self._generation, control.get(b"generation", b"")
+        if b"ready" in control:
             self._resume(token, control)
-            if not self._whole():
-                self._begin(token)
+        if b"ready" not in control or not self._whole():
+            # The first time there is nothing to lose.
+            level = logging.WARNING if known or b"ready" in control else logging.INFO
+            log.log(level, "online store %s is empty, or a part of it was lost: beginning anew", self._address)
+            self._begin(token)
         self._token = token
 
     def _begin(self, token: bytes) -> None:
         """Remove all that is left, and begin with an empty store."""
         self._refuse_eviction()
         keys, generation = self._keys, secrets.token_hex(8).encode()
-        log.warning("online store %s: empty, or a part of it was lost: beginning anew", self._address)
         self._run(scripts.BEGIN, [keys.control], [token, generation])
         # First the markers: without them no older batch can be applied while its keys are being removed.
         self._servers.unlink([keys.marker(i) for i in range(keys.partitions)])
