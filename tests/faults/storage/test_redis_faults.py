@@ -2,6 +2,7 @@
 
 import logging
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,15 +16,17 @@ import redis
 
 from falaj.features.streaming import Applier
 from falaj.kernel.clock import ManualClock
-from falaj.kernel.errors import Conflict, Locked, StorageError
+from falaj.kernel.errors import Conflict, InputError, Locked, StorageError
 from falaj.storage.keyvalue.memory import MemoryStore
 from falaj.storage.keyvalue.redis import scripts
 from falaj.storage.keyvalue.redis.address import RedisAddress
 from falaj.storage.keyvalue.redis.store import RedisStore
-from support.redis_servers import RedisCluster, RedisServer, redis_cluster, redis_server
+from support.redis_servers import RedisCluster, RedisServer, free_ports, redis_cluster, redis_server
 from support.redis_world import ROWS, SPEC, applier_of, features, open_writer, rows_from
+from support.waiting import until
 
 TESTS = Path(__file__).parents[2]
+ACL = "~falaj:{fraud*}:* +@read +@write +@scripting +@connection +info"
 WRITER = """
 import sys
 from pathlib import Path
@@ -244,6 +247,46 @@ def test_a_node_that_lost_its_part_is_noticed_without_a_write(
     store.close()
 
 
+@pytest.mark.parametrize(("place", "number"), [("running", 0), ("nodes", 0), ("nodes", 2)], indirect=["place"])
+def test_servers_that_come_back_with_an_older_state_are_brought_up(
+    place: RedisServer | RedisCluster, tmp_path: Path, number: int, expected: list[list[Any]]
+) -> None:
+    nodes = place.nodes if isinstance(place, RedisCluster) else [place]
+    node = nodes[number % len(nodes)]
+    clock = ManualClock()
+    store = open_writer(place.url, tmp_path, monotonic=clock.monotonic)
+    applier = applier_of(store, 40)
+
+    def save(seq: int) -> None:
+        if seq == 120:
+            node.client().save()
+
+    applier.catch_up("tx", on_chunk=save)
+    node.kill()
+    node.start()
+    (node.folder / "dump.rdb").unlink()
+    clock.advance(1)
+    until(lambda: _reads(store), "the server answers again")
+    applied = applier.applied_seq("tx")
+    assert applied == (0 if len(nodes) > 1 else 120)  # one node's past does not fit the others' present
+    for _ in range(20):
+        try:
+            assert applier.catch_up("tx") == len(ROWS)
+            break
+        except StorageError:
+            clock.advance(1)
+    assert features(store) == expected
+    store.close()
+
+
+def _reads(store: RedisStore) -> bool:
+    try:
+        features(store)
+    except StorageError:
+        return False
+    return True
+
+
 def test_a_node_that_is_down_stops_writing_and_is_waited_for(
     nodes: RedisCluster, tmp_path: Path, expected: list[list[Any]]
 ) -> None:
@@ -287,7 +330,7 @@ def test_connections_that_the_server_closed_are_opened_again(running: RedisServe
     running.client().flushall()
     store = open_writer(running.url, tmp_path)
     store.write([(b"a", b"1")])
-    for _ in range(2):
+    for _ in range(200):  # more often than a pool of the client may open connections
         running.client().client_kill_filter(_type="normal", skipme=True)
         assert store.get_many([b"a"]) == [b"1"]
     store.close()
@@ -327,7 +370,35 @@ def test_large_values_and_other_peoples_keys_are_left_whole(running: RedisServer
     large = bytes(range(256)) * (32 << 12)
     store.write([(b"large", large), (b"small", b"1")])
     assert store.get_many([b"large", b"small"]) == [large, b"1"]
+    with pytest.raises(InputError, match="536,870,913 bytes is larger than Redis takes"):
+        store.write([(b"small", b"2"), (b"larger", bytes((512 << 20) + 1))])
+    assert store.get_many([b"small", b"larger"]) == [b"1", None]
     client.delete("falaj:{fraud}:marker")  # as if it had been lost: all of the project's own keys go, no others
     assert store.get_many([b"large", b"small"]) == [None, None]
     assert client.get("session:1") == b"mine"
     store.close()
+
+
+def test_tls_with_a_user_of_the_access_list(tmp_path: Path) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    certificate, key = tmp_path / "redis.crt", tmp_path / "redis.key"
+    words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    more = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run([*words, *more], check=True, capture_output=True)
+    tls_port = free_ports(1)[0]
+    files = ["--tls-cert-file", str(certificate), "--tls-key-file", str(key), "--tls-ca-cert-file", str(certificate)]
+    options = ["--tls-port", str(tls_port), "--tls-auth-clients", "no", *files]
+    with redis_server(tmp_path / "redis", *options) as server:
+        server.client().execute_command("ACL", "SETUSER", "falaj", "on", ">s3cret", *ACL.split())
+        url = f"rediss://falaj@127.0.0.1:{tls_port}"
+        address = RedisAddress.parse(url, password="s3cret", ca_file=str(certificate))
+        store = RedisStore.open_writer(address, "fraud", tmp_path / "state")
+        store.write([(b"a", b"1")])
+        assert (store.get_many([b"a"]), store.scan(b"a", 1)) == ([b"1"], [(b"a", b"1")])
+        store.close()
+        with pytest.raises(StorageError, match=r"cannot be reached: .*certificate verify failed"):
+            RedisStore.open_reader(RedisAddress.parse(url, password="s3cret"), "fraud").get_many([b"a"])
+        other = RedisStore.open_reader(address, "other")  # the list lets this user see one project only
+        with pytest.raises(StorageError, match="may not do this"):
+            other.get_many([b"a"])

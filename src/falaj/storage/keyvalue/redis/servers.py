@@ -145,7 +145,8 @@ class OneServer:
             raise named(self._address, error) from None
 
     def _connect(self) -> Any:
-        link = self._client.connection_pool.make_connection()
+        pool = self._client.connection_pool  # which counts what it makes itself, and never what was closed
+        link = pool.connection_class(**pool.connection_kwargs)
         link.connect()
         return link
 

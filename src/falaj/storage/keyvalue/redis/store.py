@@ -18,6 +18,7 @@ from falaj.storage.keyvalue.redis.writer import RedisWriter, writer_for
 CONNECT_S = 0.25
 READ_S = 0.05
 WRITE_S = 10.0
+MAX_VALUE_BYTES = 512 << 20
 
 
 class RedisStore:
@@ -137,7 +138,7 @@ class RedisStore:
         if self._writer is None:
             raise StorageError(f"online store {self._address} was opened for reading only")
         removed = list(dict.fromkeys(_checked(key) for key in deletes))
-        put = {bytes(_checked(key)): bytes(value) for key, value in puts}
+        put = {bytes(_checked(key)): _fitting(bytes(value)) for key, value in puts}
         self._writer.write(put, removed, unchanged or {})
 
     def scan(self, prefix: bytes, limit: int) -> list[tuple[bytes, bytes]]:
@@ -216,3 +217,12 @@ def _checked(key: bytes) -> bytes:
     if not key:
         raise InputError("a key of the online store is empty", hint="give keys of at least one byte")
     return key
+
+
+def _fitting(value: bytes) -> bytes:
+    if len(value) > MAX_VALUE_BYTES:
+        raise InputError(
+            f"a value of {len(value):,} bytes is larger than Redis takes, which is {MAX_VALUE_BYTES:,}",
+            hint="keep less per entity: shorter windows, or fewer columns",
+        )
+    return value
