@@ -54,7 +54,7 @@ class StorageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         path: The state folder, relative to the project. Network file systems are refused for it.
-        online: `lmdb` in the state folder, or `redis` at `online_url`, which gateways on other machines reach too.
+        online: Where features are kept for serving: `lmdb` in the state folder, or `redis` at `online_url`.
         online_map_gib: Size of the LMDB map in GiB; address space, not disk, so it is large and fixed.
         online_url: Where Redis is: `redis://host:6379/0`, `rediss://` (TLS), `redis+cluster://host:7000,host:7001`.
         online_username: Of the access list of Redis; empty for its default user.

@@ -5,6 +5,8 @@ import random
 import shutil
 import subprocess
 import sys
+import threading
+import traceback
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -22,13 +24,15 @@ from falaj.storage.keyvalue.redis import scripts
 from falaj.storage.keyvalue.redis.address import RedisAddress
 from falaj.storage.keyvalue.redis.store import RedisStore
 from support.redis_servers import RedisCluster, RedisServer, free_ports, redis_cluster, redis_server
-from support.redis_world import ROWS, SPEC, applier_of, features, open_writer, rows_from
+from support.redis_world import CARDS, ROWS, SPEC, applier_of, features, open_writer, rows_from
 from support.waiting import until
 
 TESTS = Path(__file__).parents[2]
 ACL = "~falaj:{fraud*}:* +@read +@write +@scripting +@connection +info"
 WRITER = """
 import sys
+import threading
+import traceback
 from pathlib import Path
 from support.redis_world import applier_of, open_writer
 applier = applier_of(open_writer(sys.argv[1], Path(sys.argv[2])), 6)
@@ -93,6 +97,29 @@ def test_a_writer_that_is_killed_again_and_again_loses_and_repeats_nothing(
             break
     assert deaths >= 3
     store = open_writer(place.url, tmp_path)
+    assert features(store) == expected
+    store.close()
+
+
+def test_servers_that_are_killed_in_the_midst_of_writes_are_filled_again(
+    place: RedisServer | RedisCluster, tmp_path: Path, expected: list[list[Any]]
+) -> None:
+    nodes = place.nodes if isinstance(place, RedisCluster) else [place]
+    store = open_writer(place.url, tmp_path, timeout_s=1.0)
+    applier = applier_of(store, 5)
+    for number, after in enumerate((20, 60, 110)):
+        node, reached = nodes[number % len(nodes)], threading.Event()
+        killing = threading.Thread(target=_kill_when, args=(reached, node))
+        killing.start()
+        with pytest.raises(StorageError):
+            for _ in range(1000):  # the node dies while one of these writes
+                applier.catch_up("tx", on_chunk=lambda seq: reached.set() if seq >= after else None)  # noqa: B023
+                store.write([], [key for key, _ in store.scan(b"", 1000)])
+        reached.set()
+        killing.join()
+        node.start()
+        until(lambda: _reads(store), "the server answers again")
+    until(lambda: _catches_up(applier), "all is applied")
     assert features(store) == expected
     store.close()
 
@@ -279,6 +306,18 @@ def test_servers_that_come_back_with_an_older_state_are_brought_up(
     store.close()
 
 
+def _kill_when(reached: threading.Event, node: RedisServer) -> None:
+    reached.wait()
+    node.kill()
+
+
+def _catches_up(applier: Applier) -> bool:
+    try:
+        return applier.catch_up("tx") == len(ROWS)
+    except StorageError:
+        return False
+
+
 def _reads(store: RedisStore) -> bool:
     try:
         features(store)
@@ -352,6 +391,28 @@ def test_a_wrong_password_and_a_right_one(tmp_path: Path) -> None:
                 store.write([(b"b%d" % i, b"1" * 100_000)])
         assert store.get_many([b"a"]) == [b"1" * 100_000]
         store.close()
+
+
+def test_a_cluster_with_a_password_and_an_access_list_and_without_any_node(tmp_path: Path) -> None:
+    with redis_cluster(tmp_path / "redis") as cluster:
+        for node in cluster.nodes:
+            node.client().execute_command(
+                "ACL", "SETUSER", "falaj", "on", ">s3cret", *ACL.split(), "+cluster", "+command"
+            )
+        url = cluster.url.replace("://", "://falaj@")
+        store = RedisStore.open_writer(RedisAddress.parse(url, password="s3cret"), "fraud", tmp_path)
+        applier_of(store, 40).catch_up("tx")
+        assert len(store.scan(b"", 100)) == len(CARDS) + 1
+        wrong = RedisStore.open_reader(RedisAddress.parse(url, password="wr0ng"), "fraud")
+        with pytest.raises(StorageError, match="refuses the user or the password") as refused:
+            wrong.get_many([b"a"])
+        assert "wr0ng" not in "".join(traceback.format_exception(refused.value))
+        cluster.close()
+        late = RedisStore.open_reader(RedisAddress.parse(url, password="s3cret"), "fraud")
+        for one in (store, late):
+            with pytest.raises(StorageError, match="cannot be reached"):
+                one.get_many([b"a"])
+            one.close()
 
 
 def test_a_server_that_may_forget_any_key_is_refused(tmp_path: Path) -> None:

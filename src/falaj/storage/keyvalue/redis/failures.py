@@ -9,6 +9,8 @@ from falaj.kernel.errors import FalajError, StorageError
 from falaj.storage.keyvalue.redis.address import RedisAddress
 
 _LONGEST = 160
+FAILURES = (said.RedisError, said.RedisClusterException, OSError)
+"""What the client raises when a server fails; that of a cluster without a node that answers is not a RedisError."""
 
 
 @contextmanager
@@ -16,7 +18,7 @@ def named_failures(address: RedisAddress) -> Iterator[None]:
     """Raise a StorageError for what a Redis answered, or that it did not."""
     try:
         yield
-    except (said.RedisError, OSError) as error:
+    except FAILURES as error:
         raise named(address, error) from None
 
 
@@ -30,7 +32,7 @@ def named(address: RedisAddress, error: Exception) -> FalajError:
     what = f"online store {address}"
     text = str(error)
     if isinstance(error, said.AuthenticationError | said.AuthorizationError | said.NoPermissionError) or any(
-        word in text for word in ("WRONGPASS", "NOAUTH", "NOPERM")
+        word in text for word in ("WRONGPASS", "NOAUTH", "NOPERM", "invalid username-password")
     ):
         return StorageError(
             f"{what} refuses the user or the password, or the user may not do this",
@@ -45,7 +47,7 @@ def named(address: RedisAddress, error: Exception) -> FalajError:
         return StorageError(f"{what} is a replica, which cannot be written", hint="give the primary's address")
     if isinstance(error, said.TimeoutError | TimeoutError):
         return StorageError(f"{what} did not answer in time", hint="look at the server and the network")
-    if isinstance(error, said.ConnectionError | OSError):
+    if isinstance(error, said.ConnectionError | said.RedisClusterException | OSError):
         return StorageError(f"{what} cannot be reached: {text[:_LONGEST]}", hint="start Redis, or correct the address")
     return StorageError(f"{what}: {_answer(error)}", hint="look at the log of Redis")
 

@@ -11,7 +11,7 @@ import redis.cluster
 import redis.retry
 
 from falaj.storage.keyvalue.redis.address import RedisAddress
-from falaj.storage.keyvalue.redis.failures import named, named_failures
+from falaj.storage.keyvalue.redis.failures import FAILURES, named, named_failures
 
 Script = tuple[str, Sequence[bytes], Sequence[bytes]]
 """One step: its Lua text, its keys and its arguments."""
@@ -114,7 +114,7 @@ class OneServer:
         """Close the connections."""
         while self._idle:
             self._idle.pop().disconnect()
-        with contextlib.suppress(redis.RedisError, OSError):
+        with contextlib.suppress(*FAILURES):
             self._client.close()
 
     def _mget(self, names: Sequence[bytes]) -> Values:
@@ -139,7 +139,7 @@ class OneServer:
             except redis.ConnectionError:  # the server closed it while nobody asked: reading once more is harmless
                 link = self._connect()
                 return self._exchange(link, packed)
-        except (redis.RedisError, OSError) as error:
+        except FAILURES as error:
             if link is not None:
                 link.disconnect()
             raise named(self._address, error) from None
@@ -222,7 +222,7 @@ class ClusterServers:
     def close(self) -> None:
         """Close the connections."""
         if self._connected is not None:
-            with contextlib.suppress(redis.RedisError, OSError):
+            with contextlib.suppress(*FAILURES):
                 self._connected.close()
             self._connected = None
 
