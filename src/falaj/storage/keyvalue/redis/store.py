@@ -11,9 +11,12 @@ from falaj.kernel.errors import InputError, StorageError
 from falaj.storage.disk import failure
 from falaj.storage.filelock import FileLock
 from falaj.storage.keyvalue.redis.address import RedisAddress
+from falaj.storage.keyvalue.redis.cluster_servers import ClusterServers
 from falaj.storage.keyvalue.redis.keys import CLUSTER_PARTITIONS, RedisKeys, Together
-from falaj.storage.keyvalue.redis.servers import Servers, Values, servers_at
-from falaj.storage.keyvalue.redis.writer import RedisWriter, writer_for
+from falaj.storage.keyvalue.redis.one_server import OneServer
+from falaj.storage.keyvalue.redis.redo import RedoWriter
+from falaj.storage.keyvalue.redis.servers import Servers, Values
+from falaj.storage.keyvalue.redis.writer import AtomicWriter, RedisWriter
 
 CONNECT_S = 0.25
 READ_S = 0.05
@@ -70,7 +73,7 @@ class RedisStore:
             connect_s: How long connecting may take, in seconds.
             timeout_s: How long an answer may take, in seconds.
         """
-        return cls(servers_at(address, connect_s, timeout_s), _keys(address, project, together), address)
+        return cls(_servers(address, connect_s, timeout_s), _keys(address, project, together), address)
 
     @classmethod
     def open_writer(
@@ -102,8 +105,9 @@ class RedisStore:
         lock = FileLock(folder / "writer.lock", f"online store {address}")
         lock.acquire()
         keys = _keys(address, project, together)
-        servers = servers_at(address, connect_s, timeout_s)
-        writer = writer_for(servers, keys, address, _folder_id(folder / "redis.id"), monotonic)
+        servers = _servers(address, connect_s, timeout_s)
+        kind = RedoWriter if address.cluster else AtomicWriter
+        writer = kind(servers, keys, address, _folder_id(folder / "redis.id"), monotonic)
         return cls(servers, keys, address, writer, lock)
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
@@ -197,6 +201,11 @@ class RedisSnapshot:
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Return the values in the order of the keys."""
         return self._store.get_many(keys)
+
+
+def _servers(address: RedisAddress, connect_s: float, timeout_s: float) -> Servers:
+    kind = ClusterServers if address.cluster else OneServer
+    return kind(address, connect_s, timeout_s)
 
 
 def _keys(address: RedisAddress, project: str, together: Together) -> RedisKeys:
