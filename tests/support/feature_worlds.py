@@ -37,6 +37,7 @@ from falaj.features.materialise import apply_batch
 from falaj.features.naive import Event, feature_value, visible, winners
 from falaj.features.offline import training_frame
 from falaj.features.online import OnlineReader, OnlineRows
+from falaj.storage.keyvalue import KeyValueStore
 from falaj.storage.keyvalue.memory import MemoryStore
 from support.expression_worlds import calculate
 
@@ -194,6 +195,12 @@ def table(rows: Sequence[dict[str, Any]], first_seq: int = 1) -> pa.Table:
 def online_store(world: World) -> MemoryStore:
     """Return a store to which the rows were applied, batch by batch."""
     kv = MemoryStore()
+    apply_world(world, kv)
+    return kv
+
+
+def apply_world(world: World, kv: KeyValueStore) -> None:
+    """Apply the rows to a store, batch by batch."""
     whole = table(world.rows)
     start = 0
     for end in [*world.cuts, len(world.rows)]:
@@ -205,12 +212,12 @@ def online_store(world: World) -> MemoryStore:
             reread=lambda _view, _who, seq: whole.slice(0, seq),
         )
         start = end
-    return kv
 
 
-def online(world: World) -> OnlineRows:
+def online(world: World, kv: KeyValueStore | None = None) -> OnlineRows:
+    """Return what is read online; from a store in memory to which the rows were applied, or from one that is given."""
     entities = [entity for entity, _ in world.questions]
-    return OnlineReader(online_store(world)).read(world.spec, entities, [at for _, at in world.questions])
+    return OnlineReader(kv or online_store(world)).read(world.spec, entities, [at for _, at in world.questions])
 
 
 def offline(world: World) -> list[list[Any]]:

@@ -13,24 +13,29 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from falaj.app.online import open_online_writer
 from falaj.definitions.prediction_record import LogRecord
 from falaj.definitions.routing_table import ArtifactRef, EndpointRoute, RoutingTable, Variant
 from falaj.features.materialise import apply_batch
 from falaj.kernel.codec import from_msgpack, to_msgpack
+from falaj.kernel.settings import Settings
 from falaj.storage.blobs.local import LocalBlobs
 from falaj.storage.eventlog.segments import finish_abandoned, read_segment
-from falaj.storage.keyvalue.lmdb import LmdbStore
 from falaj.storage.keyvalue.snapshots import write_snapshots
 from support.serving_world import BARE, SERVICE, SIGNATURE, TOKEN, events, route, tokens
 
 _RUN = """
 import json, pathlib, signal, sys
 import msgspec
+from falaj.app.online import open_online_reader
+from falaj.kernel.settings import Settings
 from falaj.serving.gateway import GatewayConfig, run_worker
 config = msgspec.json.decode(sys.argv[1], type=GatewayConfig, dec_hook=lambda kind, value: kind(value))
 modules = pathlib.Path(sys.argv[2])
 signal.signal(signal.SIGUSR1, lambda *_: modules.write_text(json.dumps(sorted(sys.modules))))
-run_worker(config)
+folder, settings = json.loads(sys.argv[3])
+settings = msgspec.convert(settings, Settings)
+run_worker(config, lambda: open_online_reader(pathlib.Path(folder), settings))
 """
 
 
@@ -48,10 +53,11 @@ def train_model(features: int, seed: int = 1) -> bytes:
 class Project:
     """The folders of a project with an online store, models and a published route."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, settings: dict[str, Any] | None = None) -> None:
         self.root = root
+        self.settings = settings or {"storage": {"online_map_gib": 1}}
         self.blobs = LocalBlobs(root / "blobs")
-        self.store = LmdbStore.open(root / "online", map_gib=0.1)
+        self.store = open_online_writer(root / "online", msgspec.convert(self.settings, Settings))
         apply_batch(self.store, SERVICE.views, events(("c1", 30, 8.0, "OM"), ("c1", 2, 4.0, "AE")), 2)
         self.epoch = 0
         self.digests = {seed: self.blobs.put(train_model(len(SIGNATURE.inputs), seed)) for seed in (1, 2)}
@@ -88,13 +94,14 @@ class WorkerProcess:
     """One worker on a listening socket that outlives it."""
 
     def __init__(self, project: Project, listening: socket.socket, **more: Any) -> None:
-        folders = {name: str(project.root / name) for name in ("online", "blobs", "log", "stats")}
+        folders = {name: str(project.root / name) for name in ("blobs", "log", "stats")}
         config = folders | {"worker": "gateway-0", "listen_fd": listening.fileno(), "ready_grace_s": 0.05} | more
+        online = str(project.root / "online"), project.settings
         self.modules_file = project.root / "modules.json"
         self.port = int(listening.getsockname()[1])
         self.output = (project.root / "worker.out").open("ab")
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _RUN, json.dumps(config), str(self.modules_file)],
+            [sys.executable, "-c", _RUN, json.dumps(config), str(self.modules_file), json.dumps(online)],
             pass_fds=(listening.fileno(),),
             stdout=self.output,
             stderr=self.output,

@@ -1,4 +1,4 @@
-"""Backends: the one place that chooses them."""
+"""Backends: the one place that chooses them; `online` does for the online store, which gateways open too."""
 
 import threading
 from collections.abc import Iterator
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from falaj.app.migrate import migrate
+from falaj.app.online import chunk_rows, open_online_reader, open_online_writer
 from falaj.kernel.clock import Clock, SystemClock
 from falaj.kernel.ids import id_maker
 from falaj.kernel.settings import Settings, load_settings
@@ -20,7 +21,6 @@ from falaj.storage.eventlog import EventLog
 from falaj.storage.eventlog.local import LocalLog
 from falaj.storage.folder import StateFolder
 from falaj.storage.keyvalue import KeyValueStore
-from falaj.storage.keyvalue.lmdb import LmdbStore
 from falaj.storage.metadata.database import Database
 from falaj.storage.tables.delta import DeltaTables
 
@@ -73,7 +73,7 @@ def open_rooms(folder: Path, settings: Settings, *, writer: bool = True, clock: 
     opened: list[KeyValueStore] = []
 
     def open_online() -> KeyValueStore:
-        store = LmdbStore.open(state.online, settings.storage.online_map_gib, readonly=not writer)
+        store = (open_online_writer if writer else open_online_reader)(state.online, settings)
         opened.append(store)
         return store
 
@@ -91,6 +91,7 @@ def open_rooms(folder: Path, settings: Settings, *, writer: bool = True, clock: 
             blobs=LocalBlobs(state.blobs),
             logs=logs,
             open_online=open_online,
+            chunk_rows=chunk_rows(settings),
         )
     finally:
         for store in opened:

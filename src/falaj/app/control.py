@@ -16,7 +16,7 @@ from falaj.app.local import ensure_owner
 from falaj.app.ports import refuse_taken
 from falaj.app.reconcilers import reconcilers
 from falaj.app.running import announce, find_control, folder_mark, withdraw
-from falaj.kernel.errors import FalajError
+from falaj.kernel.errors import FalajError, StorageError
 from falaj.kernel.settings import Settings
 from falaj.lifecycle.catch_up import apply_new_rows, refresh_views
 from falaj.lifecycle.publication import publish_snapshots
@@ -28,6 +28,7 @@ from falaj.storage.folder import StateFolder
 log = logging.getLogger("falaj.control")
 APPLY_EVERY_S = 0.05
 REFRESH_EVERY_S = 1.0
+LONGEST_PAUSE_S = 2.0
 _LOOK_EVERY_S = 0.02
 _ALONE_EVERY_S = 1.0
 
@@ -52,7 +53,10 @@ def run_control(folder: Path, settings: Settings, make_app: Any, *, supervisor: 
     with state.lock(), open_rooms(folder, settings) as rooms:
         ensure_owner(rooms)
         rooms.ingestion.recover()
-        publish_snapshots(rooms, force=True)
+        try:
+            publish_snapshots(rooms, force=True)
+        except StorageError as error:  # of a server that is down: the reconciler publishes when it is back
+            log.error("nothing could be published: %s", error.message)
         with _background(rooms):
             app = make_app(rooms, rooms.actors.authenticate)
             try:
@@ -150,4 +154,4 @@ def _apply_forever(rooms: Rooms, stop: threading.Event) -> None:
         except (FalajError, OSError) as error:
             # A damaged record or a full disk must not end the process that answers for everything else.
             log.error("applying events failed: %s", error)
-            pause_s = min(pause_s * 2, 10.0)
+            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)

@@ -4,10 +4,12 @@ import logging
 import sys
 from pathlib import Path
 
+from falaj.app.online import check_online, open_online_reader
 from falaj.kernel.errors import FalajError
 from falaj.kernel.settings import Settings, load_settings
 from falaj.serving.gateway import GatewayConfig, run_worker
 from falaj.serving.http import Limits
+from falaj.storage.folder import StateFolder
 
 
 def config_for(
@@ -25,7 +27,6 @@ def config_for(
     state, gateway = folder / settings.storage.path, settings.gateway
     return GatewayConfig(
         worker=f"gateway-{number}",
-        online=state / "online",
         blobs=state / "blobs",
         log=state / "log" / "predictions",
         stats=state / "run" / "stats",
@@ -56,7 +57,11 @@ def main(words: list[str]) -> None:
     listen_fd = int(words[2]) if len(words) > 2 else None
     supervisor = int(words[3]) if len(words) > 3 else None
     try:
-        run_worker(config_for(folder, load_settings(folder), int(words[1]), listen_fd, supervisor))
+        settings = load_settings(folder)
+        config = config_for(folder, settings, int(words[1]), listen_fd, supervisor)
+        check_online(settings)
+        online = StateFolder(folder / settings.storage.path).online
+        run_worker(config, lambda: open_online_reader(online, settings))
     except FalajError as error:
         sys.exit(f"error [{error.code}] {error.message}\n  fix  {error.hint}")
 

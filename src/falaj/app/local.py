@@ -1,5 +1,6 @@
 """Operations done in this process, under the project's lock, when no control runs."""
 
+import logging
 import os
 import threading
 from collections.abc import Callable
@@ -14,11 +15,13 @@ from falaj.app.operation import perform
 from falaj.app.running import owner_token
 from falaj.app.values.run import RunDetail, RunQuery
 from falaj.governance.access import SYSTEM, Actor
+from falaj.kernel.errors import StorageError
 from falaj.kernel.settings import Settings
-from falaj.lifecycle.publication import Publication
+from falaj.lifecycle.publication import publish_waiting
 from falaj.lifecycle.rooms import Rooms
 from falaj.storage.folder import StateFolder
 
+log = logging.getLogger("falaj.app")
 OWNER = "owner"
 _LOOK_EVERY_S = 0.2
 
@@ -40,7 +43,10 @@ def perform_local(folder: Path, settings: Settings, token: str | None, name: str
     state = StateFolder(folder / settings.storage.path)
     with state.lock(), open_rooms(folder, settings) as rooms:
         ensure_owner(rooms)
-        Publication(rooms).run_pass(rooms.clock.now())  # what a killed command left: gateways may run without control
+        try:
+            publish_waiting(rooms)  # what a killed command left: gateways may run without control
+        except StorageError as error:  # a server that is down does not concern every command
+            log.warning("gateways do not learn of the last changes yet: %s", error.message)
         return perform(rooms, who(rooms, token), name, params)
 
 

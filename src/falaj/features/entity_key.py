@@ -131,6 +131,19 @@ def progress_key(namespace: bytes) -> bytes:
     return namespace + b"a"
 
 
+def entity_part(key: bytes) -> bytes:
+    """Return what the records of one entity in all views have in common, of any key of the online store.
+
+    Example:
+        >>> entity_part(record_key(b"12345678", b"card")) == entity_part(record_key(b"abcdefgh", b"card"))
+        True
+    """
+    return key[_NAMESPACE_BYTES + 1 :] if key[_NAMESPACE_BYTES : _NAMESPACE_BYTES + 1] == b"r" else key
+
+
+_NAMESPACE_BYTES = 8
+
+
 def identity_of(value: Any) -> bytes:
     """Return the sixteen bytes that stand for an event's id.
 

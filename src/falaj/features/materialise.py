@@ -15,7 +15,7 @@ from falaj.features.layout import INT64_MIN
 from falaj.features.merge import Identities, Unknowable, merge
 from falaj.features.rows import INGEST_SEQ, EntityRows, entity_rows, latest_us
 from falaj.kernel.errors import CorruptionError, DataError
-from falaj.storage.keyvalue.port import KeyValueStore
+from falaj.storage.keyvalue.port import KeyValueStore, changed
 
 CHUNK_ROWS = 100_000
 """Rows that are written at once: large enough to merge each record seldom, small enough for a laptop's memory."""
@@ -63,8 +63,18 @@ class Applied:
 
 def read_progress(kv: KeyValueStore, views: Sequence[ViewSpec]) -> list[Progress]:
     """Return how far each view has got."""
-    found = kv.get_many([progress_key(view.namespace) for view in views])
-    return [Progress() if raw is None else _unpack_progress(raw) for raw in found]
+    held = _held_progress(kv, views)
+    return [_progress_of(view, held) for view in views]
+
+
+def _held_progress(kv: KeyValueStore, views: Sequence[ViewSpec]) -> dict[bytes, bytes | None]:
+    keys = [progress_key(view.namespace) for view in views]
+    return dict(zip(keys, kv.get_many(keys), strict=True))
+
+
+def _progress_of(view: ViewSpec, held: Mapping[bytes, bytes | None]) -> Progress:
+    raw = held[progress_key(view.namespace)]
+    return Progress() if raw is None else _unpack_progress(raw)
 
 
 def apply_batch(
@@ -73,6 +83,7 @@ def apply_batch(
     table: pa.Table,
     through_seq: int,
     *,
+    after_seq: int = 0,
     chunk_rows: int = CHUNK_ROWS,
     on_chunk: Callable[[int, int], None] = lambda _done, _total: None,
     reread: Reread | None = None,
@@ -87,6 +98,7 @@ def apply_batch(
         table: Rows, ascending by `_ingest_seq`: the source's columns, `_event_ts`, `_created` and `_ingest_seq`.
             It must hold every row after the least progress of the views, up to `through_seq`.
         through_seq: The last number that the table accounts for.
+        after_seq: The number after which the table holds every row, where that is not the first.
         chunk_rows: Rows of one write.
         on_chunk: Called after each write with the rows done and their total.
         reread: Reads an entity's rows again, for a correction of what its record holds no more as it was.
@@ -94,20 +106,27 @@ def apply_batch(
     Raises:
         DataError: Numbers are out of order, or a column is missing or of another type.
         CorruptionError: A record is damaged.
+        StorageError: The store failed, or a view is no longer where it was: the table may lack rows that it needs now.
     """
     seqs = _numbers(table, through_seq)
-    start = int(np.searchsorted(seqs, min((p.applied_seq for p in read_progress(kv, views)), default=0), "right"))
+    held = _held_progress(kv, views)
+    least = min((_progress_of(view, held).applied_seq for view in views), default=after_seq)
+    if least < after_seq:
+        raise changed("the online store")
+    start = int(np.searchsorted(seqs, least, "right"))
     rows = len(seqs) - start
     records = 0
     while True:
         end = min(start + chunk_rows, len(seqs))
         chunk_through = through_seq if end == len(seqs) else int(seqs[end - 1])
         puts: Puts = {}
-        for view, progress in zip(views, read_progress(kv, views), strict=True):
+        for view in views:
             stage = _Stage(kv, view, reread, puts, chunk_through)
-            records += stage.apply(progress, table.slice(start, end - start))
+            records += stage.apply(_progress_of(view, held), table.slice(start, end - start))
         if puts:
-            kv.write(puts.items())
+            # A server may lose its data at any instant: records without their past must not become progress.
+            kv.write(puts.items(), unchanged=held)
+            held |= {key: puts.get(key, raw) for key, raw in held.items()}
         start = end
         on_chunk(rows - (len(seqs) - start), rows)
         if start == len(seqs):

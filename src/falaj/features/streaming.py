@@ -34,14 +34,21 @@ class Applier:
         read_from: Gives rows.
         views: The views in force, those that older versions still serve among them.
         clock: Measures how long to wait.
+        chunk_rows: Rows to read and write at once.
     """
 
     def __init__(
-        self, kv: KeyValueStore, read_from: ReadFrom, views: Iterable[ViewSpec] = (), clock: Clock | None = None
+        self,
+        kv: KeyValueStore,
+        read_from: ReadFrom,
+        views: Iterable[ViewSpec] = (),
+        clock: Clock | None = None,
+        chunk_rows: int = CHUNK_ROWS,
     ) -> None:
         self._kv = kv
         self._read_from = read_from
         self._clock = clock or SystemClock()
+        self._chunk_rows = chunk_rows
         self._turn = threading.RLock()
         self._moved = threading.Condition()
         self._views: dict[str, tuple[ViewSpec, ...]] = {}
@@ -66,7 +73,7 @@ class Applier:
         return min((p.applied_seq for p in read_progress(self._kv, views)), default=None)
 
     def catch_up(
-        self, source: str, *, limit: int = CHUNK_ROWS, on_chunk: Callable[[int], None] = lambda _through: None
+        self, source: str, *, limit: int | None = None, on_chunk: Callable[[int], None] = lambda _through: None
     ) -> int:
         """Apply all rows there are to the source's views, each from where it stands.
 
@@ -74,12 +81,13 @@ class Applier:
 
         Args:
             source: The source's name.
-            limit: Rows to read and write at once.
+            limit: Rows to read and write at once; those of the applier by default.
             on_chunk: Called with the applied number after each write.
 
         Returns:
             The number up to which every view of the source now is; 0 when it has no views.
         """
+        limit = limit or self._chunk_rows
         with self._turn:
             while True:
                 applied = self.applied_seq(source)
@@ -88,7 +96,10 @@ class Applier:
                 table, through_seq = self._read_from(source, applied + 1, limit)
                 if through_seq <= applied:
                     return applied
-                apply_batch(self._kv, self._views[source], table, through_seq, chunk_rows=limit, reread=self._reread)
+                views, reread = self._views[source], self._reread
+                apply_batch(
+                    self._kv, views, table, through_seq, after_seq=applied, chunk_rows=limit, reread=reread
+                )
                 on_chunk(through_seq)
                 with self._moved:
                     self._moved.notify_all()

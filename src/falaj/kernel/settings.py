@@ -4,7 +4,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -54,16 +54,41 @@ class StorageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         path: The state folder, relative to the project. Network file systems are refused for it.
+        online: Where features are kept for serving: `lmdb` in the state folder, or `redis` at `online_url`.
         online_map_gib: Size of the LMDB map in GiB; address space, not disk, so it is large and fixed.
+        online_url: Where Redis is: `redis://host:6379/0`, `rediss://` (TLS), `redis+cluster://host:7000,host:7001`.
+        online_username: Of the access list of Redis; empty for its default user.
+        online_password: Of Redis; better given as `FALAJ_STORAGE_ONLINE_PASSWORD` than in the file. Never shown.
+        online_ca_file: PEM file of the authority that signed the certificate of Redis; empty for the system's.
+        online_connect_ms: How long connecting to Redis may take.
+        online_timeout_ms: How long a gateway waits for Redis before it uses declared defaults.
+        online_cache_ms: How old a feature may be that a gateway gives again without asking Redis; 0 for none.
         fsync_ms: How long the prediction log may keep answers that a power cut would lose (a process death loses none).
     """
 
     path: str = ".falaj"
+    online: Literal["lmdb", "redis"] = "lmdb"
     online_map_gib: int = 32
+    online_url: str = ""
+    online_username: str = ""
+    online_password: str = ""
+    online_ca_file: str = ""
+    online_connect_ms: int = 250
+    online_timeout_ms: int = 50
+    online_cache_ms: int = 0
     fsync_ms: int = 1000
 
     def __post_init__(self) -> None:
-        _check_ranges(online_map_gib=self.online_map_gib, fsync_ms=self.fsync_ms)
+        _check_ranges(
+            online_map_gib=self.online_map_gib,
+            online_connect_ms=self.online_connect_ms,
+            online_timeout_ms=self.online_timeout_ms,
+            fsync_ms=self.fsync_ms,
+        )
+        if self.online_cache_ms < 0:
+            raise ValueError(f"online_cache_ms {self.online_cache_ms} is below 0")
+        if self.online == "redis" and not self.online_url:
+            raise ValueError("online is 'redis' and online_url is empty")
 
 
 class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

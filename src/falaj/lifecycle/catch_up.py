@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from falaj.lifecycle.apply import land_source, schema_of, views_in_force
 from falaj.lifecycle.caught_up import CaughtUp
+from falaj.lifecycle.publication import publish_snapshots
 from falaj.lifecycle.rooms import Rooms
 
 APPLY_TIMEOUT_S = 60.0
@@ -34,6 +35,7 @@ def catch_up(
         applied = rooms.applier.catch_up(name, on_chunk=lambda seq, name=name: on_chunk(name, seq))  # type: ignore[misc]
         names = tuple(view.name for view in by_source.get(name, ()))
         done.append(CaughtUp(name, names, applied, rooms.clock.monotonic() - began))
+    publish_snapshots(rooms)  # a store that was emptied lacks what gateways go by, too
     return done
 
 

@@ -28,8 +28,17 @@ def publish_snapshots(rooms: Rooms, *, force: bool = False) -> bool:
     return outbox.publish(rooms.db, rooms.online, build, to_us(rooms.clock.now()), force=force)
 
 
+def publish_waiting(rooms: Rooms) -> bool:
+    """Publish what is announced and not published, as a killed command leaves it; return whether anything changed."""
+    with rooms.db.read() as connection:
+        waiting = connection.execute(
+            sa.select(outbox.OUTBOX.c.seq).where(outbox.OUTBOX.c.published_at.is_(None)).limit(1)
+        ).first()
+    return waiting is not None and publish_snapshots(rooms)
+
+
 class Publication:
-    """Reconciler: publishes what a crash left between a write and its publication.
+    """Reconciler: publishes what a crash left between a write and its publication, and what a server has lost.
 
     Args:
         rooms: The project.
@@ -41,10 +50,6 @@ class Publication:
         self._rooms = rooms
 
     def run_pass(self, now: datetime) -> bool:
-        """Publish if a change is announced and not published."""
+        """Publish if a change is announced and not published, or the store does not hold what was published."""
         del now
-        with self._rooms.db.read() as connection:
-            waiting = connection.execute(
-                sa.select(outbox.OUTBOX.c.seq).where(outbox.OUTBOX.c.published_at.is_(None)).limit(1)
-            ).first()
-        return waiting is not None and publish_snapshots(self._rooms)
+        return publish_snapshots(self._rooms)

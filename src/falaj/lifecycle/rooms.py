@@ -15,6 +15,7 @@ from falaj.data.ingest import Ingestion
 from falaj.data.predictions import Predictions
 from falaj.data.reader import Logs, SourceReader
 from falaj.definitions.project import Definitions
+from falaj.features.materialise import CHUNK_ROWS
 from falaj.features.streaming import Applier
 from falaj.governance.approvals import Approvals
 from falaj.governance.identity import Actors
@@ -48,6 +49,7 @@ class Rooms:
         blobs: The blobs.
         logs: Gives a source's event log.
         open_online: Opens the online store for writing; called at most once.
+        chunk_rows: Rows to bring to the online store at once; None for the applier's own number.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Rooms:
         blobs: BlobStore,
         logs: Logs,
         open_online: Callable[[], KeyValueStore],
+        chunk_rows: int | None = None,
     ) -> None:
         self.folder = folder
         self.settings = settings
@@ -74,6 +77,7 @@ class Rooms:
         self.blobs = blobs
         self.logs = logs
         self._open_online = open_online
+        self._chunk_rows = chunk_rows
         self.promoting = threading.Lock()
         self.deciding = threading.Lock()
         self.rates = Rates()
@@ -114,7 +118,7 @@ class Rooms:
     @functools.cached_property
     def applier(self) -> Applier:
         """A source's rows into its online views."""
-        return Applier(self.online, self._read_from, clock=self.clock)
+        return Applier(self.online, self._read_from, clock=self.clock, chunk_rows=self._chunk_rows or CHUNK_ROWS)
 
     @functools.cached_property
     def datasets(self) -> Datasets:

@@ -38,7 +38,6 @@ from falaj.serving.variants import LoadModel, Serving, model_loader
 from falaj.storage.blobs.local import LocalBlobs
 from falaj.storage.eventlog.segments import SegmentWriter
 from falaj.storage.keyvalue import KeyValueStore
-from falaj.storage.keyvalue.lmdb import LmdbStore
 
 _FIRST_LOAD_S = 10.0
 _POLLS_PER_STATS = 2
@@ -52,7 +51,6 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         worker: Its name, such as "gateway-0"; no two live workers share one.
-        online: Folder of the online store, which it only reads.
         blobs: Root of the blob store with the models.
         log: Folder of the prediction log's segments.
         stats: Folder of all workers' counts.
@@ -73,7 +71,6 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     worker: str
-    online: Path
     blobs: Path
     log: Path
     stats: Path
@@ -239,23 +236,27 @@ class GatewayWorker:
             self._stats_written = self._stats_thread.submit(contain, self.write_stats)
 
 
-def run_worker(config: GatewayConfig) -> None:
+def run_worker(config: GatewayConfig, open_store: Callable[[], KeyValueStore]) -> None:
     """Serve until SIGTERM, SIGINT or the end of its supervisor, then drain.
+
+    Args:
+        config: What it needs to know.
+        open_store: Opens the online store for reading; called until it can.
 
     Raises:
         PortInUse: Another program listens on the port.
         Locked: Another worker of that name lives.
         StorageError: The log cannot be written.
     """
-    uvloop.run(_serve(config))
+    uvloop.run(_serve(config, open_store))
 
 
-async def _serve(config: GatewayConfig) -> None:
+async def _serve(config: GatewayConfig, open_store: Callable[[], KeyValueStore]) -> None:
     worker = GatewayWorker(
         config,
         SystemClock(),
         lambda: time.time_ns() // 1000,
-        lambda: LmdbStore.open(config.online, readonly=True),
+        open_store,
         model_loader(LocalBlobs(config.blobs)),
     )
     stop = asyncio.Event()

@@ -1,6 +1,6 @@
 """LateStore: an online store that may not exist yet, because control makes it while the gateway starts."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
 from falaj.kernel.errors import FalajError, StorageError
@@ -33,9 +33,15 @@ class LateStore:
         """Return copies of the values in the order of the keys, all of one snapshot."""
         return self._opened().get_many(keys)
 
-    def write(self, puts: Iterable[tuple[bytes, bytes]], deletes: Iterable[bytes] = ()) -> None:
+    def write(
+        self,
+        puts: Iterable[tuple[bytes, bytes]],
+        deletes: Iterable[bytes] = (),
+        *,
+        unchanged: Mapping[bytes, bytes | None] | None = None,
+    ) -> None:
         """Refuse: a gateway only reads."""
-        del puts, deletes
+        del puts, deletes, unchanged
         raise StorageError("a gateway worker does not write the online store", hint="control does")
 
     def scan(self, prefix: bytes, limit: int) -> list[tuple[bytes, bytes]]:

@@ -55,6 +55,7 @@ class Snapshots:
         self._epoch: bytes | None = None
         self._tokens: bytes | None = None
         self._bad_tokens = False
+        self._unreadable = False
         self._routing: bytes | None = None
         self._wanted: bytes | None = None
         self._loading = False
@@ -68,8 +69,11 @@ class Snapshots:
                 if self._adopt_tokens(tokens) and self._epoch is not None:
                     self._stats.tokens_epoch = from_msgpack(self._epoch, int)
         except FalajError as error:
-            self._failed(f"the online store cannot be read: {error.message}")
+            if not self._unreadable:  # once, not ten times a second as long as a server is down
+                self._failed(f"the online store cannot be read: {error.message}")
+            self._unreadable = True
             return
+        self._unreadable = False
         if self._polls_to_retry:
             self._polls_to_retry -= 1
             if self._polls_to_retry == 0:

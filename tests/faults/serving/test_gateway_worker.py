@@ -16,7 +16,7 @@ from support.serving_world import OWNER, TOKEN, ask, route
 FORBIDDEN = {
     "pandas", "polars", "pyarrow", "duckdb", "deltalake", "sqlalchemy", "alembic", "mlflow", "sklearn", "lightgbm",
     "xgboost", "scipy", "litestar", "click", "rich", "falaj.pipelines", "falaj.data", "falaj.lifecycle",
-    "falaj.rollout", "falaj.monitoring",
+    "falaj.rollout", "falaj.monitoring", "redis", "hiredis",
 }  # fmt: skip
 
 

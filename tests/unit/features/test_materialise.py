@@ -1,6 +1,6 @@
 """Materialising: atomic, repeatable, resumable, each view from where it stands."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytest
@@ -37,11 +37,17 @@ class Failing(MemoryStore):
         super().__init__()
         self.left = writes
 
-    def write(self, puts: Iterable[tuple[bytes, bytes]], deletes: Iterable[bytes] = ()) -> None:
+    def write(
+        self,
+        puts: Iterable[tuple[bytes, bytes]],
+        deletes: Iterable[bytes] = (),
+        *,
+        unchanged: Mapping[bytes, bytes | None] | None = None,
+    ) -> None:
         if not self.left:
             raise OSError(28, "No space left on device")
         self.left -= 1
-        super().write(puts, deletes)
+        super().write(puts, deletes, unchanged=unchanged)
 
 
 @pytest.mark.parametrize("writes", [0, 1, 3])

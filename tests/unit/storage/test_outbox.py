@@ -39,11 +39,11 @@ class BrokenStore(MemoryStore):
 
     failures = 1
 
-    def write(self, puts: object, deletes: object = ()) -> None:
+    def write(self, puts: object, deletes: object = (), *, unchanged: object = None) -> None:
         if self.failures:
             self.failures -= 1
             raise StorageError("the disk failed")
-        super().write(puts, deletes)  # type: ignore[arg-type]
+        super().write(puts, deletes, unchanged=unchanged)  # type: ignore[arg-type]
 
 
 def test_nothing_is_published_before_something_is_announced(db: Database) -> None:

@@ -1,15 +1,19 @@
 """Operations on tokens and the actors they present."""
 
+import logging
+
 from falaj.app.values.token import CreatedToken, CreateToken, Revoked, RevokeToken, TokenQuery
 from falaj.governance.access import Actor
 from falaj.governance.identity import check_scopes
 from falaj.governance.tokens import TokenRecord
 from falaj.kernel.clock import from_us, to_us
 from falaj.kernel.duration import positive_duration_us
-from falaj.kernel.errors import InputError
+from falaj.kernel.errors import InputError, StorageError
 from falaj.lifecycle.adoption import wait_adopted
 from falaj.lifecycle.publication import publish_snapshots
 from falaj.lifecycle.rooms import TOKENS_TOPIC, Rooms
+
+log = logging.getLogger("falaj.app")
 
 
 def create(rooms: Rooms, actor: Actor, params: CreateToken) -> CreatedToken:
@@ -28,8 +32,11 @@ def create(rooms: Rooms, actor: Actor, params: CreateToken) -> CreatedToken:
     elif params.actor not in known:
         raise InputError(f"actor {params.actor!r} does not exist", hint="give --role to create it with")
     token = rooms.actors.create_token(params.actor, params.scopes, expires, by=actor)
-    publish_snapshots(rooms)
-    wait_adopted(rooms, TOKENS_TOPIC)  # so that it holds at the gateway when this answers
+    try:
+        publish_snapshots(rooms)
+        wait_adopted(rooms, TOKENS_TOPIC)  # so that it holds at the gateway when this answers
+    except StorageError as error:  # the token is shown only once: not to answer would lose it
+        log.warning("gateways learn of the new token later: %s", error.message)
     return CreatedToken(params.actor, str(known[params.actor].role), token)
 
 

@@ -5,7 +5,7 @@ import hashlib
 import os
 import struct
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +16,7 @@ import lmdb
 from falaj.kernel.errors import CorruptionError, DiskFull, FalajError, InputError, NotFound, StorageError
 from falaj.storage.disk import refuse_network
 from falaj.storage.filelock import FileLock
+from falaj.storage.keyvalue.port import changed
 from falaj.storage.watermark import Watermark
 
 MAX_PLAIN_KEY = 510
@@ -139,12 +140,22 @@ class LmdbStore:
         with self.snapshot() as snapshot:
             return [None if value is None else bytes(value) for value in snapshot.get_many(keys)]
 
-    def write(self, puts: Iterable[tuple[bytes, bytes]], deletes: Iterable[bytes] = ()) -> None:
+    def write(
+        self,
+        puts: Iterable[tuple[bytes, bytes]],
+        deletes: Iterable[bytes] = (),
+        *,
+        unchanged: Mapping[bytes, bytes | None] | None = None,
+    ) -> None:
         """Remove, then put: all of it durably, or nothing."""
         if self._lock is None:
             raise StorageError(f"online store {self._path} was opened for reading only")
         with self._turn, _named_errors(self._path):
             with self._env.begin(write=True) as txn:
+                for key, value in (unchanged or {}).items():
+                    held = txn.get(key) if 0 < len(key) <= MAX_PLAIN_KEY else _long_value(key, txn.get)
+                    if held != value:
+                        raise changed(f"online store {self._path}")
                 for key in deletes:
                     txn.delete(_stored_key(key))
                 for key, value in puts:

@@ -2,10 +2,11 @@
 
 import bisect
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from falaj.kernel.errors import InputError
+from falaj.storage.keyvalue.port import changed
 
 
 class MemorySnapshot:
@@ -42,9 +43,17 @@ class MemoryStore:
         data = self._data
         return [data.get(key) for key in keys]
 
-    def write(self, puts: Iterable[tuple[bytes, bytes]], deletes: Iterable[bytes] = ()) -> None:
+    def write(
+        self,
+        puts: Iterable[tuple[bytes, bytes]],
+        deletes: Iterable[bytes] = (),
+        *,
+        unchanged: Mapping[bytes, bytes | None] | None = None,
+    ) -> None:
         """Remove, then put: all of it or nothing."""
         with self._turn:
+            if any(self._data.get(key) != value for key, value in (unchanged or {}).items()):
+                raise changed("online store")
             data = dict(self._data)
             for key in deletes:
                 data.pop(_checked(key), None)

@@ -1,12 +1,18 @@
 """The port of the online store."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from falaj.kernel.errors import StorageError
+
 
 class Snapshot(Protocol):
-    """One consistent view of the store; its values may be windows into the store's own memory."""
+    """A view of the store; its values may be windows into the store's own memory.
+
+    What one call returns is of one instant. Of the embedded stores all calls are of the same one; of a store on a
+    server each has its own, and of a cluster each partition has (the records of one entity lie in one).
+    """
 
     def get(self, key: bytes) -> memoryview | bytes | None:
         """Return the value, or None. A memoryview is valid only until the snapshot is closed."""
@@ -25,16 +31,28 @@ class KeyValueStore(Protocol):
     """
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """Return copies of the values in the order of the keys, all of one snapshot."""
+        """Return copies of the values in the order of the keys, all of one instant as a snapshot's call is."""
         ...
 
-    def write(self, puts: Iterable[tuple[bytes, bytes]], deletes: Iterable[bytes] = ()) -> None:
-        """Remove the keys of `deletes`, then put the pairs: all of it durably, or nothing.
+    def write(
+        self,
+        puts: Iterable[tuple[bytes, bytes]],
+        deletes: Iterable[bytes] = (),
+        *,
+        unchanged: Mapping[bytes, bytes | None] | None = None,
+    ) -> None:
+        """Remove the keys of `deletes`, then put the pairs: all of it, or nothing.
+
+        Args:
+            puts: Keys and values.
+            deletes: Keys, removed first.
+            unchanged: What the writer went by: keys and the values that they must still have, None for none. A store on
+                a server may lose what it held, or be written by another, between a read and the write it led to.
 
         Raises:
             InputError: A key is empty.
             DiskFull: No space is left.
-            StorageError: The store's map is full, or it was opened for reading only.
+            StorageError: A value has changed, the store is full, it was opened for reading only, or its server failed.
         """
         ...
 
@@ -43,9 +61,21 @@ class KeyValueStore(Protocol):
         ...
 
     def snapshot(self) -> AbstractContextManager[Snapshot]:
-        """Open a consistent view for reading without copies; close it soon, since it keeps old pages alive."""
+        """Open a view for reading without copies; close it soon, since it may keep old pages alive."""
         ...
 
     def close(self) -> None:
         """Close the store; closing twice is harmless."""
         ...
+
+
+def changed(what: str) -> StorageError:
+    """Return the error for a write that went by what is so no more.
+
+    Args:
+        what: The store.
+    """
+    return StorageError(
+        f"{what} was changed by another writer, or lost what it held: nothing was written",
+        hint="it is read and written again by itself; where this is said often, two processes write it",
+    )

@@ -1,0 +1,78 @@
+"""Which online store a project has, and that only the chosen one is loaded."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from falaj.app.online import open_online_reader, open_online_writer
+from falaj.kernel.errors import ProjectError
+from falaj.kernel.settings import Settings, load_settings
+from support.redis_servers import redis_server
+
+_CHOOSE = """
+import sys
+from pathlib import Path
+from falaj.app.online import open_online_reader, open_online_writer
+from falaj.kernel.settings import Settings, StorageSettings
+{before}
+settings = Settings(storage=StorageSettings(**{settings}))
+try:
+    open_online_writer(Path({folder!r}), settings).close()
+    open_online_reader(Path({folder!r}), settings).close()
+except Exception as error:
+    print(error.code, error.hint)
+print(sorted({{"lmdb", "redis", "hiredis"}} & set(sys.modules)))
+"""
+
+
+def chosen(folder: Path, settings: dict[str, object], before: str = "") -> list[str]:
+    code = _CHOOSE.format(folder=str(folder), settings=settings, before=before)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def test_only_the_store_that_was_chosen_is_loaded(tmp_path: Path) -> None:
+    assert chosen(tmp_path / "a", {"online_map_gib": 1}) == ["['lmdb']"]
+    assert chosen(tmp_path / "b", {"online": "redis", "online_url": "redis://127.0.0.1:1"}) == ["['hiredis', 'redis']"]
+
+
+def test_without_its_client_the_line_that_installs_it_is_said(tmp_path: Path) -> None:
+    said = chosen(tmp_path, {"online": "redis", "online_url": "redis://x"}, "sys.modules['redis'] = None")
+    assert said[0] == "extra_missing pip install 'falaj[redis]'"
+
+
+def test_values_are_cached_as_long_as_the_setting_says(tmp_path: Path) -> None:
+    with redis_server(tmp_path / "redis") as server:
+        storage = {"online": "redis", "online_url": server.url}
+        settings = [msgspec.convert({"storage": storage | more}, Settings) for more in ({}, {"online_cache_ms": 10**9})]
+        writer = open_online_writer(tmp_path, settings[0])
+        writer.write([(b"a", b"1")])
+        stores = [open_online_reader(tmp_path, one) for one in settings]
+        seen = []
+        for value in (b"1", b"2"):
+            writer.write([(b"a", value)])
+            for store in stores:
+                with store.snapshot() as snapshot:
+                    seen.append(snapshot.get(b"a"))
+        assert seen == [b"1", b"1", b"2", b"1"]
+        assert [store.get_many([b"a"]) for store in stores] == [[b"2"], [b"2"]]
+        for store in (writer, *stores):
+            store.close()
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('online = "redis"', "online_url is empty"),
+        ('online = "memcached"', "memcached"),
+        ("online_timeout_ms = 0", "online_timeout_ms 0"),
+        ("online_cache_ms = -1", "online_cache_ms -1"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(tmp_path: Path, line: str, said: str) -> None:
+    (tmp_path / "falaj.toml").write_text(f'[storage]\nonline_password = "s3cret"\n{line}\n')
+    with pytest.raises(ProjectError, match=said) as refused:
+        load_settings(tmp_path, {})
+    assert "s3cret" not in refused.value.message
