@@ -97,9 +97,7 @@ class Applier:
                 if through_seq <= applied:
                     return applied
                 views, reread = self._views[source], self._reread
-                apply_batch(
-                    self._kv, views, table, through_seq, after_seq=applied, chunk_rows=limit, reread=reread
-                )
+                apply_batch(self._kv, views, table, through_seq, after_seq=applied, chunk_rows=limit, reread=reread)
                 on_chunk(through_seq)
                 with self._moved:
                     self._moved.notify_all()
