@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from falaj.definitions.service_spec import ViewSpec
+from falaj.features.bulk_records import EntitySlices, by_entity, encode_new
 from falaj.features.entity_key import decode_key, identity_key, progress_key, record_key
 from falaj.features.events import Events, Int64s, first_versions
 from falaj.features.layout import INT64_MIN
@@ -17,8 +18,11 @@ from falaj.features.rows import INGEST_SEQ, EntityRows, entity_rows, latest_us
 from falaj.kernel.errors import CorruptionError, DataError
 from falaj.storage.keyvalue.port import KeyValueStore, changed
 
-CHUNK_ROWS = 100_000
+CHUNK_ROWS = 1_000_000
 """Rows that are written at once: large enough to merge each record seldom, small enough for a laptop's memory."""
+
+_MANY = 64
+"""From so many new records on it pays to lay them out together."""
 
 _PROGRESS = struct.Struct("<2q")
 _OWNER = struct.Struct("<q")
@@ -206,21 +210,37 @@ class _Stage:
         return EntityRows(rows.keys, rows.entity[counts], rows.events.take(counts)), taken_back
 
     def _merge_entities(self, rows: EntityRows, taken_back: dict[bytes, set[bytes]], watermark_us: int) -> int:
-        parts = _by_entity(rows)
+        parts = by_entity(rows.entity, rows.keys, rows.events)
         touched = list(dict.fromkeys([*parts, *taken_back]))
-        records = 0
         places = [record_key(self._view.namespace, key) for key in touched]
-        for key, place, raw in zip(touched, places, self._kv.get_many(places), strict=True):
-            new = parts.get(key)
-            if raw is None and new is None:
+        held = self._kv.get_many(places)
+        records = 0
+        for key, place, raw, made in zip(
+            touched, places, held, self._made(touched, held, parts, watermark_us), strict=True
+        ):
+            new = None if made is not None else parts.slice_of(key)
+            if raw is None and new is None and made is None:
                 continue
             gone = frozenset(taken_back.get(key, ()))
             try:
-                self._puts[place] = self._merged(raw, new, watermark_us, gone)
+                self._puts[place] = made or self._merged(raw, new, watermark_us, gone)
             except Unknowable:
                 self._puts[place] = self._merged(None, self._all_events(key), watermark_us, frozenset())
             records += 1
         return records
+
+    def _made(
+        self, keys: Sequence[bytes], held: Sequence[bytes | None], parts: EntitySlices, watermark_us: int
+    ) -> list[bytes | None]:
+        """Return the records of entities that the store does not know, where they are many and plain."""
+        made: list[bytes | None] = [None] * len(keys)
+        fresh = [i for i, raw in enumerate(held) if raw is None and keys[i] in parts]
+        if len(fresh) >= _MANY:
+            known = [keys[i] for i in fresh]
+            found = encode_new(self._view, parts, known, applied_seq=self._through_seq, watermark_us=watermark_us)
+            for i, raw in zip(fresh, found, strict=True):
+                made[i] = raw
+        return made
 
     def _merged(self, raw: bytes | None, new: Events | None, watermark_us: int, taken_back: Identities) -> bytes:
         return merge(
@@ -255,19 +275,6 @@ def _first_versions(rows: EntityRows) -> EntityRows:
         return rows
     kept = np.isin(rows.events.seq, best.seq, assume_unique=True)
     return EntityRows(rows.keys, rows.entity[kept], rows.events.take(kept))
-
-
-def _by_entity(rows: EntityRows) -> dict[bytes, Events]:
-    order = np.argsort(rows.entity, kind="stable")
-    entity = rows.entity[order]
-    order, entity = order[entity >= 0], entity[entity >= 0]
-    if not len(entity):
-        return {}
-    sorted_events = rows.events.take(order)
-    starts = np.flatnonzero(np.r_[True, entity[1:] != entity[:-1]])
-    ends = np.r_[starts[1:], len(entity)]
-    spans = zip(entity[starts].tolist(), starts.tolist(), ends.tolist(), strict=True)
-    return {rows.keys[code]: sorted_events.take(slice(start, end)) for code, start, end in spans}
 
 
 def _unpack_progress(raw: bytes) -> Progress:

@@ -137,6 +137,9 @@ def _entities(view: ViewSpec, table: pa.Table) -> tuple[list[bytes], Int64s]:
         parts = [encode_part(value, dtype, name) for value in coded.dictionary.to_pylist()]
         size = max(len(parts), 1)
         null |= codes < 0
+        if keys == [b""]:  # the first part is numbered already
+            keys, entity = parts or keys, np.maximum(codes, 0)
+            continue
         # Numbered anew after each part, so that the product of their sizes cannot overflow
         pairs, entity = np.unique(entity * size + np.maximum(codes, 0), return_inverse=True)
         keys = [keys[pair // size] + parts[pair % size] if parts else b"" for pair in pairs.tolist()]
