@@ -96,12 +96,34 @@ def by_entity(entity: Int64s, keys: Sequence[bytes], events: Events) -> EntitySl
         keys: The distinct keys, encoded.
         events: The events.
     """
-    order = np.lexsort((events.seq, events.created, events.ts, entity))
+    order = _total_order(entity, events)
     order = order[np.searchsorted(entity[order], 0) :]  # those without a key come first
     sorted_by = entity[order]
     starts = np.flatnonzero(np.r_[True, sorted_by[1:] != sorted_by[:-1]]) if len(order) else np.empty(0, np.int64)
     numbers = {keys[code]: number for number, code in enumerate(sorted_by[starts].tolist())}
     return EntitySlices(numbers, events, order, starts, np.diff(np.r_[starts, len(order)]))
+
+
+def _total_order(entity: Int64s, events: Events) -> Int64s:
+    """Return the positions of events by entity, then in the total order.
+
+    Entity and instant are laid into one whole number, which sorts several times as fast; what else decides is looked at
+    only where they are equal.
+    """
+    ts = events.ts
+    first, last = (int(ts.min()), int(ts.max())) if len(ts) else (0, 0)
+    bits = (last - first + 1).bit_length()
+    if len(ts) and bits + (int(entity.max()) + 1).bit_length() > 62:
+        return np.lexsort((events.seq, events.created, ts, entity))
+    places = ((entity + 1) << bits) + (ts - first)
+    order = np.argsort(places)
+    there = places[order]
+    equal = there[1:] == there[:-1]
+    if equal.any():
+        tied = np.flatnonzero(np.r_[equal, False] | np.r_[False, equal])
+        rows = order[tied]
+        order[tied] = rows[np.lexsort((events.seq[rows], events.created[rows], places[rows]))]
+    return order
 
 
 def _is_plain(view: ViewSpec) -> bool:

@@ -106,9 +106,11 @@ def first_versions(events: Events) -> Events:
     """Return the version that counts of every identity: the greatest created, among equals the first that arrived."""
     if events.identity is None or len(events) < 2:
         return events
+    identities = events.identity.tolist()
+    if len(set(identities)) == len(identities):
+        return events
     best: dict[bytes, int] = {}
     rank = list(zip(events.created.tolist(), (-events.seq).tolist(), strict=True))
-    identities = events.identity.tolist()
     for row, identity in enumerate(identities):
         known = best.setdefault(identity, row)
         if rank[row] > rank[known]:

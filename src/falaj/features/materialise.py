@@ -176,30 +176,41 @@ class _Stage:
         after = Progress(self._through_seq, _later(progress.latest_us, latest_us(self._view, chunk)))
         records = 0
         if chunk.num_rows:
-            rows, taken_back = self._resolve_identities(entity_rows(self._view, chunk))
+            rows, taken_back = self._resolve_identities(entity_rows(self._view, chunk), new=not progress.applied_seq)
             watermark_us = after.watermark_us(self._view)
             records = self._merge_entities(rows, taken_back, INT64_MIN if watermark_us is None else watermark_us)
         at = INT64_MIN if after.latest_us is None else after.latest_us
         self._puts[progress_key(self._view.namespace)] = _PROGRESS.pack(self._through_seq, at)
         return records
 
-    def _resolve_identities(self, rows: EntityRows) -> tuple[EntityRows, dict[bytes, set[bytes]]]:
+    def _resolve_identities(self, rows: EntityRows, *, new: bool) -> tuple[EntityRows, dict[bytes, set[bytes]]]:
         """Keep the rows that count, and name what corrections take back: entity key to identities.
 
         An event lives where its winning version says. The store remembers for every identity that version's `created`
         and entity, so that a duplicate is known even after the event was pruned, and a correction finds the old place.
+
+        Args:
+            rows: The chunk's rows.
+            new: Whether the view holds nothing yet, so that no identity can be known.
         """
         if rows.events.identity is None:
             return rows, {}
         rows = _first_versions(rows)
         assert rows.events.identity is not None
         identities = rows.events.identity.tolist()
-        places = [identity_key(self._view.namespace, identity) for identity in identities]
+        prefix = identity_key(self._view.namespace, b"")
+        places = [prefix + identity for identity in identities]
         created, entity = rows.events.created.tolist(), rows.entity.tolist()
         taken_back: dict[bytes, set[bytes]] = {}
         counts = np.ones(len(places), np.bool_)
+        lives = [*rows.keys, _NOWHERE]  # of a null key the number is -1: the last
+        if new:
+            pack = _OWNER.pack
+            owners = [pack(at) + lives[code] for at, code in zip(created, entity, strict=True)]
+            self._puts.update(zip(places, owners, strict=True))
+            return rows, {}
         for i, old in enumerate(self._kv.get_many(places)):
-            key = _NOWHERE if entity[i] < 0 else rows.keys[entity[i]]
+            key = lives[entity[i]]
             if old is not None:
                 if created[i] <= _OWNER.unpack_from(old)[0]:
                     counts[i] = False
@@ -255,7 +266,7 @@ class _Stage:
         """
         if self._reread is None:
             raise DataError(
-                f"view {self._view.name!r}: a correction takes back an event that the online store has put into a tile",
+                f"view {self._view.name!r}: a correction takes back an event that the online store holds no more as it was",
                 hint="remove the online store and run 'falaj features materialise'",
             )
         table = self._reread(self._view, [decode_key(self._view, key)], self._through_seq)

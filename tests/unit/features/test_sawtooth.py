@@ -94,7 +94,7 @@ def test_without_its_source_such_a_correction_is_refused() -> None:
     rows = [row(f"e{i}", at=i, amount=1.0, points=i) for i in range(60)]
     kv = MemoryStore()
     apply_batch(kv, spec.views, table(rows), 60)
-    with pytest.raises(DataError, match="put into a tile"):
+    with pytest.raises(DataError, match="holds no more as it was"):
         apply_batch(kv, spec.views, table([row("e7", at=7, known=1)], first_seq=61), 61)
 
 
