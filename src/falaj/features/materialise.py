@@ -266,7 +266,7 @@ class _Stage:
         """
         if self._reread is None:
             raise DataError(
-                f"view {self._view.name!r}: a correction takes back an event that the online store holds no more as it was",
+                f"view {self._view.name!r}: a correction takes back what the online store holds no more as it was",
                 hint="remove the online store and run 'falaj features materialise'",
             )
         table = self._reread(self._view, [decode_key(self._view, key)], self._through_seq)
