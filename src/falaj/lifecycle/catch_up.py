@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 
+from falaj.features.streaming import BACKFILL_ROWS
 from falaj.lifecycle.apply import land_source, schema_of, views_in_force
 from falaj.lifecycle.caught_up import CaughtUp
 from falaj.lifecycle.rooms import Rooms
@@ -38,27 +39,30 @@ def catch_up(
 
 
 def apply_pushed(rooms: Rooms, source: str, seq: int) -> bool:
-    """Apply a push's events and return whether the next read sees them.
-
-    The caller's own thread does it rather than waiting for another: one hand-over less on the way to fresh features.
-    """
+    """Apply a push's events and return whether the next read of the live views sees them."""
     if source not in rooms.applier.sources:
         refresh_views(rooms)
-    rooms.applier.catch_up(source)
-    return rooms.applier.wait_applied(source, seq, APPLY_TIMEOUT_S)
+    return rooms.applier.show(source, seq, APPLY_TIMEOUT_S)
 
 
 def apply_new_rows(rooms: Rooms, stop: threading.Event) -> bool:
-    """Bring every source that has new rows up to date; return whether there were any."""
-    worked = False
+    """Bring the live views of every source further; return whether there is more to do at once."""
+    moved = False
     for source in rooms.applier.sources:
         if stop.is_set():
-            break
-        applied = rooms.applier.applied_seq(source)
-        if applied is not None and applied < rooms.reader.head(source):
-            rooms.applier.catch_up(source)
-            worked = True
-    return worked
+            return False
+        moved = rooms.applier.advance_once(source, limit=BACKFILL_ROWS) or moved  # no source waits long for another
+    return moved
+
+
+def backfill_views(rooms: Rooms, stop: threading.Event) -> bool:
+    """Bring the views of every source that are behind further; return whether there is more to do at once."""
+    moved = False
+    for source in rooms.applier.sources:
+        if stop.is_set():
+            return False
+        moved = rooms.applier.backfill(source) or moved
+    return moved
 
 
 def land_all(rooms: Rooms, source: str) -> int:

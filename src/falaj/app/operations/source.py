@@ -43,10 +43,15 @@ def push(rooms: Rooms, actor: Actor, params: Push) -> Pushed:
         raise InputError(f"{len(params.events)} events in one push", hint=f"send at most {_MOST_EVENTS}")
     source = rooms.definitions.source(params.source)
     accepted = rooms.events.accept(source, schema_of(rooms, params.source), params.events)
+    behind = tuple(sorted(view.name for view in rooms.applier.behind(params.source)))
     applied = False
     if params.wait == "applied" and accepted.count:
         applied = apply_pushed(rooms, params.source, accepted.last_seq)
-    return Pushed(params.source, accepted.count, accepted.last_seq, accepted.rejected, accepted.warnings, applied)
+    else:
+        rooms.applier.wake()
+    return Pushed(
+        params.source, accepted.count, accepted.last_seq, accepted.rejected, accepted.warnings, applied, behind
+    )
 
 
 def list_sources(rooms: Rooms, actor: Actor, params: SourceQuery) -> list[SourceStatus]:

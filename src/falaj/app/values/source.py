@@ -59,7 +59,8 @@ class Pushed(msgspec.Struct, frozen=True):
         last_seq: The number of the last accepted one.
         rejected: Index and reasons of each one that went to quarantine.
         warnings: Reason to number of events.
-        applied: Whether the next read sees them.
+        applied: Whether the next read sees them; asked for by `wait`.
+        behind: Views that are still being backfilled and show them when that is done.
     """
 
     source: str
@@ -68,6 +69,7 @@ class Pushed(msgspec.Struct, frozen=True):
     rejected: list[tuple[int, list[str]]]
     warnings: dict[str, int]
     applied: bool
+    behind: tuple[str, ...] = ()
 
 
 class SourceQuery(msgspec.Struct, frozen=True):
