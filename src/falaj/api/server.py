@@ -10,11 +10,13 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.params import FromPath, FromQuery, RawBody
 
 from falaj import __version__
+from falaj.api.metrics import render_control
 from falaj.app.operation import perform
 from falaj.app.web import Authenticate, actor_of_request
 from falaj.governance.access import Actor
 from falaj.kernel.codec import from_json, to_json
 from falaj.kernel.errors import FalajError, InputError, Unauthenticated
+from falaj.serving.exposition import CONTENT_TYPE
 from falaj.serving.statuses import error_answer, error_body
 from falaj.storage.disk import failure
 
@@ -51,6 +53,10 @@ class Handlers:
     def answer(self, actor: Actor, name: str, params: Any) -> Response[bytes]:
         """Carry out one operation for an actor, and answer with its result as JSON."""
         return Response(to_json(perform(self._rooms, actor, name, params)).encode(), media_type=JSON)
+
+    def result(self, request: Request[Any, Any, Any], name: str, params: Any) -> Any:
+        """Carry out one operation for whoever asks, and return its result."""
+        return perform(self._rooms, self.actor(request), name, params)
 
     def perform(self, request: Request[Any, Any, Any], name: str, params: Any) -> Response[bytes]:
         """Carry out one operation for whoever asks."""
@@ -128,7 +134,13 @@ def _reads(handlers: Handlers) -> list[Any]:
         """The newest audit records."""
         return handlers.perform(request, "audit.list", {})
 
-    return [status, models, version, runs, run, why, alerts, audit]
+    @get("/metrics", sync_to_thread=True)
+    def metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """How fresh the online views are, for Prometheus; the gateway's own numbers are on its port."""
+        views = handlers.result(request, "features.freshness", {})
+        return Response(render_control(views), media_type=CONTENT_TYPE.decode())
+
+    return [status, models, version, runs, run, why, alerts, audit, metrics]
 
 
 def _writes(handlers: Handlers) -> list[Any]:

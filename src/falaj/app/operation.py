@@ -44,6 +44,7 @@ OPERATIONS: dict[str, Operation] = {
     "features.materialise": Operation("features.materialise", "features:materialise"),
     "features.verify": Operation("features.verify", "features:verify"),
     "features.online": Operation("features.online", "features:online"),
+    "features.freshness": Operation("monitor.read", "freshness:freshness"),
     "dataset.build": Operation("dataset.build", "dataset:build"),
     "dataset.list": Operation("dataset.read", "dataset:list_datasets"),
     "dataset.show": Operation("dataset.read", "dataset:show"),

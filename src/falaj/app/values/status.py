@@ -4,6 +4,8 @@ from typing import Any
 
 import msgspec
 
+from falaj.app.values.freshness import ViewFreshness
+
 
 class VariantStatus(msgspec.Struct, frozen=True):
     """One version behind an endpoint.
@@ -206,6 +208,7 @@ class Status(msgspec.Struct, frozen=True):
         control: Whether a control process runs.
         gateway_workers: How many gateway workers report.
         sources: The sources.
+        views: How fresh the online views are; empty where no control keeps them.
         endpoints: What serves.
         versions: Model versions, newest first.
         runs: Runs, newest first.
@@ -220,6 +223,7 @@ class Status(msgspec.Struct, frozen=True):
     control: bool
     gateway_workers: int
     sources: tuple[SourceStatus, ...] = ()
+    views: tuple[ViewFreshness, ...] = ()
     endpoints: tuple[EndpointStatus, ...] = ()
     versions: tuple[VersionStatus, ...] = ()
     runs: tuple[RunStatus, ...] = ()
