@@ -5,6 +5,7 @@ import contextlib
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -29,6 +30,10 @@ log = logging.getLogger("falaj.control")
 APPLY_EVERY_S = 0.05
 BACKFILL_EVERY_S = 0.5
 REFRESH_EVERY_S = 1.0
+_SWITCH_S = 0.0005
+"""How long a thread that computes may keep the others waiting. With Python's own 5 ms each answer waits that long several
+times over while views are brought up to date."""
+
 _LOOK_EVERY_S = 0.02
 _ALONE_EVERY_S = 1.0
 
@@ -47,6 +52,7 @@ def run_control(folder: Path, settings: Settings, make_app: Any, *, supervisor: 
         Locked: Another process holds the project.
         PortInUse: Another program listens on the address.
     """
+    sys.setswitchinterval(_SWITCH_S)
     host, port = settings.control.host, settings.control.port
     refuse_taken(host, port, setting="control.port")
     state = StateFolder(folder / settings.storage.path)

@@ -41,8 +41,9 @@ def push(rooms: Rooms, actor: Actor, params: Push) -> Pushed:
     authorise(actor, "source.push", params.source)
     if len(params.events) > _MOST_EVENTS:
         raise InputError(f"{len(params.events)} events in one push", hint=f"send at most {_MOST_EVENTS}")
-    source = rooms.definitions.source(params.source)
-    accepted = rooms.events.accept(source, schema_of(rooms, params.source), params.events)
+    document = rooms.applied.document
+    source = document.definitions.source(params.source)
+    accepted = rooms.events.accept(source, document.schemas[params.source], params.events)
     behind = tuple(sorted(view.name for view in rooms.applier.behind(params.source)))
     applied = False
     if params.wait == "applied" and accepted.count:
