@@ -93,7 +93,7 @@ def main() -> None:
     """Measure and print."""
     options = _options()
     print(f"{platform.python_version()}, {os.cpu_count()} CPUs, batches of {options.batch} events", flush=True)
-    with tempfile.TemporaryDirectory(prefix="falaj-bench-") as name, running(Path(name), options.cards) as ready:
+    with tempfile.TemporaryDirectory(prefix="falaj-bench-") as name, running(Path(name)) as ready:
         rounds = [measure(ready, options, n) for n in range(options.rounds)]
         worst = [max(pair) for pair in rounds]
         print(f"ratio: push_fresh_p99_ms {statistics.median(worst):.1f}", flush=True)
@@ -231,11 +231,11 @@ def watch(folder: Path, marker: str, batches: int) -> None:
 
 
 @contextmanager
-def running(folder: Path, cards: int) -> Iterator[Ready]:
-    """Make the project, give each card some history, and run its control."""
+def running(folder: Path) -> Iterator[Ready]:
+    """Make the project and run its control."""
     port = free_port()
-    toml = f'[project]\nname = "bench"\nfiles = ["cards.py"]\n\n[gateway]\nport = {free_port()}\n\n[control]\nport = {port}\n'
-    (folder / "falaj.toml").write_text(toml)
+    ports = f"[gateway]\nport = {free_port()}\n\n[control]\nport = {port}\n"
+    (folder / "falaj.toml").write_text(f'[project]\nname = "bench"\nfiles = ["cards.py"]\n\n{ports}')
     (folder / "cards.py").write_text(DEFINITIONS)
     falaj = Commands(folder)
     falaj.run("apply")

@@ -161,13 +161,23 @@ def _writes(handlers: Handlers) -> list[Any]:
 
 
 def _events(body: bytes) -> list[Any]:
+    """Return the events of a body; what cannot be decoded comes as its text, and goes to quarantine as that."""
     text = body.strip()
     if not text:
         raise InputError("the body holds no events", hint=_EVENTS)
     if text[:1] == b"[":
         return from_json(text, list[Any], what="events")
-    lines = enumerate(text.split(b"\n"), 1)
-    return [from_json(line, Any, what=f"line {number}", hint=_EVENTS) for number, line in lines if line.strip()]
+    whole = _event(text)  # one object may be spread over many lines
+    if not isinstance(whole, str):
+        return [whole]
+    return [_event(line) for line in text.split(b"\n") if line.strip()]
+
+
+def _event(text: bytes) -> dict[str, Any] | str:
+    try:
+        return from_json(text, dict[str, Any])
+    except InputError:
+        return text.decode(errors="backslashreplace")
 
 
 def _falaj_error(_: Request[Any, Any, Any], error: FalajError) -> Response[bytes]:

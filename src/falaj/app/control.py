@@ -31,8 +31,8 @@ APPLY_EVERY_S = 0.05
 BACKFILL_EVERY_S = 0.5
 REFRESH_EVERY_S = 1.0
 _SWITCH_S = 0.0005
-"""How long a thread that computes may keep the others waiting. With Python's own 5 ms each answer waits that long several
-times over while views are brought up to date."""
+"""How long a thread that computes may keep the others waiting. With Python's own 5 ms each answer waits that long
+several times over while views are brought up to date."""
 
 _LOOK_EVERY_S = 0.02
 _ALONE_EVERY_S = 1.0

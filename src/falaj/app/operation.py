@@ -41,6 +41,7 @@ OPERATIONS: dict[str, Operation] = {
     "source.push": Operation("source.push", "source:push"),
     "source.list": Operation("source.read", "source:list_sources"),
     "source.quarantine": Operation("source.read", "source:quarantine"),
+    "source.replay": Operation("source.replay", "source:replay"),
     "features.materialise": Operation("features.materialise", "features:materialise"),
     "features.verify": Operation("features.verify", "features:verify"),
     "features.online": Operation("features.online", "features:online"),

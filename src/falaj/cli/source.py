@@ -1,4 +1,4 @@
-"""Commands about sources: ingest, push, and a look at tables and quarantine."""
+"""Commands about sources: ingest, push, and a look at tables and quarantine, whose rows can be replayed."""
 
 import sys
 from collections.abc import Iterator
@@ -6,11 +6,11 @@ from typing import IO, Any
 
 import click
 
-from falaj.app.values.source import Ingest, Ingested, Push, Pushed, QuarantineQuery, SourceQuery
+from falaj.app.values.source import Ingest, Ingested, Push, Pushed, QuarantineQuery, Replay, SourceQuery
 from falaj.app.values.status import SourceStatus
 from falaj.cli.command import FalajCommand, FalajGroup, Session, counted, pass_session, plain
+from falaj.data.quarantine import Replayed
 from falaj.kernel.clock import from_us, rfc3339
-from falaj.kernel.codec import from_json
 
 _CHUNK = 1000
 
@@ -61,13 +61,13 @@ def push(session: Session, *, name: str, file: IO[bytes], wait: str) -> None:
     session.show(result, lambda: click.echo(f"{name}: {counted(total, 'event')} {wait}, {refused:,} quarantined"))
 
 
-def _chunks(file: IO[bytes]) -> Iterator[list[dict[str, Any]]]:
+def _chunks(file: IO[bytes]) -> Iterator[list[Any]]:
     """Give the events in chunks, at least one: the name of the source is looked at even where there are none."""
-    chunk: list[dict[str, Any]] = []
+    chunk: list[Any] = []
     given = False
-    for number, line in enumerate(file, 1):
+    for line in file:
         if line.strip():
-            chunk.append(from_json(line, dict[str, Any], what=f"line {number}", hint="send one JSON object a line"))
+            chunk.append(line.strip().decode(errors="backslashreplace"))  # what is no JSON is quarantined as it is
         if len(chunk) == _CHUNK:
             yield chunk
             chunk, given = [], True
@@ -95,6 +95,7 @@ def list_(session: Session) -> None:
             click.echo(
                 f"{one.name}: {counted(one.rows, 'row')} ({one.streamed:,} streamed), {one.quarantined:,} quarantined, "
                 f"{counted(one.files, 'file')}, latest event {last}"
+                f"{f', {one.replayed:,} accepted by a replay' if one.replayed else ''}"
             )
 
     session.show(found, human)
@@ -120,3 +121,29 @@ def quarantine(session: Session, *, name: str, limit: int) -> None:
             click.echo("no refused rows", file=sys.stderr)
 
     session.show(rows, human)
+
+
+@source.command()
+@click.argument("name")
+@click.option("--reason", default="", metavar="TEXT", help="Only rows one of whose reasons has TEXT in it.")
+@click.option("--dry-run", is_flag=True, help="Change nothing; say what would become of them.")
+@pass_session
+def replay(session: Session, *, name: str, reason: str, dry_run: bool) -> None:
+    """Judge the refused rows of source NAME again, after its schema or a check was corrected.
+
+    What the present definition accepts comes in once, as an event; the rest stays in quarantine with its reasons.
+
+    Example: falaj source replay transactions --reason "amount is not between"
+    """
+    done = session.client().perform("source.replay", Replay(name, reason, dry_run), Replayed)
+
+    def human() -> None:
+        would = "would be " if dry_run else ""
+        click.echo(
+            f"{name}: {counted(done.looked_at, 'refused row')} looked at, {done.accepted:,} {would}accepted, "
+            f"{done.refused:,} {'would stay' if dry_run else 'stay'}"
+        )
+        for why, count in done.reasons.items():
+            click.echo(f"  {counted(count, 'row')}: {plain(why)}")
+
+    session.show(done, human)

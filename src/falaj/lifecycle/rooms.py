@@ -13,6 +13,7 @@ from falaj.data.datasets import Datasets
 from falaj.data.events import Events
 from falaj.data.ingest import Ingestion
 from falaj.data.predictions import Predictions
+from falaj.data.quarantine import Quarantine
 from falaj.data.reader import Logs, SourceReader
 from falaj.definitions.project import Definitions
 from falaj.features.streaming import Applier
@@ -105,6 +106,11 @@ class Rooms:
     def events(self) -> Events:
         """Pushed events into logs and tables."""
         return Events(self.tables, self.logs, self.db, self.clock)
+
+    @functools.cached_property
+    def quarantine(self) -> Quarantine:
+        """Refused rows and events, and their replay."""
+        return Quarantine(self.tables, self.events, self.db, self.clock)
 
     @functools.cached_property
     def reader(self) -> SourceReader:

@@ -165,10 +165,11 @@ class SourceStatus(msgspec.Struct, frozen=True):
     Attributes:
         name: The source.
         rows: Rows in its table.
-        quarantined: Rows refused, with reasons.
+        quarantined: Rows that stand refused, with reasons.
         files: Files ingested.
         streamed: Events that arrived one by one.
         last_event_us: The latest event time in the table; None when empty or timeless.
+        replayed: Refused rows that a replay accepted; they count as rows now, and as quarantined no more.
     """
 
     name: str
@@ -177,6 +178,7 @@ class SourceStatus(msgspec.Struct, frozen=True):
     files: int = 0
     streamed: int = 0
     last_event_us: int | None = None
+    replayed: int = 0
 
 
 class AlertStatus(msgspec.Struct, frozen=True):
