@@ -11,6 +11,7 @@ from litestar.params import FromPath, FromQuery, RawBody
 
 from falaj import __version__
 from falaj.api.metrics import render_control
+from falaj.api.push_gate import PushGate
 from falaj.app.operation import perform
 from falaj.app.web import Authenticate, actor_of_request
 from falaj.governance.access import Actor
@@ -27,6 +28,7 @@ PUBLIC_ROUTES: tuple[str, ...] = (
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 JSON = "application/json"
+_RETRY_AFTER_S = "1"
 _EVENTS = "send an object, a list, or an object a line"
 
 
@@ -84,6 +86,7 @@ def make_app(rooms: Any, authenticate: Authenticate, pages: Sequence[Any] = ()) 
         # the origin whose cookie reads the project.
         openapi_config=OpenAPIConfig(title="Falaj control", version=__version__, render_plugins=[JsonRenderPlugin()]),
         request_max_body_size=MAX_BODY_BYTES,
+        middleware=[PushGate(rooms.settings.events.max_body_mib << 20, MAX_BODY_BYTES).before],
     )
 
 
@@ -183,6 +186,8 @@ def _event(text: bytes) -> dict[str, Any] | str:
 def _falaj_error(_: Request[Any, Any, Any], error: FalajError) -> Response[bytes]:
     status, body = error_answer(error)
     headers = {"www-authenticate": "Bearer"} if isinstance(error, Unauthenticated) else {}
+    if status == 503:
+        headers["retry-after"] = _RETRY_AFTER_S
     return Response(body, status_code=status, media_type=JSON, headers=headers)
 
 

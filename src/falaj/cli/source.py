@@ -1,18 +1,20 @@
 """Commands about sources: ingest, push, and a look at tables and quarantine, whose rows can be replayed."""
 
 import sys
-from collections.abc import Iterator
-from typing import IO, Any
+import time
+from typing import IO, Any, Literal
 
 import click
 
-from falaj.app.values.source import Ingest, Ingested, Push, Pushed, QuarantineQuery, Replay, SourceQuery
+from falaj.app.pushing import push_stream
+from falaj.app.values.source import Ingest, Ingested, Pushed, QuarantineQuery, Replay, SourceQuery
 from falaj.app.values.status import SourceStatus
 from falaj.cli.command import FalajCommand, FalajGroup, Session, counted, pass_session, plain
 from falaj.data.quarantine import Replayed
 from falaj.kernel.clock import from_us, rfc3339
+from falaj.kernel.errors import Overloaded
 
-_CHUNK = 1000
+_TELL_EVERY_S = 1.0
 
 
 @click.command(cls=FalajCommand)
@@ -43,36 +45,43 @@ def ingest(session: Session, *, name: str) -> None:
 @click.argument("name")
 @click.argument("file", type=click.File("rb"), default="-")
 @click.option("--wait", type=click.Choice(["logged", "applied"]), default="logged", show_default=True)
+@click.option(
+    "--patience", type=click.FloatRange(0), default=60.0, show_default=True, metavar="SECONDS",
+    help="How long to send events again that the project cannot take yet.",
+)  # fmt: skip
 @pass_session
-def push(session: Session, *, name: str, file: IO[bytes], wait: str) -> None:
+def push(session: Session, *, name: str, file: IO[bytes], wait: Literal["logged", "applied"], patience: float) -> None:
     """Send events, one JSON object a line, from FILE or standard input, to source NAME.
+
+    A line that is no event, and an event that breaks a check, goes to quarantine.
 
     Example: falaj push transactions events.jsonl --wait applied
     """
-    client = session.client()
-    total, refused, last = 0, 0, 0
-    for chunk in _chunks(file):
-        answer = client.perform("source.push", Push(name, chunk, wait), Pushed)  # type: ignore[arg-type]
-        total, refused, last = total + answer.accepted, refused + len(answer.rejected), answer.last_seq or last
-        if not session.as_json:
-            for index, reasons in answer.rejected:
-                click.echo(f"quarantined event {index}: {plain('; '.join(reasons))}", err=True)
-    result = {"source": name, "accepted": total, "quarantined": refused, "last_seq": last}
-    session.show(result, lambda: click.echo(f"{name}: {counted(total, 'event')} {wait}, {refused:,} quarantined"))
+    # What is no JSON is quarantined as it is, so lines are sent as they are.
+    lines = (line.strip().decode(errors="backslashreplace") for line in file if line.strip())
+    client, began, waits, refused = session.client(), time.monotonic(), 0, 0
 
+    def tell(piece: Pushed) -> None:
+        nonlocal began, refused
+        refused += len(piece.rejected)
+        for place, reasons in piece.rejected:
+            if not session.as_json:
+                click.echo(f"quarantined event {place}: {plain('; '.join(reasons))}", err=True)
+        if time.monotonic() - began > _TELL_EVERY_S:
+            session.say(f"{name}: up to row {piece.last_seq:,}")
+            began = time.monotonic()
 
-def _chunks(file: IO[bytes]) -> Iterator[list[Any]]:
-    """Give the events in chunks, at least one: the name of the source is looked at even where there are none."""
-    chunk: list[Any] = []
-    given = False
-    for line in file:
-        if line.strip():
-            chunk.append(line.strip().decode(errors="backslashreplace"))  # what is no JSON is quarantined as it is
-        if len(chunk) == _CHUNK:
-            yield chunk
-            chunk, given = [], True
-    if chunk or not given:
-        yield chunk
+    def tell_wait(error: Overloaded) -> None:
+        nonlocal waits
+        waits += 1
+        if waits == 1:
+            click.echo(f"waiting: {plain(error.message)}", err=True)
+
+    done = push_stream(client, name, lines, wait=wait, patience_s=patience, on_piece=tell, on_wait=tell_wait)
+    result = {"source": name, "accepted": done.accepted, "quarantined": refused, "last_seq": done.last_seq}
+    session.show(
+        result, lambda: click.echo(f"{name}: {counted(done.accepted, 'event')} {wait}, {refused:,} quarantined")
+    )
 
 
 @click.group(cls=FalajGroup)

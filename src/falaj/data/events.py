@@ -61,6 +61,7 @@ class Events:
         self._db = db
         self._clock = clock
         self._turn = threading.Lock()
+        self._last_landed: dict[str, int] = {}
 
     def accept(self, source: Source, schema: Mapping[str, str], events: Sequence[object]) -> Accepted:
         """Check events and log them; returns when they are durable. The caller has authorised `source.push`.
@@ -141,11 +142,17 @@ class Events:
             with self._db.write() as connection:
                 provenance.note_replays(connection, source, replays)
                 provenance.set_landing(connection, source, landing, landing)
+            self._last_landed[source] = landing
             return landing
 
     def landed(self, source: str) -> int:
         """Return the number up to which every event of the log is in the tables."""
-        return self._landing(source)[0]
+        self._last_landed[source] = landed = self._landing(source)[0]
+        return landed
+
+    def last_landed(self, source: str) -> int:
+        """Return what `landed` was when somebody last asked, or 0, without asking the database."""
+        return self._last_landed.get(source, 0)
 
     def truncate(self, source: str, applied_seq: int) -> None:
         """Let the log forget events that have landed and that every view has applied.

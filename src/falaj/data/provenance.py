@@ -208,6 +208,13 @@ def sequence(connection: sa.Connection, source: str, from_seq: int) -> Sequence:
     )
 
 
+def file_rows(connection: sa.Connection, source: str, after: int) -> int:
+    """Return how many numbers beyond one were given to files."""
+    table = INGEST_RANGE.c
+    query = sa.select(table.first_seq, table.last_seq).where(table.source == source, table.last_seq > after)
+    return sum(row.last_seq - max(row.first_seq, after + 1) + 1 for row in connection.execute(query))
+
+
 def landing(connection: sa.Connection, source: str) -> tuple[int, int]:
     """Return up to which number events have landed, and up to which they were about to (equal when at rest)."""
     query = sa.select(SOURCE_STATE.c.landed, SOURCE_STATE.c.landing).where(SOURCE_STATE.c.source == source)

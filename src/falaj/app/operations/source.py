@@ -5,6 +5,7 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
+from falaj.app.running import find_control
 from falaj.app.values.source import Ingest, Ingested, Push, Pushed, QuarantineQuery, Replay, SourceQuery
 from falaj.app.values.status import SourceStatus
 from falaj.data.columns import STREAM
@@ -12,9 +13,10 @@ from falaj.data.quarantine import Replayed
 from falaj.definitions.source import Source
 from falaj.governance.access import Actor, authorise
 from falaj.kernel.clock import to_us
-from falaj.kernel.errors import InputError
+from falaj.kernel.errors import InputError, Overloaded
 from falaj.lifecycle.apply import schema_of
-from falaj.lifecycle.catch_up import apply_pushed
+from falaj.lifecycle.back_pressure import admit
+from falaj.lifecycle.catch_up import apply_pushed, land_events, refresh_views
 from falaj.lifecycle.rooms import Rooms
 
 _MOST_EVENTS = 50_000
@@ -44,6 +46,7 @@ def push(rooms: Rooms, actor: Actor, params: Push) -> Pushed:
         raise InputError(f"{len(params.events)} events in one push", hint=f"send at most {_MOST_EVENTS}")
     document = rooms.applied.document
     source = document.definitions.source(params.source)
+    _admit(rooms, params.source)
     accepted = rooms.events.accept(source, document.schemas[params.source], params.events)
     behind = tuple(sorted(view.name for view in rooms.applier.behind(params.source)))
     applied = False
@@ -54,6 +57,17 @@ def push(rooms: Rooms, actor: Actor, params: Push) -> Pushed:
     return Pushed(
         params.source, accepted.count, accepted.last_seq, accepted.rejected, accepted.warnings, applied, behind
     )
+
+
+def _admit(rooms: Rooms, source: str) -> None:
+    try:
+        admit(rooms, source)
+    except Overloaded:
+        if find_control(rooms.state.path) is not None:
+            raise
+        refresh_views(rooms)  # nobody else does it: then this command applies and lands what waits
+        rooms.applier.advance(source)
+        land_events(rooms)
 
 
 def list_sources(rooms: Rooms, actor: Actor, params: SourceQuery) -> list[SourceStatus]:
