@@ -245,6 +245,20 @@ def test_pushes_are_refused_while_too_much_waits_and_commands_wait_with_them(ser
     assert (impatient["code"], impatient["exit"]) == ("overloaded", 9)
 
 
+def test_materialising_is_the_same_with_and_without_control(fresh: FalajProject) -> None:
+    fresh.falaj("apply")
+    fresh.falaj("ingest")
+    (alone,) = fresh.json("features", "materialise", "card_activity")
+    assert (alone["applied_seq"], alone["head"], alone["done"]) == (2_000, 2_000, True)
+    fresh.edit("fraud.py", '"velocity_1h": fj.count(window="1h"),', '"velocity_1h": fj.count(window="90m"),')
+    fresh.up()
+    fresh.falaj("apply")
+    (beside,) = fresh.json("features", "materialise")
+    assert (beside["views"], beside["applied_seq"], beside["done"]) == (["card_activity"], 2_000, True)
+    refused = fresh.refused("features", "materialise", "card_activty")
+    assert (refused["code"], refused["hint"]) == ("not_found", "did you mean 'card_activity'?")
+
+
 def test_freshness_is_shown_and_exported(running: FalajProject) -> None:
     running.control("POST", "/v1/events/transactions?wait=applied", [event(0), event(1)])
     (view,) = running.json("status")["views"]

@@ -155,22 +155,31 @@ class Applier:
                 line.in_backfill = frozenset()
 
     def catch_up(
-        self, source: str, *, limit: int | None = None, on_chunk: Callable[[int], None] = lambda _through: None
+        self,
+        source: str,
+        *,
+        limit: int | None = None,
+        within_s: float | None = None,
+        on_chunk: Callable[[int], None] = lambda _through: None,
     ) -> int:
         """Apply all rows there are to all the source's views, each from where it stands.
 
         Args:
             source: The source's name.
             limit: Rows to read and write at once.
+            within_s: Begin no further write after so many seconds; None to go on to the end.
             on_chunk: Called with the number that every view has after each write.
 
         Returns:
             The number up to which every view of the source now is; 0 when it has no views.
         """
+        deadline = None if within_s is None else self._clock.monotonic() + within_s
         while self.advance_once(source, limit=limit or CHUNK_ROWS) or self.backfill(
             source, limit=limit or BACKFILL_ROWS
         ):
             on_chunk(self.applied_seq(source) or 0)
+            if deadline is not None and self._clock.monotonic() >= deadline:
+                break
         return self.applied_seq(source) or 0
 
     def show(self, source: str, seq: int, timeout_s: float) -> bool:

@@ -1,7 +1,6 @@
 """Catch up: bring the online views of each source up to its rows, in order, and its pushed events into its table."""
 
 import threading
-from collections.abc import Callable
 
 from falaj.features.streaming import BACKFILL_ROWS
 from falaj.lifecycle.apply import land_source, schema_of, views_in_force
@@ -17,24 +16,26 @@ def refresh_views(rooms: Rooms) -> None:
     rooms.applier.set_views(view for views in views_in_force(rooms).values() for view in views)
 
 
-def catch_up(
-    rooms: Rooms, source: str = "", on_chunk: Callable[[str, int], None] = lambda _source, _seq: None
-) -> list[CaughtUp]:
-    """Bring the views of one source, or of all, up to their rows.
+def catch_up(rooms: Rooms, *sources: str, within_s: float | None = None) -> list[CaughtUp]:
+    """Bring the views of some sources, or of all, up to their rows.
+
+    Whatever stops it, a kill too, the next call goes on after the last write.
 
     Args:
         rooms: The project.
-        source: Which source; empty for all.
-        on_chunk: Called with the source and the applied number after each write.
+        sources: Which sources; all that have views by default.
+        within_s: Begin no further write after so many seconds; None to go on to the end.
     """
     refresh_views(rooms)
     by_source = views_in_force(rooms)
-    done = []
-    for name in [source] if source else sorted(by_source):
-        began = rooms.clock.monotonic()
-        applied = rooms.applier.catch_up(name, on_chunk=lambda seq, name=name: on_chunk(name, seq))  # type: ignore[misc]
+    began, done = rooms.clock.monotonic(), []
+    for name in sources or sorted(by_source):
+        started = rooms.clock.monotonic()
+        left_s = None if within_s is None else max(within_s - (started - began), 0.0)
+        applied = rooms.applier.catch_up(name, within_s=left_s)
         names = tuple(view.name for view in by_source.get(name, ()))
-        done.append(CaughtUp(name, names, applied, rooms.clock.monotonic() - began))
+        reached = rooms.reader.reaches(name, applied)
+        done.append(CaughtUp(name, names, applied, rooms.clock.monotonic() - started, rooms.reader.head(name), reached))
     return done
 
 
