@@ -242,10 +242,17 @@ def running(folder: Path) -> Iterator[Ready]:
     made = falaj.run("token", "create", "--actor", "producer", "--role", "service", "--scope", "source.push")
     falaj.run("up", "--detach")
     try:
-        control = json.loads((folder / ".falaj" / "run" / "control.json").read_text())
-        yield Ready(folder, port, control["pid"], made["token"])
+        yield Ready(folder, port, _control(folder), made["token"])
     finally:
         falaj.run("down")
+
+
+def _control(folder: Path) -> int:
+    """Return control's process id, which it announces a moment after it answers."""
+    path = folder / ".falaj" / "run" / "control.json"
+    while not path.exists():
+        time.sleep(0.05)
+    return int(json.loads(path.read_text())["pid"])
 
 
 def _options() -> argparse.Namespace:
