@@ -153,7 +153,9 @@ class Rooms:
         return Meter(self.db, self.clock)
 
     def _read_from(self, source: str, seq: int, limit: int) -> tuple[pa.Table, int]:
-        schema = self.applied.document.schemas.get(source, {})
+        # The document of whoever set the views last: asking the database anew would cost each fresh event a query.
+        applied = self._applied if self._applied.epoch else self.applied
+        schema = applied.document.schemas.get(source, {})
         return self.reader.read_from(source, schema, seq, limit)
 
     def _tokens_changed(self, connection: sa.Connection) -> None:
