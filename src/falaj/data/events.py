@@ -145,6 +145,14 @@ class Events:
             self._last_landed[source] = landing
             return landing
 
+    def land_all(self, source: str, schema: Mapping[str, str]) -> int:
+        """Move every event logged until now to the source's tables, and return the last number landed."""
+        landed, head = self.landed(source), self._logs(source).next_seq() - 1
+        # Not until nothing is left: while events keep coming that would be one small commit after the other, for ever.
+        while landed < head and (now := self.land(source, schema)) > landed:
+            landed = now
+        return landed
+
     def landed(self, source: str) -> int:
         """Return the number up to which every event of the log is in the tables."""
         self._last_landed[source] = landed = self._landing(source)[0]

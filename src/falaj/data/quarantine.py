@@ -123,7 +123,7 @@ class Quarantine:
         looked_at = accepted = 0
         refused: Counter[str] = Counter()
         with self._turn:
-            self._land(source.name, schema)
+            self._events.land_all(source.name, schema)
             for letters in self._letters(source.name, reason):
                 frames = _judge_again(source, schema, letters, at)
                 changed = [f for f, letter in zip(frames, letters, strict=True) if f.reasons != letter[REASONS]]
@@ -134,7 +134,7 @@ class Quarantine:
                 refused.update(why for frame in frames for why in frame.reasons or ())
                 on_chunk(looked_at)
             if not dry_run:
-                self._land(source.name, schema)
+                self._events.land_all(source.name, schema)
                 detail = {"looked_at": looked_at, "accepted": accepted, "reason": reason}
                 with self._db.write() as connection:
                     record(connection, self._clock, actor, "source.replay", source.name, detail)
@@ -143,11 +143,6 @@ class Quarantine:
     def _dataset(self, source: str) -> ds.Dataset | None:
         name = quarantine_table(source)
         return None if self._tables.version(name) is None else self._tables.read(name)
-
-    def _land(self, source: str, schema: Mapping[str, str]) -> None:
-        landed = self._events.landed(source)
-        while (now := self._events.land(source, schema)) > landed:
-            landed = now
 
     def _letters(self, source: str, reason: str) -> Iterator[list[Letter]]:
         """Give the rows that stand in quarantine now, piece by piece."""
