@@ -113,11 +113,11 @@ def closed_loop(cpu: int | None, url: str, seconds: float, pid: int, environment
         environment: What `requests.lua` reads.
     """
     words = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:g}s", "-s", str(_HERE / "requests.lua"), url]
-    before, began = _cpu_s(pid), time.perf_counter()
+    before, began = cpu_s(pid), time.perf_counter()
     out = subprocess.run(
         pinned(cpu, words), env={**os.environ, **environment}, capture_output=True, text=True, check=True
     )
-    spent, took = _cpu_s(pid) - before, time.perf_counter() - began
+    spent, took = cpu_s(pid) - before, time.perf_counter() - began
     found: dict[str, Any] = json.loads(out.stdout.strip().splitlines()[-1])
     answered = int(found["requests"])
     return Run(
@@ -140,7 +140,8 @@ def open_loop(cpu: int | None, script: Path, url: str, rate: int, seconds: float
     return json.loads(out.stdout)
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_s(pid: int) -> float:
+    """Return the CPU time that a process has used, in seconds."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
 

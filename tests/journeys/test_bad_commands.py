@@ -47,9 +47,6 @@ BAD: dict[str, tuple[tuple[str, ...], str, int, str]] = {
     "feedback_nan": (("feedback", "nan.jsonl"), "input_invalid", 2, "nan.jsonl line 1"),
     "feedback_no_answers": ((*FEEDBACK, "no_answers.jsonl"), "input_invalid", 2, "request_id"),
     "feedback_listed": (("feedback", "listed.jsonl", "--answers", "answers.jsonl"), "input_invalid", 2, "['t0']"),
-    "push_deep": (("push", "transactions", "deeper.jsonl"), "input_invalid", 2, "line 1 is nested too deeply"),
-    "push_latin": (("push", "transactions", "latin.jsonl"), "input_invalid", 2, "line 1 is not JSON"),
-    "push_large": (("push", "transactions", "large.jsonl"), "input_invalid", 2, "line 1"),
     "push_folder": (("push", "transactions", "."), "usage", 2, "directory"),
     "replay_deep": (("replay", "fraud", "deep.jsonl"), "input_invalid", 2, "deep.jsonl line 1"),
     "replay_list": (("replay", "fraud", "list.jsonl"), "input_invalid", 2, "list.jsonl line 1"),
@@ -92,11 +89,22 @@ def test_a_bad_command_is_one_clear_sentence(up: FalajProject, name: str) -> Non
     _check(up, words, code, exit_code, named)
 
 
-@pytest.mark.parametrize("name", ["endpoint_with_space", "too_large", "version_huge", "run", "push_deep", "resume"])
+@pytest.mark.parametrize("name", ["endpoint_with_space", "too_large", "version_huge", "run", "resume"])
 def test_it_is_the_same_sentence_without_control(serving: FalajProject, name: str) -> None:
     write_files(serving.folder)
     words, code, exit_code, named = BAD[name]
     _check(serving, words, code, exit_code, named)
+
+
+@pytest.mark.parametrize(
+    ("file", "named"),
+    [("deeper.jsonl", "nested too deeply"), ("latin.jsonl", "is not JSON"), ("large.jsonl", "event 0")],
+)
+def test_a_line_that_is_no_event_is_quarantined_with_its_reason(up: FalajProject, file: str, named: str) -> None:
+    done = up.falaj("push", "transactions", file)
+    assert "0 events logged, 1 quarantined" in done.out
+    assert named in done.err
+    assert len(done.err.splitlines()) == 1, done.err
 
 
 def _check(project: FalajProject, words: tuple[str, ...], code: str, exit_code: int, named: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from support.falaj_project import FalajProject
+from support.falaj_project import FalajProject, Reply
 from support.tour import as_json, transactions, write_rows
 from support.waiting import until
 
@@ -164,9 +164,7 @@ def test_events_can_be_pushed_while_nothing_runs(serving: FalajProject) -> None:
 
 
 BAD_PUSHES = {
-    "no_json": (b"{", 400, "input_invalid", "JSON"),
-    "text": (b'"hello"', 400, "input_invalid", "object"),
-    "list_of_numbers": (b"[1]", 400, "input_invalid", "object"),
+    "list": (b"[{", 400, "input_invalid", "JSON"),
     "empty": (b"", 400, "input_invalid", "no events"),
     "wait": (b"{}", 400, "input_invalid", "wait"),
     "source": (b"{}", 404, "not_found", "'nowhere'"),
@@ -185,24 +183,99 @@ def test_a_bad_push_is_one_clear_sentence(running: FalajProject, name: str) -> N
 BAD_EVENTS: dict[str, tuple[dict[str, Any], str]] = {
     "time": ({"event_time": "yesterday"}, "'event_time': 'yesterday' is not an RFC 3339 timestamp"),
     "zone": ({"event_time": "2025-02-15T01:00:00"}, "has no time zone"),
+    "null": ({"event_time": None}, "the timestamp 'event_time' is missing"),
     "number": ({"amount": "much"}, "'amount': 'much' is not a number"),
     "unknown": ({"colour": 1}, "'colour' is unknown"),
 }
 
 
-def test_a_malformed_event_refuses_the_whole_push_and_is_named(running: FalajProject) -> None:
-    for changes, named in BAD_EVENTS.values():
-        reply = running.control("POST", "/v1/events/transactions?wait=applied", [event(0), event(1, **changes)])
-        assert (reply.status, reply.json()["code"]) == (400, "input_invalid")
-        assert reply.json()["error"].startswith("event 1 of source 'transactions'")
-        assert named in reply.json()["error"]
-        assert reply.json()["hint"]
-    refused = running.refused("push", "transactions", stdin=_line(event(5)) + "\nno json\n")
-    assert (refused["code"], refused["exit"]) == ("input_invalid", 2)
-    assert "line 2" in refused["error"]
-    # Nothing of a refused push was taken.
-    assert rows_of(running)["rows"] == 8000
-    assert running.json("push", "transactions", "--wait", "applied", stdin=_line(event(0)))["last_seq"] == 8001
+def test_a_malformed_event_is_quarantined_and_replayed_after_the_definition_was_corrected(
+    running: FalajProject,
+) -> None:
+    for number, (changes, named) in enumerate(BAD_EVENTS.values()):
+        pushed = [event(2 * number), event(2 * number + 1, **changes)]
+        reply = running.control("POST", "/v1/events/transactions?wait=applied", pushed)
+        assert (reply.status, reply.json()["accepted"]) == (202, 1), reply.text
+        ((place, reasons),) = reply.json()["rejected"]
+        assert (place, any(named in reason for reason in reasons)) == (1, True), reasons
+    lines = _line(event(20)) + "\nno json\n" + _line(event(21, amount=200_000.0))
+    done = running.json("push", "transactions", "--wait", "applied", stdin=lines)
+    assert (done["accepted"], done["quarantined"]) == (1, 2)
+    until(lambda: rows_of(running)["quarantined"] == 7, "refused events are landed")
+    letters = running.json("source", "quarantine", "transactions")
+    assert [row["_raw"] for row in letters if "is not JSON" in row["_reasons"][0]] == ["no json"]
+    running.edit("fraud.py", 'between("amount", 0, 100_000)', 'between("amount", 0, 1_000_000)')
+    running.falaj("apply")
+    tried = running.json("source", "replay", "transactions", "--dry-run")
+    assert (tried["looked_at"], tried["accepted"], tried["dry_run"]) == (7, 1, True)
+    chosen = running.json("source", "replay", "transactions", "--reason", "amount is not between")
+    assert (chosen["looked_at"], chosen["accepted"], chosen["refused"]) == (1, 1, 0)
+    assert running.json("source", "replay", "transactions")["accepted"] == 0
+    found = rows_of(running)
+    assert (found["quarantined"], found["replayed"], found["rows"]) == (6, 1, 8_000 + 7)
+    at = (AFTER + timedelta(minutes=1)).isoformat()
+    until(lambda: _velocity(running, at) == 7, "the replayed event counts once")
+    assert "1 row: the event is not JSON" in running.falaj("source", "replay", "transactions").out
+    assert any(record["action"] == "source.replay" for record in running.json("audit", "list"))
+
+
+def _velocity(project: FalajProject, at: str) -> object:
+    shown = project.json("features", "get", "fraud", "--entity", "card_id=c-pushed", "--at", at)
+    return dict(zip(shown["columns"], shown["values"][0], strict=True))["card_activity__velocity_1h"]
+
+
+def test_pushes_are_refused_while_too_much_waits_and_commands_wait_with_them(serving: FalajProject) -> None:
+    serving.env["FALAJ_EVENTS_MAX_WAITING"] = "1"
+    serving.up()
+    number = iter(range(100_000, 200_000))
+
+    def refusal() -> Reply | None:
+        body = [event(next(number)) for _ in range(50)]
+        reply = serving.control("POST", "/v1/events/transactions", body)
+        return reply if reply.status != 202 else None
+
+    refused = until(refusal, "a push is refused while those before it wait", every_s=0)
+    assert refused is not None
+    assert (refused.status, refused.json()["code"], refused.headers["retry-after"]) == (503, "overloaded", "1")
+    lines = "\n".join(_line(event(n)) for n in range(2_500))
+    done = serving.falaj("push", "transactions", stdin=lines)
+    assert "2,500 events logged" in done.out
+    assert "waiting: source 'transactions'" in done.err
+    impatient = serving.refused("push", "transactions", "--patience", "0", stdin=lines)
+    assert (impatient["code"], impatient["exit"]) == ("overloaded", 9)
+
+
+def test_materialising_is_the_same_with_and_without_control(fresh: FalajProject) -> None:
+    fresh.falaj("apply")
+    fresh.falaj("ingest")
+    (alone,) = fresh.json("features", "materialise", "card_activity")
+    assert (alone["applied_seq"], alone["head"], alone["done"]) == (2_000, 2_000, True)
+    fresh.edit("fraud.py", '"velocity_1h": fj.count(window="1h"),', '"velocity_1h": fj.count(window="90m"),')
+    fresh.up()
+    fresh.falaj("apply")
+    (beside,) = fresh.json("features", "materialise")
+    assert (beside["views"], beside["applied_seq"], beside["done"]) == (["card_activity"], 2_000, True)
+    refused = fresh.refused("features", "materialise", "card_activty")
+    assert (refused["code"], refused["hint"]) == ("not_found", "did you mean 'card_activity'?")
+
+
+def test_freshness_is_shown_and_exported(running: FalajProject) -> None:
+    running.control("POST", "/v1/events/transactions?wait=applied", [event(0), event(1)])
+    (view,) = running.json("status")["views"]
+    assert (view["view"], view["events"], view["lag_rows"], view["backfilling"]) == ("card_activity", 2, 0, False)
+    assert view["p50_ms"] <= view["p99_ms"]
+    assert "view      card_activity: shows every row; pushed events visible after" in running.falaj("status").out
+    text = running.control("GET", "/metrics").text
+    labels = f'view="card_activity",definition="{view["definition"]}",source="transactions"'
+    for line in (
+        f"falaj_view_applied_seq{{{labels}}} 8002",
+        f"falaj_view_lag_rows{{{labels}}} 0",
+        f"falaj_view_lag_seconds{{{labels}}} 0.0",
+        f"falaj_view_backfilling{{{labels}}} 0",
+        f'falaj_view_freshness_seconds_bucket{{{labels},le="+Inf"}} 2',
+    ):
+        assert line in text.splitlines(), text
+    assert running.control("GET", "/metrics", token="").status == 401
 
 
 def _line(value: dict[str, Any]) -> str:

@@ -10,11 +10,14 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.params import FromPath, FromQuery, RawBody
 
 from falaj import __version__
+from falaj.api.metrics import render_control
+from falaj.api.push_gate import PushGate
 from falaj.app.operation import perform
 from falaj.app.web import Authenticate, actor_of_request
 from falaj.governance.access import Actor
 from falaj.kernel.codec import from_json, to_json
 from falaj.kernel.errors import FalajError, InputError, Unauthenticated
+from falaj.serving.exposition import CONTENT_TYPE
 from falaj.serving.statuses import error_answer, error_body
 from falaj.storage.disk import failure
 
@@ -25,6 +28,7 @@ PUBLIC_ROUTES: tuple[str, ...] = (
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 JSON = "application/json"
+_RETRY_AFTER_S = "1"
 _EVENTS = "send an object, a list, or an object a line"
 
 
@@ -52,6 +56,10 @@ class Handlers:
         """Carry out one operation for an actor, and answer with its result as JSON."""
         return Response(to_json(perform(self._rooms, actor, name, params)).encode(), media_type=JSON)
 
+    def result(self, request: Request[Any, Any, Any], name: str, params: Any) -> Any:
+        """Carry out one operation for whoever asks, and return its result."""
+        return perform(self._rooms, self.actor(request), name, params)
+
     def perform(self, request: Request[Any, Any, Any], name: str, params: Any) -> Response[bytes]:
         """Carry out one operation for whoever asks."""
         return self.answer(self.actor(request), name, params)
@@ -78,6 +86,7 @@ def make_app(rooms: Any, authenticate: Authenticate, pages: Sequence[Any] = ()) 
         # the origin whose cookie reads the project.
         openapi_config=OpenAPIConfig(title="Falaj control", version=__version__, render_plugins=[JsonRenderPlugin()]),
         request_max_body_size=MAX_BODY_BYTES,
+        middleware=[PushGate(rooms.settings.events.max_body_mib << 20, MAX_BODY_BYTES).before],
     )
 
 
@@ -128,7 +137,13 @@ def _reads(handlers: Handlers) -> list[Any]:
         """The newest audit records."""
         return handlers.perform(request, "audit.list", {})
 
-    return [status, models, version, runs, run, why, alerts, audit]
+    @get("/metrics", sync_to_thread=True)
+    def metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """How fresh the online views are, for Prometheus; the gateway's own numbers are on its port."""
+        views = handlers.result(request, "features.freshness", {})
+        return Response(render_control(views), media_type=CONTENT_TYPE.decode())
+
+    return [status, models, version, runs, run, why, alerts, audit, metrics]
 
 
 def _writes(handlers: Handlers) -> list[Any]:
@@ -149,18 +164,30 @@ def _writes(handlers: Handlers) -> list[Any]:
 
 
 def _events(body: bytes) -> list[Any]:
+    """Return the events of a body; what cannot be decoded comes as its text, and goes to quarantine as that."""
     text = body.strip()
     if not text:
         raise InputError("the body holds no events", hint=_EVENTS)
     if text[:1] == b"[":
         return from_json(text, list[Any], what="events")
-    lines = enumerate(text.split(b"\n"), 1)
-    return [from_json(line, Any, what=f"line {number}", hint=_EVENTS) for number, line in lines if line.strip()]
+    whole = _event(text)  # one object may be spread over many lines
+    if not isinstance(whole, str):
+        return [whole]
+    return [_event(line) for line in text.split(b"\n") if line.strip()]
+
+
+def _event(text: bytes) -> dict[str, Any] | str:
+    try:
+        return from_json(text, dict[str, Any])
+    except InputError:
+        return text.decode(errors="backslashreplace")
 
 
 def _falaj_error(_: Request[Any, Any, Any], error: FalajError) -> Response[bytes]:
     status, body = error_answer(error)
     headers = {"www-authenticate": "Bearer"} if isinstance(error, Unauthenticated) else {}
+    if status == 503:
+        headers["retry-after"] = _RETRY_AFTER_S
     return Response(body, status_code=status, media_type=JSON, headers=headers)
 
 

@@ -5,6 +5,7 @@ import contextlib
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from falaj.app.reconcilers import reconcilers
 from falaj.app.running import announce, find_control, folder_mark, withdraw
 from falaj.kernel.errors import FalajError, StorageError
 from falaj.kernel.settings import Settings
-from falaj.lifecycle.catch_up import apply_new_rows, refresh_views
+from falaj.lifecycle.catch_up import apply_new_rows, backfill_views, refresh_views
 from falaj.lifecycle.publication import publish_snapshots
 from falaj.lifecycle.rooms import Rooms
 from falaj.pipelines.process import this_worker
@@ -27,8 +28,13 @@ from falaj.storage.folder import StateFolder
 
 log = logging.getLogger("falaj.control")
 APPLY_EVERY_S = 0.05
+BACKFILL_EVERY_S = 0.5
 REFRESH_EVERY_S = 1.0
 LONGEST_PAUSE_S = 2.0
+_SWITCH_S = 0.0005
+"""How long a thread that computes may keep the others waiting. With Python's own 5 ms each answer waits that long
+several times over while views are brought up to date."""
+
 _LOOK_EVERY_S = 0.02
 _ALONE_EVERY_S = 1.0
 
@@ -47,6 +53,7 @@ def run_control(folder: Path, settings: Settings, make_app: Any, *, supervisor: 
         Locked: Another process holds the project.
         PortInUse: Another program listens on the address.
     """
+    sys.setswitchinterval(_SWITCH_S)
     host, port = settings.control.host, settings.control.port
     refuse_taken(host, port, setting="control.port")
     state = StateFolder(folder / settings.storage.path)
@@ -118,7 +125,7 @@ async def _until_listening(host: str, port: int) -> None:
 
 @contextmanager
 def _background(rooms: Rooms) -> Iterator[None]:
-    """Run the worker, the reconcilers and the applier in threads."""
+    """Run the worker, the reconcilers, the applier and the backfiller in threads."""
     stop = threading.Event()
     worker = worker_for(rooms)
     loop = ReconcilerLoop(
@@ -127,6 +134,7 @@ def _background(rooms: Rooms) -> Iterator[None]:
     threads = [
         threading.Thread(target=worker.run_forever, args=(stop,), name="worker"),
         threading.Thread(target=_apply_forever, args=(rooms, stop), name="applier"),
+        threading.Thread(target=_backfill_forever, args=(rooms, stop), name="backfiller"),
     ]
     for thread in threads:
         thread.start()
@@ -141,17 +149,39 @@ def _background(rooms: Rooms) -> Iterator[None]:
 
 
 def _apply_forever(rooms: Rooms, stop: threading.Event) -> None:
-    """Bring the online views up to their sources, again and again."""
-    pause_s, next_refresh = APPLY_EVERY_S, 0.0
-    while not stop.wait(pause_s):
+    """Bring the live views up to their sources, again and again."""
+    next_refresh = 0.0
+
+    def one_pass() -> None:
+        nonlocal next_refresh
+        now = rooms.clock.monotonic()
+        if now >= next_refresh:
+            refresh_views(rooms)
+            next_refresh = now + REFRESH_EVERY_S
+        if not apply_new_rows(rooms, stop):
+            rooms.applier.wait_for_rows(APPLY_EVERY_S)
+
+    _again_and_again(one_pass, stop, "applying events failed")
+
+
+def _backfill_forever(rooms: Rooms, stop: threading.Event) -> None:
+    """Bring the views that are behind up to the live ones."""
+
+    def one_pass() -> None:
+        if not backfill_views(rooms, stop):
+            stop.wait(BACKFILL_EVERY_S)
+
+    _again_and_again(one_pass, stop, "backfilling views failed")
+
+
+def _again_and_again(one_pass: Callable[[], None], stop: threading.Event, what: str) -> None:
+    pause_s = APPLY_EVERY_S
+    while not stop.is_set():
         try:
-            now = rooms.clock.monotonic()
-            if now >= next_refresh:
-                refresh_views(rooms)
-                next_refresh = now + REFRESH_EVERY_S
-            apply_new_rows(rooms, stop)
+            one_pass()
             pause_s = APPLY_EVERY_S
         except (FalajError, OSError) as error:
             # A damaged record or a full disk must not end the process that answers for everything else.
-            log.error("applying events failed: %s", error)
+            log.error("%s: %s", what, error)
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+            stop.wait(pause_s)

@@ -1,24 +1,28 @@
 """The notebook's view of a project: training sets, online features, predictions and runs as data frames."""
 
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from falaj.app.client import Client, decide
+from falaj.app.pushing import push_stream
 from falaj.app.training_run import TrainingResult, train_and_follow
 from falaj.app.values.dataset import BuildDataset
 from falaj.app.values.features import OnlineFeatures, OnlineQuery
 from falaj.app.values.model import Train, VersionsQuery
 from falaj.app.values.prediction import Explanation, WhyQuery
 from falaj.app.values.run import RunDetail, RunQuery, RunsQuery
+from falaj.app.values.source import Pushed, Replay
 from falaj.app.values.status import RunStatus, Status, StatusQuery, VersionStatus
 from falaj.data.dataset import Dataset
+from falaj.data.quarantine import Replayed
 from falaj.features.arrow_types import ARROW_TYPES
 from falaj.kernel.clock import parse_instant, rfc3339
 from falaj.kernel.errors import ExtraMissing, InputError
@@ -148,6 +152,32 @@ class Project:
         """
         return train_and_follow(self._client, Train(model, reason))
 
+    def push(
+        self,
+        source: str,
+        events: Iterable[Mapping[str, Any]],
+        *,
+        wait: Literal["logged", "applied"] = "logged",
+        patience_s: float = 60.0,
+    ) -> Pushed:
+        """Push events, however many; returns when all of them are durable.
+
+        Args:
+            source: To which source.
+            events: Objects of its columns; instants as aware datetimes, RFC 3339 text or microseconds since 1970.
+            wait: Return when they are "logged", or "applied": when the next read sees them.
+            patience_s: How long to try again while the project cannot take more.
+
+        Raises:
+            InputError: A datetime has no time zone, or a value is none that an event could have.
+            Overloaded: The patience is at its end; what came before is kept.
+        """
+        return push_stream(self._client, source, map(_plain, events), wait=wait, patience_s=patience_s)
+
+    def replay(self, source: str, *, reason: str = "", dry_run: bool = False) -> Replayed:
+        """Judge a source's refused rows again by the present definition; see `falaj source replay`."""
+        return self._client.perform("source.replay", Replay(source, reason, dry_run), Replayed)
+
     def runs(self, *, limit: int = 100) -> Frame:
         """Return runs, the newest first."""
         found = self._client.perform("run.list", RunsQuery(limit=limit), list[RunStatus])
@@ -169,6 +199,18 @@ class Project:
     def why(self, request_id: str) -> Explanation:
         """Explain one decision."""
         return self._client.perform("prediction.why", WhyQuery(request_id), Explanation)
+
+
+def _plain(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an event as JSON can hold it."""
+    plain: dict[str, Any] = {}
+    for name, value in event.items():
+        if isinstance(value, datetime) and value.tzinfo is None:
+            raise InputError(f"field {name!r}: {value} has no time zone", hint="give an aware datetime")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise InputError(f"field {name!r} is {value}, which JSON cannot hold", hint="send None if it is not known")
+        plain[name] = rfc3339(value) if isinstance(value, datetime) else value
+    return plain
 
 
 def _rows(entities: Mapping[str, Sequence[Any] | Any]) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from falaj.cost.meter import USAGE
 from falaj.data.datasets import DATASET
 from falaj.data.lineage import LINEAGE_EDGE
 from falaj.data.prediction_log import PREDICTION_BATCH, PREDICTION_SEGMENT
-from falaj.data.provenance import INGEST_RANGE, INGESTED_FILE, SOURCE_STATE
+from falaj.data.provenance import INGEST_RANGE, INGESTED_FILE, REPLAYED_ROW, SOURCE_STATE
 from falaj.governance.approvals import APPROVAL
 from falaj.governance.audit import AUDIT_RECORD
 from falaj.governance.identity import ACTOR, TOKEN
@@ -47,6 +47,7 @@ ALL: tuple[sa.Table, ...] = (
     PREDICTION_BATCH,
     PREDICTION_SEGMENT,
     RECONCILER,
+    REPLAYED_ROW,
     ROLLOUT,
     ROLLOUT_VERDICT,
     RUN,

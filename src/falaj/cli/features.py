@@ -1,6 +1,9 @@
 """Commands about features: materialise, read, verify."""
 
+from collections import defaultdict
+
 import click
+import msgspec
 
 from falaj.app.values.features import Materialise, OnlineFeatures, OnlineQuery, Verify, VerifyResult
 from falaj.cli.command import FalajGroup, Session, pass_session, plain
@@ -8,6 +11,7 @@ from falaj.cli.prediction import pairs
 from falaj.lifecycle.caught_up import CaughtUp
 
 _COLOURS = {"PASS": "green", "FAIL": "red", "INCONCLUSIVE": "yellow"}
+_PIECE_S = 2.0
 MISMATCH = 11
 """Exit code of `falaj features verify` when it does not pass."""
 
@@ -18,16 +22,26 @@ def features() -> None:
 
 
 @features.command()
-@click.argument("source", default="")
+@click.argument("views", nargs=-1, metavar="[VIEW]...")
 @pass_session
-def materialise(session: Session, *, source: str) -> None:
-    """Bring the online store up to the rows of SOURCE, or of all sources.
+def materialise(session: Session, *, views: tuple[str, ...]) -> None:
+    """Bring the online store up to the rows, for VIEWs and those that read the same sources, or for all.
 
-    A running control does this by itself.
+    A running control does this by itself. Whatever stops it, the next time goes on from there.
 
     Example: falaj features materialise
     """
-    done = session.client().perform("features.materialise", Materialise(source), list[CaughtUp])
+    client, seconds = session.client(), defaultdict[str, float](float)
+    while True:
+        found = client.perform("features.materialise", Materialise(views, _PIECE_S), list[CaughtUp])
+        for one in found:
+            seconds[one.source] += one.seconds
+        if all(one.done for one in found):
+            break
+        for one in found:
+            if not one.done:
+                session.say(f"{one.source}: row {one.applied_seq:,} of {one.head:,}, {seconds[one.source]:.0f} s")
+    done = [msgspec.structs.replace(one, seconds=seconds[one.source]) for one in found]
 
     def human() -> None:
         for one in done:

@@ -1,18 +1,20 @@
-"""Commands about sources: ingest, push, and a look at tables and quarantine."""
+"""Commands about sources: ingest, push, and a look at tables and quarantine, whose rows can be replayed."""
 
 import sys
-from collections.abc import Iterator
-from typing import IO, Any
+import time
+from typing import IO, Any, Literal
 
 import click
 
-from falaj.app.values.source import Ingest, Ingested, Push, Pushed, QuarantineQuery, SourceQuery
+from falaj.app.pushing import push_stream
+from falaj.app.values.source import Ingest, Ingested, Pushed, QuarantineQuery, Replay, SourceQuery
 from falaj.app.values.status import SourceStatus
 from falaj.cli.command import FalajCommand, FalajGroup, Session, counted, pass_session, plain
+from falaj.data.quarantine import Replayed
 from falaj.kernel.clock import from_us, rfc3339
-from falaj.kernel.codec import from_json
+from falaj.kernel.errors import Overloaded
 
-_CHUNK = 1000
+_TELL_EVERY_S = 1.0
 
 
 @click.command(cls=FalajCommand)
@@ -43,36 +45,43 @@ def ingest(session: Session, *, name: str) -> None:
 @click.argument("name")
 @click.argument("file", type=click.File("rb"), default="-")
 @click.option("--wait", type=click.Choice(["logged", "applied"]), default="logged", show_default=True)
+@click.option(
+    "--patience", type=click.FloatRange(0), default=60.0, show_default=True, metavar="SECONDS",
+    help="How long to send events again that the project cannot take yet.",
+)  # fmt: skip
 @pass_session
-def push(session: Session, *, name: str, file: IO[bytes], wait: str) -> None:
+def push(session: Session, *, name: str, file: IO[bytes], wait: Literal["logged", "applied"], patience: float) -> None:
     """Send events, one JSON object a line, from FILE or standard input, to source NAME.
+
+    A line that is no event, and an event that breaks a check, goes to quarantine.
 
     Example: falaj push transactions events.jsonl --wait applied
     """
-    client = session.client()
-    total, refused, last = 0, 0, 0
-    for chunk in _chunks(file):
-        answer = client.perform("source.push", Push(name, chunk, wait), Pushed)  # type: ignore[arg-type]
-        total, refused, last = total + answer.accepted, refused + len(answer.rejected), answer.last_seq or last
-        if not session.as_json:
-            for index, reasons in answer.rejected:
-                click.echo(f"quarantined event {index}: {plain('; '.join(reasons))}", err=True)
-    result = {"source": name, "accepted": total, "quarantined": refused, "last_seq": last}
-    session.show(result, lambda: click.echo(f"{name}: {counted(total, 'event')} {wait}, {refused:,} quarantined"))
+    # What is no JSON is quarantined as it is, so lines are sent as they are.
+    lines = (line.strip().decode(errors="backslashreplace") for line in file if line.strip())
+    client, began, waits, refused = session.client(), time.monotonic(), 0, 0
 
+    def tell(piece: Pushed) -> None:
+        nonlocal began, refused
+        refused += len(piece.rejected)
+        for place, reasons in piece.rejected:
+            if not session.as_json:
+                click.echo(f"quarantined event {place}: {plain('; '.join(reasons))}", err=True)
+        if time.monotonic() - began > _TELL_EVERY_S:
+            session.say(f"{name}: up to row {piece.last_seq:,}")
+            began = time.monotonic()
 
-def _chunks(file: IO[bytes]) -> Iterator[list[dict[str, Any]]]:
-    """Give the events in chunks, at least one: the name of the source is looked at even where there are none."""
-    chunk: list[dict[str, Any]] = []
-    given = False
-    for number, line in enumerate(file, 1):
-        if line.strip():
-            chunk.append(from_json(line, dict[str, Any], what=f"line {number}", hint="send one JSON object a line"))
-        if len(chunk) == _CHUNK:
-            yield chunk
-            chunk, given = [], True
-    if chunk or not given:
-        yield chunk
+    def tell_wait(error: Overloaded) -> None:
+        nonlocal waits
+        waits += 1
+        if waits == 1:
+            click.echo(f"waiting: {plain(error.message)}", err=True)
+
+    done = push_stream(client, name, lines, wait=wait, patience_s=patience, on_piece=tell, on_wait=tell_wait)
+    result = {"source": name, "accepted": done.accepted, "quarantined": refused, "last_seq": done.last_seq}
+    session.show(
+        result, lambda: click.echo(f"{name}: {counted(done.accepted, 'event')} {wait}, {refused:,} quarantined")
+    )
 
 
 @click.group(cls=FalajGroup)
@@ -95,6 +104,7 @@ def list_(session: Session) -> None:
             click.echo(
                 f"{one.name}: {counted(one.rows, 'row')} ({one.streamed:,} streamed), {one.quarantined:,} quarantined, "
                 f"{counted(one.files, 'file')}, latest event {last}"
+                f"{f', {one.replayed:,} accepted by a replay' if one.replayed else ''}"
             )
 
     session.show(found, human)
@@ -120,3 +130,29 @@ def quarantine(session: Session, *, name: str, limit: int) -> None:
             click.echo("no refused rows", file=sys.stderr)
 
     session.show(rows, human)
+
+
+@source.command()
+@click.argument("name")
+@click.option("--reason", default="", metavar="TEXT", help="Only rows one of whose reasons has TEXT in it.")
+@click.option("--dry-run", is_flag=True, help="Change nothing; say what would become of them.")
+@pass_session
+def replay(session: Session, *, name: str, reason: str, dry_run: bool) -> None:
+    """Judge the refused rows of source NAME again, after its schema or a check was corrected.
+
+    What the present definition accepts comes in once, as an event; the rest stays in quarantine with its reasons.
+
+    Example: falaj source replay transactions --reason "amount is not between"
+    """
+    done = session.client().perform("source.replay", Replay(name, reason, dry_run), Replayed)
+
+    def human() -> None:
+        would = "would be " if dry_run else ""
+        click.echo(
+            f"{name}: {counted(done.looked_at, 'refused row')} looked at, {done.accepted:,} {would}accepted, "
+            f"{done.refused:,} {'would stay' if dry_run else 'stay'}"
+        )
+        for why, count in done.reasons.items():
+            click.echo(f"  {counted(count, 'row')}: {plain(why)}")
+
+    session.show(done, human)

@@ -2,6 +2,7 @@
 
 import click
 
+from falaj.app.values.freshness import ViewFreshness
 from falaj.app.values.status import EndpointStatus, Status, StatusQuery
 from falaj.cli.command import FalajCommand, Session, counted, pass_session, plain
 from falaj.cli.monitor import drift_subject, realised_lines
@@ -38,6 +39,8 @@ def _print(s: Status) -> None:
     for source in s.sources:
         last = "" if source.last_event_us is None else f", latest event {rfc3339(from_us(source.last_event_us))}"
         click.echo(f"source    {source.name}: {counted(source.rows, 'row')}, {source.quarantined:,} quarantined{last}")
+    for view in s.views:
+        click.echo(f"view      {_freshness(view)}")
     for alert in [a for a in s.alerts if a.open][:5]:
         click.echo(f"alert     {click.style(alert.severity, fg='red')} {alert.subject}: {plain(alert.message)}")
     for kind, amount in s.cost.items():
@@ -59,3 +62,16 @@ def _print_endpoint(endpoint: EndpointStatus) -> None:
         click.echo(f"  {line}")
     if endpoint.cost_per_thousand is not None:
         click.echo(f"  {endpoint.cost_per_thousand:.2g} {endpoint.currency} per 1,000 decisions")
+
+
+def _freshness(view: ViewFreshness) -> str:
+    """Return how fresh a view is, as one line."""
+    shown = f"{view.view}: "
+    if view.lag_rows:
+        state = "being backfilled, " if view.backfilling else ""
+        shown += f"{state}{counted(view.lag_rows, 'row')} and {view.lag_s:,.1f} s behind"
+    else:
+        shown += "shows every row"
+    if view.p99_ms is not None:
+        shown += f"; pushed events visible after {view.p50_ms:g} ms (p50), {view.p99_ms:g} ms (p99)"
+    return shown

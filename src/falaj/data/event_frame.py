@@ -30,17 +30,25 @@ class EventFrame(msgspec.Struct, frozen=True, array_like=True):
 
     Attributes:
         at: When it came, in microseconds since 1970.
-        event_ts: When it happened.
+        event_ts: When it happened; None for a rejected one that does not say.
         created: When it became known; None where the source does not say.
         row: Column to value, instants in microseconds.
         reasons: Why it was rejected; None for an accepted one.
+        raw: What a rejected one came as; empty where its row says it.
+        replays: The number of the quarantined row of which this is a replay; 0 for an event that is new.
+        file: Where that row came from, and
+        digest: of what content; empty for a pushed event.
     """
 
     at: int
-    event_ts: int
+    event_ts: int | None
     created: int | None
     row: dict[str, Any]
     reasons: list[str] | None = None
+    raw: str = ""
+    replays: int = 0
+    file: str = ""
+    digest: str = ""
 
 
 _DECODER = msgspec.msgpack.Decoder(EventFrame)
@@ -74,7 +82,7 @@ def rejected_rows(source: str, schema: Mapping[str, str], frames: Sequence[Numbe
     rejected = [numbered for numbered in frames if numbered[1].reasons is not None]
     rows = _rows(source, schema, rejected)
     reasons = pa.array([frame.reasons for _, frame in rejected], pa.list_(pa.string()))
-    raw = pa.array([canonical_json(frame.row).decode() for _, frame in rejected], pa.string())
+    raw = pa.array([frame.raw or canonical_json(frame.row).decode() for _, frame in rejected], pa.string())
     return rows.append_column(REASONS, reasons).append_column(RAW, raw).select(quarantine_schema(schema).names)
 
 
@@ -89,13 +97,12 @@ def _rows(source: str, schema: Mapping[str, str], frames: Sequence[Numbered]) ->
                 f"type: {error}",
                 hint="give a column of another type another name",
             ) from None
-    count = len(frames)
     columns += [
         pa.array([frame.event_ts for _, frame in frames], INSTANT),
         pa.array([frame.created for _, frame in frames], INSTANT),
         pa.array([seq for seq, _ in frames], pa.int64()),
-        pa.repeat(STREAM, count),
-        pa.repeat(f"log/{source}", count),
+        pa.array([frame.file or STREAM for _, frame in frames], pa.string()),
+        pa.array([frame.digest or f"log/{source}" for _, frame in frames], pa.string()),
         pa.array([frame.at for _, frame in frames], INSTANT),
     ]
     names = [*schema, EVENT_TS, CREATED, INGEST_SEQ, FILE, DIGEST, INGESTED_AT]

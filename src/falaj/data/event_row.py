@@ -1,4 +1,4 @@
-"""One pushed event's fields, held against the types of its source."""
+"""One pushed event's fields, read as the types of its source."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -6,49 +6,68 @@ from typing import Any
 
 from falaj.definitions.source import Source
 from falaj.kernel.clock import parse_instant, to_us
+from falaj.kernel.codec import canonical_json, from_json
 from falaj.kernel.errors import InputError
 from falaj.kernel.names import did_you_mean
+from falaj.kernel.sentence import one_sentence
+
+LONGEST_CHARACTERS = 1 << 20
+"""An event that comes as text may be so long; what is longer is quarantined, cut off there."""
 
 _INT64 = range(-(2**63), 2**63)
 
 
-def checked_row(source: Source, schema: Mapping[str, str], index: int, row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the event's fields with instants in microseconds, without those that are null.
+def read_event(source: Source, schema: Mapping[str, str], event: object) -> tuple[dict[str, Any], list[str]]:
+    """Return the event's fields with instants in microseconds, without those that are null, and what is wrong with it.
 
     Args:
         source: The definition.
         schema: Column to dtype.
-        index: The event's place in its push, for the error.
-        row: The event.
+        event: The event: an object of fields, or the text of one as JSON.
 
-    Raises:
-        InputError: A field is unknown or of another type, or the timestamp is missing.
+    Returns:
+        The fields that could be read; and a reason for each field that is unknown or of another type, for a missing
+        timestamp, or for what is no object at all. None for an event that is well formed.
 
     Example:
         >>> from falaj.definitions.source import Push
         >>> tx = Source("tx", stream=Push(), schema={"at": "timestamp", "amount": "float64"}, timestamp="at")
-        >>> checked_row(tx, tx.schema, 0, {"at": "2018-04-01T00:00:31Z", "amount": 5})
-        {'at': 1522540831000000, 'amount': 5.0}
+        >>> read_event(tx, tx.schema, {"at": "2018-04-01T00:00:31Z", "amount": 5})
+        ({'at': 1522540831000000, 'amount': 5.0}, [])
+        >>> read_event(tx, tx.schema, '{"amout": 5}')[1]
+        ["field 'amout' is unknown: did you mean 'amount'?", "the timestamp 'at' is missing"]
     """
-    where = f"event {index} of source {source.name!r}"
-    if not isinstance(row, Mapping):
-        raise InputError(f"{where} is not an object of fields", hint=f"give {', '.join(schema)}")
-    for name in row:
-        if name not in schema:
-            raise InputError(f"{where}: field {name!r} is unknown", hint=did_you_mean(str(name), schema))
-    checked = {}
+    if isinstance(event, str):
+        if len(event) > LONGEST_CHARACTERS:
+            return {}, [f"the event has {len(event):,} characters, and {LONGEST_CHARACTERS:,} are allowed"]
+        try:
+            event = from_json(event, Any, what="the event")
+        except InputError as error:
+            return {}, [error.message]
+    if not isinstance(event, Mapping):
+        return {}, ["the event is not an object of fields"]
+    reasons = [f"field {name!r} is unknown: {did_you_mean(str(name), schema)}" for name in event if name not in schema]
+    row = {}
     for name, dtype in schema.items():
-        value = row.get(name)
+        value = event.get(name)
         if value is not None:
             try:
-                checked[name] = _READ[dtype](value)
+                row[name] = _READ[dtype](value)
             except InputError as error:
-                raise InputError(f"{where}: field {name!r}: {error.message}", hint=error.hint) from None
-    if source.timestamp is not None and source.timestamp not in checked:
-        raise InputError(
-            f"{where}: the timestamp {source.timestamp!r} is missing", hint="write it like 2026-01-31T09:30:00Z"
-        )
-    return checked
+                reasons.append(f"field {name!r}: {error.message}")
+    if source.timestamp is not None and event.get(source.timestamp) is None:
+        reasons.append(f"the timestamp {source.timestamp!r} is missing")
+    return row, [one_sentence(reason) for reason in reasons]
+
+
+def raw_event(event: object) -> str:
+    """Return an event as the text that it came as, or would have come as, so that it can be replayed."""
+    if isinstance(event, str):
+        return event[:LONGEST_CHARACTERS].encode(errors="backslashreplace").decode()
+    try:
+        return canonical_json(event).decode()
+    except (TypeError, ValueError):  # what JSON cannot hold is not replayed either, and yet it should be seen
+        return ascii(event)
 
 
 def _text(value: Any) -> str:

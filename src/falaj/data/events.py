@@ -1,4 +1,4 @@
-"""Events: pushed rows, checked, numbered and durable before they are acknowledged; and their way into the table."""
+"""Events: pushed rows, checked, numbered and durable before they are acknowledged; and their way into the tables."""
 
 import threading
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ import pyarrow as pa
 from falaj.data import provenance
 from falaj.data.columns import quarantine_table, rows_schema, source_table
 from falaj.data.event_frame import EventFrame, Numbered, accepted_rows, decode_frames, rejected_rows
-from falaj.data.event_row import checked_row
+from falaj.data.event_row import raw_event, read_event
 from falaj.data.quality import Rules
 from falaj.data.reader import Logs
 from falaj.definitions.source import Source
@@ -61,33 +61,62 @@ class Events:
         self._db = db
         self._clock = clock
         self._turn = threading.Lock()
+        self._last_landed: dict[str, int] = {}
 
-    def accept(self, source: Source, schema: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> Accepted:
+    def accept(self, source: Source, schema: Mapping[str, str], events: Sequence[object]) -> Accepted:
         """Check events and log them; returns when they are durable. The caller has authorised `source.push`.
 
-        Timestamps are RFC 3339 text with a zone, aware datetimes, or whole microseconds since 1970.
+        Timestamps are RFC 3339 text with a zone, aware datetimes, or whole microseconds since 1970. An event that is
+        malformed (no object of fields, an unknown field, a value of another type, no timestamp) or that breaks a check
+        goes to quarantine as it came, with the reasons; the others are accepted.
+
+        Args:
+            source: The definition.
+            schema: Column to dtype.
+            events: Objects of fields, or the text of such as JSON.
 
         Raises:
-            InputError: The source takes no events; an event has an unknown field, a value of another type, or no
-                timestamp. The message has the event's index and the field, and no event of the push was kept.
+            InputError: The source takes no events.
             DiskFull: No space is left; no event was kept.
         """
         if source.stream is None:
             raise InputError(f"source {source.name!r} takes no events", hint="declare it with stream=fj.Push()")
-        if not rows:
+        if not events:
             return Accepted(0, 0, [])
-        checked = [checked_row(source, schema, index, row) for index, row in enumerate(rows)]
-        columns = {name: [row.get(name) for row in checked] for name in schema}
-        judged = Rules(source, schema).judge(pa.table(columns, schema=rows_schema(schema)))
-        places = [place for place, rejected in enumerate(judged.rejected.to_pylist()) if rejected]
-        rejected = list(zip(places, judged.reasons, strict=True))
-        refused = set(places)
+        read = [(event, *read_event(source, schema, event)) for event in events]
+        accepted, rejected, warnings = self._judge(source, schema, read)
+        return self._log(source, accepted, rejected, warnings)
+
+    def _judge(
+        self, source: Source, schema: Mapping[str, str], read: Sequence[tuple[object, dict[str, Any], list[str]]]
+    ) -> tuple[list[EventFrame], dict[int, EventFrame], dict[str, int]]:
         at = to_us(self._clock.now())
-        frames = [_frame(source, at, row, None) for place, row in enumerate(checked) if place not in refused]
-        count = len(frames)
-        frames += [_frame(source, at, checked[place], reasons) for place, reasons in rejected]
-        first_seq = self._logs(source.name).append([to_msgpack(frame) for frame in frames])
-        return Accepted(first_seq if count else 0, count, rejected, judged.warnings)
+        formed = [place for place, (_, _, reasons) in enumerate(read) if not reasons]
+        rows = [read[place][1] for place in formed]
+        columns = {name: [row.get(name) for row in rows] for name in schema}
+        judged = Rules(source, schema).judge(pa.table(columns, schema=rows_schema(schema)))
+        failed = [place for place, bad in zip(formed, judged.rejected.to_pylist(), strict=True) if bad]
+        reasons_of = dict(zip(failed, judged.reasons, strict=True))
+        rejected = {}
+        for place, (event, row, reasons) in enumerate(read):
+            if reasons:
+                rejected[place] = make_frame(source, at, row, reasons, raw=raw_event(event))
+            elif place in reasons_of:
+                rejected[place] = make_frame(source, at, row, reasons_of[place])
+        accepted = [make_frame(source, at, read[place][1], None) for place in formed if place not in rejected]
+        return accepted, rejected, judged.warnings
+
+    def _log(
+        self, source: Source, accepted: list[EventFrame], rejected: dict[int, EventFrame], warnings: dict[str, int]
+    ) -> Accepted:
+        payloads = [to_msgpack(frame) for frame in (*accepted, *rejected.values())]
+        first_seq = self._logs(source.name).append(payloads)
+        reasons = [(place, frame.reasons or []) for place, frame in rejected.items()]
+        return Accepted(first_seq if accepted else 0, len(accepted), reasons, warnings)
+
+    def append(self, source: str, frames: Sequence[EventFrame]) -> int:
+        """Log frames that were judged elsewhere, durably, and return the first one's number."""
+        return self._logs(source).append([to_msgpack(frame) for frame in frames])
 
     def land(self, source: str, schema: Mapping[str, str], *, limit: int = 100_000) -> int:
         """Move logged events to the source's tables, each exactly once, and return the last number landed.
@@ -109,12 +138,29 @@ class Events:
             accepted = accepted_rows(source, schema, frames)
             if accepted.num_rows:
                 self._tables.append(source_table(source), accepted, app=(WRITER, landing))
-            self._note(source, landing, landing)
+            replays = [(frame.replays, seq, frame.reasons is None) for seq, frame in frames if frame.replays]
+            with self._db.write() as connection:
+                provenance.note_replays(connection, source, replays)
+                provenance.set_landing(connection, source, landing, landing)
+            self._last_landed[source] = landing
             return landing
+
+    def land_all(self, source: str, schema: Mapping[str, str]) -> int:
+        """Move every event logged until now to the source's tables, and return the last number landed."""
+        landed, head = self.landed(source), self._logs(source).next_seq() - 1
+        # Not until nothing is left: while events keep coming that would be one small commit after the other, for ever.
+        while landed < head and (now := self.land(source, schema)) > landed:
+            landed = now
+        return landed
 
     def landed(self, source: str) -> int:
         """Return the number up to which every event of the log is in the tables."""
-        return self._landing(source)[0]
+        self._last_landed[source] = landed = self._landing(source)[0]
+        return landed
+
+    def last_landed(self, source: str) -> int:
+        """Return what `landed` was when somebody last asked, or 0, without asking the database."""
+        return self._last_landed.get(source, 0)
 
     def truncate(self, source: str, applied_seq: int) -> None:
         """Let the log forget events that have landed and that every view has applied.
@@ -144,7 +190,16 @@ class Events:
             provenance.set_landing(connection, source, landed, landing)
 
 
-def _frame(source: Source, at: int, row: dict[str, Any], reasons: list[str] | None) -> EventFrame:
-    event_ts = 0 if source.timestamp is None else row[source.timestamp]
+def make_frame(source: Source, at: int, row: dict[str, Any], reasons: list[str] | None, *, raw: str = "") -> EventFrame:
+    """Return a frame of one event's fields.
+
+    Args:
+        source: The definition.
+        at: When the event came, in microseconds since 1970.
+        row: Its fields, instants in microseconds.
+        reasons: Why it is rejected; None when it is not.
+        raw: What it came as, where the row does not say it.
+    """
+    event_ts = 0 if source.timestamp is None else row.get(source.timestamp)
     created = None if source.created is None else row.get(source.created)
-    return EventFrame(at, event_ts, created, row, reasons)
+    return EventFrame(at, event_ts, created, row, reasons, raw)

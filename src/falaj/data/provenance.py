@@ -57,6 +57,15 @@ SOURCE_STATE = sa.Table(
     sa.Column("landing", sa.BigInteger, nullable=False),
 )
 
+REPLAYED_ROW = sa.Table(
+    "replayed_row",
+    metadata,
+    sa.Column("source", sa.String, primary_key=True),
+    sa.Column("seq", sa.BigInteger, primary_key=True),
+    sa.Column("as_seq", sa.BigInteger, nullable=False),
+    sa.Column("accepted", sa.Boolean, nullable=False),
+)
+
 
 class FilePlan(msgspec.Struct, frozen=True):
     """All that is needed to finish a file after a crash, as it was when the file was first read.
@@ -199,6 +208,13 @@ def sequence(connection: sa.Connection, source: str, from_seq: int) -> Sequence:
     )
 
 
+def file_rows(connection: sa.Connection, source: str, after: int) -> int:
+    """Return how many numbers beyond one were given to files."""
+    table = INGEST_RANGE.c
+    query = sa.select(table.first_seq, table.last_seq).where(table.source == source, table.last_seq > after)
+    return sum(row.last_seq - max(row.first_seq, after + 1) + 1 for row in connection.execute(query))
+
+
 def landing(connection: sa.Connection, source: str) -> tuple[int, int]:
     """Return up to which number events have landed, and up to which they were about to (equal when at rest)."""
     query = sa.select(SOURCE_STATE.c.landed, SOURCE_STATE.c.landing).where(SOURCE_STATE.c.source == source)
@@ -211,6 +227,33 @@ def set_landing(connection: sa.Connection, source: str, landed: int, landing: in
     change = SOURCE_STATE.update().where(SOURCE_STATE.c.source == source).values(landed=landed, landing=landing)
     if connection.execute(change).rowcount == 0:
         connection.execute(SOURCE_STATE.insert().values(source=source, landed=landed, landing=landing))
+
+
+def note_replays(connection: sa.Connection, source: str, replays: Iterable[tuple[int, int, bool]]) -> None:
+    """Note which quarantined rows came again, under which numbers and whether they were accepted; a repeat is harmless.
+
+    Args:
+        connection: An open transaction.
+        source: The source's name.
+        replays: Number in quarantine, number of the replay, and whether that was accepted.
+    """
+    table = REPLAYED_ROW
+    for seq, as_seq, accepted in replays:
+        connection.execute(table.delete().where(table.c.source == source, table.c.seq == seq))
+        connection.execute(table.insert().values(source=source, seq=seq, as_seq=as_seq, accepted=accepted))
+
+
+def replayed_rows(connection: sa.Connection, source: str) -> set[int]:
+    """Return the numbers of the quarantined rows that were replayed, and are to be replayed no more."""
+    query = sa.select(REPLAYED_ROW.c.seq).where(REPLAYED_ROW.c.source == source)
+    return set(connection.execute(query).scalars())
+
+
+def count_replayed(connection: sa.Connection, source: str) -> tuple[int, int]:
+    """Return how many rows left the quarantine by a replay: all of them, and those that were accepted."""
+    query = sa.select(REPLAYED_ROW.c.accepted, sa.func.count()).where(REPLAYED_ROW.c.source == source)
+    counts = {row[0]: int(row[1]) for row in connection.execute(query.group_by(REPLAYED_ROW.c.accepted))}
+    return sum(counts.values()), counts.get(True, 0)
 
 
 def _range(row: sa.Row[Any]) -> Range:

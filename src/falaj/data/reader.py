@@ -36,6 +36,13 @@ class SourceReader:
         """Return the last number given out, 0 at first; `read_from` reaches it unless a file is on its way."""
         return self._logs(source).next_seq() - 1
 
+    def reaches(self, source: str, seq: int) -> bool:
+        """Return whether nothing can be read beyond a number now."""
+        if seq >= self.head(source):
+            return True
+        stop = self._sequence(source, seq + 1).stop
+        return stop is not None and stop <= seq + 1
+
     def read_from(self, source: str, schema: Mapping[str, str], seq: int, limit: int) -> tuple[pa.Table, int]:
         """Return the accepted rows numbered from `seq` on, and the last number that they account for.
 

@@ -16,6 +16,7 @@
     │   └── DiskFull           no space left
     ├── PortInUse              the address is taken
     ├── Unavailable            not ready, overloaded or shutting down (retryable)
+    │   └── Overloaded         too much waits; the same request is taken later
     ├── Timeout                a deadline passed (retryable)
     ├── RunFailed              a run or one of its steps failed
     ├── Unsupported            a combination that this release refuses rather than approximates
@@ -140,6 +141,12 @@ class Unavailable(FalajError):
 
     code = "unavailable"
     retryable = True
+
+
+class Overloaded(Unavailable):
+    """Too much waits to be dealt with; nothing of the request was kept, and it is taken later."""
+
+    code = "overloaded"
 
 
 class Timeout(FalajError):

@@ -156,6 +156,27 @@ class ControlSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         _check_ranges(reconcile_s=self.reconcile_s, lease_s=self.lease_s)
 
 
+class EventSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When pushed events are refused for a moment, with 503 and Retry-After, because those before them wait.
+
+    Attributes:
+        max_waiting: Most events of a source that wait to be applied or landed. Half a million is what control works off
+            in some minutes; what waits longer is no longer fresh, and its producer should know.
+        min_free_mib: Least free space on the state folder's disk in MiB, by default that of one segment of a log: what
+            was acknowledged needs room to be applied and landed. 0 for no bound.
+        max_body_mib: Most bytes of pushes, in MiB, that control reads at the same time; they are held in memory.
+    """
+
+    max_waiting: int = 500_000
+    min_free_mib: int = 64
+    max_body_mib: int = 64
+
+    def __post_init__(self) -> None:
+        _check_ranges(max_waiting=self.max_waiting, max_body_mib=self.max_body_mib)
+        if self.min_free_mib < 0:
+            raise ValueError(f"min_free_mib {self.min_free_mib} is below 0")
+
+
 class AlertSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where alerts go besides the alert log.
 
@@ -195,6 +216,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     storage: StorageSettings = StorageSettings()
     gateway: GatewaySettings = GatewaySettings()
     control: ControlSettings = ControlSettings()
+    events: EventSettings = EventSettings()
     alerts: AlertSettings = AlertSettings()
     cost: CostSettings = CostSettings()
 

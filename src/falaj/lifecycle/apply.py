@@ -96,11 +96,8 @@ def _refuse_other_types(rooms: Rooms, document: Document) -> None:
 
 
 def land_source(rooms: Rooms, source: str, schema: Mapping[str, str]) -> int:
-    """Move every pushed event of a source into its table, and return the last number landed."""
-    landed = rooms.events.landed(source)
-    while (now := rooms.events.land(source, schema)) > landed:
-        landed = now
-    return landed
+    """Move every event that was pushed until now into its source's table, and return the last number landed."""
+    return rooms.events.land_all(source, schema)
 
 
 def compile_document(rooms: Rooms, definitions: Definitions) -> Document:

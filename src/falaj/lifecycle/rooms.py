@@ -13,6 +13,7 @@ from falaj.data.datasets import Datasets
 from falaj.data.events import Events
 from falaj.data.ingest import Ingestion
 from falaj.data.predictions import Predictions
+from falaj.data.quarantine import Quarantine
 from falaj.data.reader import Logs, SourceReader
 from falaj.definitions.project import Definitions
 from falaj.features.materialise import CHUNK_ROWS
@@ -111,6 +112,11 @@ class Rooms:
         return Events(self.tables, self.logs, self.db, self.clock)
 
     @functools.cached_property
+    def quarantine(self) -> Quarantine:
+        """Refused rows and events, and their replay."""
+        return Quarantine(self.tables, self.events, self.db, self.clock)
+
+    @functools.cached_property
     def reader(self) -> SourceReader:
         """A source's rows in order."""
         return SourceReader(self.tables, self.logs, self.db)
@@ -151,7 +157,9 @@ class Rooms:
         return Meter(self.db, self.clock)
 
     def _read_from(self, source: str, seq: int, limit: int) -> tuple[pa.Table, int]:
-        schema = self.applied.document.schemas.get(source, {})
+        # The document of whoever set the views last: asking the database anew would cost each fresh event a query.
+        applied = self._applied if self._applied.epoch else self.applied
+        schema = applied.document.schemas.get(source, {})
         return self.reader.read_from(source, schema, seq, limit)
 
     def _tokens_changed(self, connection: sa.Connection) -> None:

@@ -1,6 +1,6 @@
 """Exposition: the sum of all workers as Prometheus text, written by hand because it is a hundred lines."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from falaj.serving.stats import BATCH_BOUNDS, BOUNDS_US, GatewayStats, Series, WorkerStats
 
@@ -33,8 +33,8 @@ def render(stats: GatewayStats) -> bytes:
     """
     total = stats.total
     lines = [
-        *_family("falaj_workers", "gauge", "Gateway workers alive.", [((), len(stats.live))]),
-        *_family(
+        *family("falaj_workers", "gauge", "Gateway workers alive.", [((), len(stats.live))]),
+        *family(
             "falaj_unreadable_stats_files", "gauge", "Workers whose counts are missing.", [((), len(stats.unreadable))]
         ),
         *_predictions(total.series),
@@ -45,28 +45,28 @@ def render(stats: GatewayStats) -> bytes:
 
 def _predictions(series: list[Series]) -> Iterator[str]:
     named = [(s, _labels(s)) for s in series]
-    yield from _family(
+    yield from family(
         "falaj_predictions_total", "counter", "Decisions, failed ones included.", [(of, s.requests) for s, of in named]
     )
-    yield from _family(
+    yield from family(
         "falaj_prediction_errors_total",
         "counter",
         "Decisions that failed by a fault on the serving side.",
         [(of, s.errors) for s, of in named],
     )
-    yield from _family(
+    yield from family(
         "falaj_predictions_defaulted_total",
         "counter",
         "Decisions made on declared defaults because the feature store failed.",
         [(of, s.defaulted) for s, of in named],
     )
-    yield from _family(
+    yield from family(
         "falaj_predictions_over_threshold_total",
         "counter",
         "Decisions slower than a threshold that a rollout watches, since it was named.",
         [((*of, ("threshold_ms", name)), over) for s, of in named for name, (_, over) in s.thresholds.items()],
     )
-    yield from _family(
+    yield from family(
         "falaj_feature_status_total",
         "counter",
         "Rows per stored feature and status.",
@@ -77,39 +77,42 @@ def _predictions(series: list[Series]) -> Iterator[str]:
             for status, rows in counts.items()
         ],
     )
-    yield from _head("falaj_prediction_latency_seconds", "histogram", "From receipt to answer.")
+    yield from head("falaj_prediction_latency_seconds", "histogram", "From receipt to answer.")
     for s, labels in named:
         bounds = [f"{bound / 1e6:g}" for bound in BOUNDS_US]
-        yield from _histogram("falaj_prediction_latency_seconds", labels, bounds, s.buckets, f"{s.latency_us / 1e6:g}")
+        yield from histogram("falaj_prediction_latency_seconds", labels, bounds, s.buckets, f"{s.latency_us / 1e6:g}")
 
 
 def _worker(total: WorkerStats) -> Iterator[str]:
-    yield from _family(
+    yield from family(
         "falaj_http_responses_total",
         "counter",
         "Answers per HTTP status.",
         [((("status", status),), count) for status, count in sorted(total.responses.items())],
     )
-    yield from _head("falaj_batch_rows", "histogram", "Rows computed together.")
-    yield from _histogram("falaj_batch_rows", (), map(str, BATCH_BOUNDS), total.batches, str(total.batch_rows))
+    yield from head("falaj_batch_rows", "histogram", "Rows computed together.")
+    yield from histogram("falaj_batch_rows", (), map(str, BATCH_BOUNDS), total.batches, str(total.batch_rows))
     for field, name, text in _WORKER_COUNTERS:
-        yield from _family(name, "counter", text, [((), getattr(total, field))])
+        yield from family(name, "counter", text, [((), getattr(total, field))])
     for field, name, text in _WORKER_GAUGES:
-        yield from _family(name, "gauge", text, [((), getattr(total, field))])
+        yield from family(name, "gauge", text, [((), getattr(total, field))])
 
 
-def _family(name: str, kind: str, text: str, samples: list[tuple[Labels, int]]) -> Iterator[str]:
-    yield from _head(name, kind, text)
+def family(name: str, kind: str, text: str, samples: Sequence[tuple[Labels, float]]) -> Iterator[str]:
+    """Give the lines of one metric with a value per set of labels."""
+    yield from head(name, kind, text)
     for labels, value in samples:
         yield f"{name}{_braces(labels)} {value}"
 
 
-def _head(name: str, kind: str, text: str) -> Iterator[str]:
+def head(name: str, kind: str, text: str) -> Iterator[str]:
+    """Give the two lines that say what a metric is."""
     yield f"# HELP {name} {text}"
     yield f"# TYPE {name} {kind}"
 
 
-def _histogram(name: str, labels: Labels, bounds: Iterable[str], counts: list[int], total: str) -> Iterator[str]:
+def histogram(name: str, labels: Labels, bounds: Iterable[str], counts: list[int], total: str) -> Iterator[str]:
+    """Give the lines of one histogram: counts per bucket, not summed up yet."""
     seen = 0
     for bound, count in zip((*bounds, "+Inf"), counts, strict=True):
         seen += count

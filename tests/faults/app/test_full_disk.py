@@ -35,6 +35,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 def project(disk: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FalajProject]:
     """Version 1 in production, on the small disk; nothing runs."""
     project = made_once(tmp_path_factory, "serving", make_serving).copy_to(disk / "project")
+    project.env["FALAJ_EVENTS_MIN_FREE_MIB"] = "0"  # to the last block, where pushes would end long before
     yield project
     project.end()
 

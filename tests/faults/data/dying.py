@@ -1,7 +1,7 @@
 """Runs a piece of the data room's work again and again, killed as `kill -9` would after its n-th commit.
 
-Arguments: what to do (`ingest`, `land`, `compact`), and a folder with a prepared copy of the project for each n, named
-1, 2, 3, …. Prints how many commits the work has: the first n at which it came to its end, less one.
+Arguments: what to do (`ingest`, `land`, `replay`, `compact`), and a folder with a prepared copy of the project for each
+n, named 1, 2, 3, …. Prints how many commits the work has: the first n at which it came to its end, less one.
 
 Each life is a fork of this process, which itself opens nothing and starts no thread.
 """
@@ -19,6 +19,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from falaj.data.predictions import Predictions
+from falaj.data.quarantine import Quarantine
 from falaj.storage.eventlog.local import LocalLog
 from falaj.storage.metadata.database import Database
 from falaj.storage.tables.delta import DeltaTables
@@ -99,11 +100,15 @@ def land(room: MortalRoom) -> None:
     room.events.land("tx", EVENT_SCHEMA)
 
 
+def replay(room: MortalRoom) -> None:
+    Quarantine(room.tables, room.events, room.db, room.clock).replay(pushed_source(checks=[]), EVENT_SCHEMA, "ada")
+
+
 def compact(room: MortalRoom) -> None:
     Predictions(room.tables, room.folder / "segments", room.db).compact()
 
 
-WORK: dict[str, Callable[[MortalRoom], Any]] = {"ingest": ingest, "land": land, "compact": compact}
+WORK: dict[str, Callable[[MortalRoom], Any]] = {"ingest": ingest, "land": land, "replay": replay, "compact": compact}
 
 
 def live(work: str, folder: Path, commits: int) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from falaj.data.predictions import Predictions
+from falaj.data.quarantine import Quarantine
 from falaj.definitions.prediction_record import FeedbackRecord, PredictionRecord
 from falaj.governance.audit import list_records
 from falaj.kernel.codec import to_msgpack
@@ -131,6 +132,27 @@ def test_landing(tmp_path: Path) -> None:
         room.events.truncate("tx", 100)
         assert [row["id"] for row in room.table("tx")] == ids(room) == ["a", "c", "d", "e"]
         assert [row["id"] for row in room.quarantine("tx")] == ["bad"]
+        room.close()
+
+
+def test_replay_of_what_was_refused(tmp_path: Path) -> None:
+    def prepare(folder: Path) -> None:
+        room = reopened(folder)
+        room.events.accept(TX, EVENT_SCHEMA, [event("a", 1), event("b", 2, -1.0)])
+        event_file(folder / "in" / "1.parquet", [event("c", 3, -1.0), event("d", 4)])
+        room.ingest(TX)
+        room.events.accept(TX, EVENT_SCHEMA, ["{"])
+        room.close()
+
+    for folder in lives("replay", tmp_path, 10, prepare):
+        room = reopened(folder)
+        room.events.accept(TX, EVENT_SCHEMA, [event("e", 5)])
+        quarantine = Quarantine(room.tables, room.events, room.db, room.clock)
+        for _ in range(2):
+            quarantine.replay(pushed_source(checks=[]), EVENT_SCHEMA, "ada")
+            assert sorted(ids(room)) == sorted(row["id"] for row in room.table("tx")) == ["a", "b", "c", "d", "e"]
+            assert [row["_raw"] for row in quarantine.rows("tx", 10)] == ["{"]
+            assert quarantine.count("tx") == (1, 2)
         room.close()
 
 

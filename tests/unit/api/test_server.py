@@ -163,12 +163,26 @@ def test_another_method_is_named(control: tuple[App, str], method: str) -> None:
     assert method in reply.json()["error"]
 
 
-def test_events_are_named_by_their_line(control: tuple[App, str]) -> None:
+def test_events_that_are_no_json_are_quarantined_by_their_place(control: tuple[App, str]) -> None:
+    client, token = control
+    for body, place, named in (
+        (b'{"id": "a"}\n{', 1, "is not JSON"),
+        (b"[1]", 0, "not an object"),
+        (b'"hello"', 0, "not an object"),
+        (b"\xff\xfe", 0, "is not JSON"),
+        (b'\n{"a":' + b"[" * DEEP, 0, "is nested too deeply"),
+    ):
+        reply = client.post("/v1/events/tx", content=body, headers=bearer(token))
+        assert (reply.status_code, reply.json()["accepted"]) == (202, 0), reply.text
+        reasons = dict(reply.json()["rejected"])
+        assert named in reasons[place][0]
+    spread = b'{\n "id": "spread", "card_id": "c1", "at": "2026-01-05T00:00:00Z",\n "amount": 1.0}'
+    assert client.post("/v1/events/tx", content=spread, headers=bearer(token)).json()["accepted"] == 1
+
+
+def test_a_body_without_events_is_refused(control: tuple[App, str]) -> None:
     client, token = control
     for body, named in (
-        (b'{"id": "a"}\n{', "line 2 is not JSON"),
-        (b"{\n}", "line 1 is not JSON"),
-        (b'\n{"a":' + b"[" * DEEP, "line 1 is nested too deeply"),
         (b"[" * DEEP, "events is nested too deeply"),
         (b" \n \n", "no events"),
     ):

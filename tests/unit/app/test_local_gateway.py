@@ -81,10 +81,13 @@ def test_callers_do_not_hinder_each_other(world: World) -> None:
     assert world.rooms.predictions.compact().predictions == 20
 
 
-def test_a_push_waits_for_a_view_that_was_applied_just_now(world: World) -> None:
+def test_a_push_names_the_views_that_are_still_being_backfilled(world: World) -> None:
     again = view(seen=fj.count(window="3d"), amount_mean=fj.mean("amount", window="7d"))
     apply(world.rooms, OWNER, PlanQuery(definitions(endpoint(of=model(over=again)))))
-    assert push(world.rooms, OWNER, Push("tx", [event(9, at="2026-01-05T00:30:00Z", known=None)], "applied")).applied
+    done = push(world.rooms, OWNER, Push("tx", [event(9, at="2026-01-05T00:30:00Z", known=None)], "applied"))
+    assert (done.applied, done.behind) == (True, ("activity",))
+    catch_up(world.rooms)
+    assert world.rooms.applier.behind("tx") == []
     spec = world.rooms.applied.document.services["fraud_features"]
     rows = OnlineReader(world.rooms.online).read(spec, [{"card_id": "c1"}], [to_us(world.clock.now())])
     assert rows.values[0][0] == 6

@@ -26,8 +26,8 @@ def test_each_has_a_name_of_its_own_and_may_find_nothing_to_do(world: World) -> 
 def test_events_are_landed_once(world: World) -> None:
     rooms, landing = world.rooms, Landing(world.rooms)
     rooms.events.accept(rooms.definitions.source("tx"), rooms.applied.document.schemas["tx"], [event(1), event(2)])
-    assert landing.run_pass(world.clock.now())
-    assert not landing.run_pass(world.clock.now())
+    for _ in range(2):
+        assert not landing.run_pass(world.clock.now())  # what comes meanwhile waits for its next pass
     assert rooms.tables.read("source/tx").count_rows() == 2
 
 

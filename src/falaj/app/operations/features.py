@@ -20,9 +20,12 @@ from falaj.lifecycle.rooms import Rooms
 def materialise(rooms: Rooms, actor: Actor, params: Materialise) -> list[CaughtUp]:
     """Bring the online store up to the tables."""
     del actor
-    if params.source:
-        rooms.definitions.source(params.source)
-    return catch_up(rooms, params.source)
+    views = rooms.definitions.feature_views
+    for name in params.views:
+        if name not in views:
+            raise NotFound(f"feature view {name!r} does not exist", hint=did_you_mean(name, views))
+    sources = dict.fromkeys(views[name].source.name for name in params.views)
+    return catch_up(rooms, *sources, within_s=params.within_s or None)
 
 
 def online(rooms: Rooms, actor: Actor, params: OnlineQuery) -> OnlineFeatures:

@@ -1,19 +1,22 @@
-"""Operations on sources: ingest, push, list, quarantine."""
+"""Operations on sources: ingest, push, list, quarantine, replay."""
 
 from typing import Any
 
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from falaj.app.values.source import Ingest, Ingested, Push, Pushed, QuarantineQuery, SourceQuery
+from falaj.app.running import find_control
+from falaj.app.values.source import Ingest, Ingested, Push, Pushed, QuarantineQuery, Replay, SourceQuery
 from falaj.app.values.status import SourceStatus
 from falaj.data.columns import STREAM
+from falaj.data.quarantine import Replayed
 from falaj.definitions.source import Source
 from falaj.governance.access import Actor, authorise
 from falaj.kernel.clock import to_us
-from falaj.kernel.errors import InputError
+from falaj.kernel.errors import InputError, Overloaded
 from falaj.lifecycle.apply import schema_of
-from falaj.lifecycle.catch_up import apply_pushed
+from falaj.lifecycle.back_pressure import admit
+from falaj.lifecycle.catch_up import apply_pushed, land_events, refresh_views
 from falaj.lifecycle.rooms import Rooms
 
 _MOST_EVENTS = 50_000
@@ -41,12 +44,30 @@ def push(rooms: Rooms, actor: Actor, params: Push) -> Pushed:
     authorise(actor, "source.push", params.source)
     if len(params.events) > _MOST_EVENTS:
         raise InputError(f"{len(params.events)} events in one push", hint=f"send at most {_MOST_EVENTS}")
-    source = rooms.definitions.source(params.source)
-    accepted = rooms.events.accept(source, schema_of(rooms, params.source), params.events)
+    document = rooms.applied.document
+    source = document.definitions.source(params.source)
+    _admit(rooms, params.source)
+    accepted = rooms.events.accept(source, document.schemas[params.source], params.events)
+    behind = tuple(sorted(view.name for view in rooms.applier.behind(params.source)))
     applied = False
     if params.wait == "applied" and accepted.count:
         applied = apply_pushed(rooms, params.source, accepted.last_seq)
-    return Pushed(params.source, accepted.count, accepted.last_seq, accepted.rejected, accepted.warnings, applied)
+    else:
+        rooms.applier.wake()
+    return Pushed(
+        params.source, accepted.count, accepted.last_seq, accepted.rejected, accepted.warnings, applied, behind
+    )
+
+
+def _admit(rooms: Rooms, source: str) -> None:
+    try:
+        admit(rooms, source)
+    except Overloaded:
+        if find_control(rooms.state.path) is not None:
+            raise
+        refresh_views(rooms)  # nobody else does it: then this command applies and lands what waits
+        rooms.applier.advance(source)
+        land_events(rooms)
 
 
 def list_sources(rooms: Rooms, actor: Actor, params: SourceQuery) -> list[SourceStatus]:
@@ -59,28 +80,27 @@ def list_sources(rooms: Rooms, actor: Actor, params: SourceQuery) -> list[Source
 def quarantine(rooms: Rooms, actor: Actor, params: QuarantineQuery) -> list[dict[str, Any]]:
     """Return refused rows with their reasons, the newest first."""
     del actor
-    name = f"quarantine/{rooms.definitions.source(params.source).name}"
-    if rooms.tables.version(name) is None:
-        return []
-    table = rooms.tables.read(name).to_table()
-    newest = table.take(pc.sort_indices(table, sort_keys=[("_ingest_seq", "descending")])[: params.limit])
-    rows: list[dict[str, Any]] = newest.to_pylist()
-    return rows
+    return rooms.quarantine.rows(rooms.definitions.source(params.source).name, params.limit)
+
+
+def replay(rooms: Rooms, actor: Actor, params: Replay) -> Replayed:
+    """Judge refused rows again, and take in those that the present definition accepts."""
+    source = rooms.definitions.source(params.source)
+    schema = schema_of(rooms, source.name)
+    done = rooms.quarantine.replay(source, schema, actor.name, reason=params.reason, dry_run=params.dry_run)
+    rooms.applier.wake()
+    return done
 
 
 def source_facts(rooms: Rooms, source: Source) -> SourceStatus:
     """Return what a source's tables hold now."""
     name = f"source/{source.name}"
-    refused = _rows(rooms, f"quarantine/{source.name}")
+    refused, replayed = rooms.quarantine.count(source.name)
     if rooms.tables.version(name) is None:
-        return SourceStatus(source.name, quarantined=refused)
+        return SourceStatus(source.name, quarantined=refused, replayed=replayed)
     rows = rooms.tables.read(name, ["_event_ts", "_file"])
     streamed = rows.count_rows(filter=ds.field("_file") == STREAM)
     files = pc.count_distinct(rows.to_table(columns=["_file"]).column("_file")).as_py() - (1 if streamed else 0)
     latest = None if source.timeless else pc.max(rows.to_table(columns=["_event_ts"]).column("_event_ts")).as_py()
     last_us = None if latest is None else to_us(latest)
-    return SourceStatus(source.name, rows.count_rows(), refused, files, streamed, last_us)
-
-
-def _rows(rooms: Rooms, table: str) -> int:
-    return 0 if rooms.tables.version(table) is None else int(rooms.tables.read(table, []).count_rows())
+    return SourceStatus(source.name, rows.count_rows(), refused, files, streamed, last_us, replayed)

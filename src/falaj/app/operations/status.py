@@ -1,10 +1,12 @@
 """The status operation: what serves, how well, at what cost."""
 
+from falaj.app.operations.freshness import freshness
 from falaj.app.operations.model import list_versions
 from falaj.app.operations.monitor import list_alerts, monitor_status
 from falaj.app.operations.run import list_runs
 from falaj.app.operations.source import source_facts
 from falaj.app.running import find_control
+from falaj.app.values.freshness import FreshnessQuery
 from falaj.app.values.model import VersionsQuery
 from falaj.app.values.monitor import AlertsQuery
 from falaj.app.values.run import RunsQuery
@@ -31,13 +33,15 @@ def status(rooms: Rooms, actor: Actor, params: StatusQuery) -> Status:
     cost: dict[str, float] = {}
     for line in lines:
         cost[line.used.kind] = cost.get(line.used.kind, 0.0) + line.amount
+    control = find_control(rooms.state.path) is not None
     audit = list_records(rooms.db, limit=12) if is_allowed(actor, "audit.read", "project") else []
     return Status(
         rooms.settings.project.name,
         to_us(rooms.clock.now()),
-        find_control(rooms.state.path) is not None,
+        control,
         len(stats.live),
         tuple(source_facts(rooms, source) for source in rooms.definitions.sources.values()),
+        tuple(freshness(rooms, actor, FreshnessQuery())) if control else (),
         tuple(_endpoints(rooms, stats)),
         tuple(list_versions(rooms, actor, VersionsQuery())[:20]),
         tuple(list_runs(rooms, actor, RunsQuery(limit=10))),

@@ -1,6 +1,6 @@
 """Values of the operations on features."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -11,10 +11,12 @@ class Materialise(msgspec.Struct, frozen=True):
     """Ask for the online store to be brought up to the tables.
 
     Attributes:
-        source: Which source; empty for all.
+        views: Only these feature views, and those that read the same sources; all by default.
+        within_s: Answer after so many seconds, with whatever was done; ask again to go on. 0 to go on to the end.
     """
 
-    source: str = ""
+    views: tuple[str, ...] = ()
+    within_s: Annotated[float, msgspec.Meta(ge=0, le=600)] = 0.0
 
 
 class OnlineQuery(msgspec.Struct, frozen=True):

@@ -41,12 +41,12 @@ class Push(msgspec.Struct, frozen=True):
 
     Attributes:
         source: To which source.
-        events: Objects of its columns.
+        events: Objects of its columns; a text is an object as JSON, or what should have been one.
         wait: Answer when they are "logged" (durable), or "applied" (the next read sees them).
     """
 
     source: str
-    events: list[dict[str, Any]]
+    events: list[Any]
     wait: Literal["logged", "applied"] = "logged"
 
 
@@ -59,7 +59,8 @@ class Pushed(msgspec.Struct, frozen=True):
         last_seq: The number of the last accepted one.
         rejected: Index and reasons of each one that went to quarantine.
         warnings: Reason to number of events.
-        applied: Whether the next read sees them.
+        applied: Whether the next read sees them; asked for by `wait`.
+        behind: Views that are still being backfilled and show them when that is done.
     """
 
     source: str
@@ -68,12 +69,27 @@ class Pushed(msgspec.Struct, frozen=True):
     rejected: list[tuple[int, list[str]]]
     warnings: dict[str, int]
     applied: bool
+    behind: tuple[str, ...] = ()
 
 
 class SourceQuery(msgspec.Struct, frozen=True):
     """Which source; empty for all."""
 
     source: str = ""
+
+
+class Replay(msgspec.Struct, frozen=True):
+    """Ask for refused rows to be judged again by the present definition.
+
+    Attributes:
+        source: The source.
+        reason: Only rows one of whose reasons has this text in it; empty for all.
+        dry_run: Change nothing, and say what would become of them.
+    """
+
+    source: str
+    reason: str = ""
+    dry_run: bool = False
 
 
 class QuarantineQuery(msgspec.Struct, frozen=True):

@@ -4,6 +4,8 @@ from typing import Any
 
 import msgspec
 
+from falaj.app.values.freshness import ViewFreshness
+
 
 class VariantStatus(msgspec.Struct, frozen=True):
     """One version behind an endpoint.
@@ -163,10 +165,11 @@ class SourceStatus(msgspec.Struct, frozen=True):
     Attributes:
         name: The source.
         rows: Rows in its table.
-        quarantined: Rows refused, with reasons.
+        quarantined: Rows that stand refused, with reasons.
         files: Files ingested.
         streamed: Events that arrived one by one.
         last_event_us: The latest event time in the table; None when empty or timeless.
+        replayed: Refused rows that a replay accepted; they count as rows now, and as quarantined no more.
     """
 
     name: str
@@ -175,6 +178,7 @@ class SourceStatus(msgspec.Struct, frozen=True):
     files: int = 0
     streamed: int = 0
     last_event_us: int | None = None
+    replayed: int = 0
 
 
 class AlertStatus(msgspec.Struct, frozen=True):
@@ -206,6 +210,7 @@ class Status(msgspec.Struct, frozen=True):
         control: Whether a control process runs.
         gateway_workers: How many gateway workers report.
         sources: The sources.
+        views: How fresh the online views are; empty where no control keeps them.
         endpoints: What serves.
         versions: Model versions, newest first.
         runs: Runs, newest first.
@@ -220,6 +225,7 @@ class Status(msgspec.Struct, frozen=True):
     control: bool
     gateway_workers: int
     sources: tuple[SourceStatus, ...] = ()
+    views: tuple[ViewFreshness, ...] = ()
     endpoints: tuple[EndpointStatus, ...] = ()
     versions: tuple[VersionStatus, ...] = ()
     runs: tuple[RunStatus, ...] = ()
