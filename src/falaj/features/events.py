@@ -9,7 +9,13 @@ from numpy.typing import NDArray
 
 from falaj.definitions.service_spec import ViewSpec
 
-STORED_DTYPES: dict[str, Any] = {"float64": np.float64, "int64": np.int64, "timestamp": np.int64, "bool": np.uint8}
+STORED_DTYPES: dict[str, Any] = {
+    "float64": np.float64,
+    "int64": np.int64,
+    "timestamp": np.int64,
+    "bool": np.uint8,
+    "string": np.uint32,
+}
 Int64s = NDArray[np.int64]
 
 
@@ -18,16 +24,29 @@ class Column:
     """One column: its values and where they are not null.
 
     Attributes:
-        values: float64, int64 (timestamps too), uint8 for bool, or object for strings; anything where null.
+        values: float64, int64 (timestamps too), uint8 for bool, or uint32 for strings, which says which of `texts`;
+            anything where null.
         valid: Which are not null; None when all are.
+        texts: Of a column of strings, those that occur, and perhaps others.
     """
 
     values: NDArray[Any]
     valid: NDArray[np.bool_] | None
+    texts: Sequence[str] = ()
 
     def take(self, index: Any) -> "Column":
         """Return the rows that an index or a mask names, in its order."""
-        return Column(self.values[index], None if self.valid is None else self.valid[index])
+        return Column(self.values[index], None if self.valid is None else self.valid[index], self.texts)
+
+    def plain(self) -> list[Any]:
+        """Return the values as plain ones, None for null; truth values as 0 and 1."""
+        values: list[Any] = self.values.tolist()
+        if self.texts:
+            texts = self.texts
+            values = [texts[code] for code in values]
+        if self.valid is None:
+            return values
+        return [value if there else None for value, there in zip(values, self.valid.tolist(), strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +90,7 @@ class Events:
 def empty_events(view: ViewSpec) -> Events:
     """Return no events, of the view's columns."""
     none = np.empty(0, np.int64)
-    columns = tuple(Column(np.empty(0, STORED_DTYPES.get(dtype, object)), None) for _, dtype in view.columns)
+    columns = tuple(Column(np.empty(0, STORED_DTYPES[dtype]), None) for _, dtype in view.columns)
     return Events(none, none, none, np.empty(0, "V16") if view.has_id else None, columns)
 
 
@@ -95,11 +114,26 @@ def concatenate(parts: Sequence[Events]) -> Events:
 
 
 def _concatenate_column(parts: Sequence[Column]) -> Column:
-    values = np.concatenate([p.values for p in parts])
+    texts, codes = _united(parts) if any(p.texts for p in parts) else ((), [p.values for p in parts])
+    values = np.concatenate(codes)
     if all(p.valid is None for p in parts):
-        return Column(values, None)
+        return Column(values, None, texts)
     masks = [np.ones(len(p.values), np.bool_) if p.valid is None else p.valid for p in parts]
-    return Column(values, np.concatenate(masks))
+    return Column(values, np.concatenate(masks), texts)
+
+
+def _united(parts: Sequence[Column]) -> tuple[Sequence[str], list[NDArray[Any]]]:
+    """Return the texts of several columns, each once, and the columns' values by their places among them."""
+    places: dict[str, int] = {}
+    codes = []
+    for part in parts:
+        texts, values = part.texts, part.values
+        if len(texts) > len(values):  # a few rows of many: only what they use
+            used, values = np.unique(values, return_inverse=True)
+            texts = [texts[code] for code in used.tolist()] if texts else ()
+        moved = np.array([places.setdefault(text, len(places)) for text in texts] or [0], np.uint32)
+        codes.append(moved[values])
+    return tuple(places), codes
 
 
 def first_versions(events: Events) -> Events:
@@ -122,8 +156,6 @@ def plain_columns(view: ViewSpec, events: Events) -> dict[str, list[Any]]:
     """Return each column's values in the events as plain values, None for null."""
     columns = {}
     for (name, dtype), column in zip(view.columns, events.columns, strict=True):
-        values = (column.values.astype(np.bool_) if dtype == "bool" else column.values).tolist()
-        if column.valid is not None:
-            values = [value if there else None for value, there in zip(values, column.valid.tolist(), strict=True)]
-        columns[name] = values
+        plain = column.plain()
+        columns[name] = [None if v is None else bool(v) for v in plain] if dtype == "bool" else plain
     return columns

@@ -277,7 +277,7 @@ class _Stage:
         places = [identity_key(self._view.namespace, identity) for identity in events.identity.tolist()]
         found = [self._puts.get(place, kept) for place, kept in zip(places, self._kv.get_many(places), strict=True)]
         lives = [_OWNER.pack(created) + key for created in events.created.tolist()]
-        return events.take([owner == here for owner, here in zip(found, lives, strict=True)])
+        return first_versions(events.take([owner == here for owner, here in zip(found, lives, strict=True)]))
 
 
 def _first_versions(rows: EntityRows) -> EntityRows:

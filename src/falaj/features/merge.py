@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from falaj.definitions.service_spec import ViewSpec
 from falaj.features import layout
-from falaj.features.events import Events, concatenate, empty_events, first_versions, plain_columns
+from falaj.features.events import Events, concatenate, empty_events, plain_columns
 from falaj.features.record import EntityRecord, decode, encode
 from falaj.features.states import tile_states
 from falaj.features.tiles import Tiles, drop_before, fold
@@ -36,8 +36,7 @@ def merge(
     Args:
         view: The view.
         raw: The present record; None when there is none.
-        new: Events to add, in any order. Of one identity the greatest created counts, among equals the first. Those
-            that the record has applied already are left out.
+        new: Events to add, in any order, one version each. Those that the record has applied already are left out.
         applied_seq: Up to which `ingest_seq` the result is complete.
         watermark_us: Up to when the past is complete: what no instant from there on looks at is dropped, but for
             single rows that a feature may take at any age.
@@ -85,9 +84,15 @@ def _timeless(
 
 
 def _together(events: Events, new: Events | None) -> Events:
+    """Return the events of both in total order; no event is in both."""
     if new is None or not len(new):
         return events
-    return first_versions(concatenate([events, new]) if len(events) else new).in_total_order()
+    if not len(events):
+        return new.in_total_order()
+    joined = concatenate([events, new])
+    if len(new) == 1 and events.ts[-1] < new.ts[0]:  # as nearly every pushed event comes
+        return joined
+    return joined.in_total_order()
 
 
 def _without(events: Events, identities: Identities) -> Events:

@@ -2,7 +2,7 @@
 
 import itertools
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -144,7 +144,7 @@ def _encode_column(
         values = values[column.valid]
     slots[layout.VALUES] = len(values)
     if dtype == "string":
-        _encode_strings(body, slots, values)
+        _encode_strings(body, slots, values, column.texts)
         return
     slots[layout.VALUES_AT] = body.add(values)
     if tails and len(values):
@@ -159,17 +159,22 @@ def _encode_column(
             slots[layout.FLAGS] = layout.DIRECT
 
 
-def _encode_strings(body: _Body, slots: Int64s, values: NDArray[Any]) -> None:
-    codes: dict[str, int] = {}
-    coded = [codes.setdefault(value, len(codes)) for value in values.tolist()]
-    slots[layout.VALUES_AT] = body.add(np.array(coded, np.uint32))
-    texts = [text.encode() for text in codes]
+def _encode_strings(body: _Body, slots: Int64s, codes: NDArray[Any], known: Sequence[str]) -> None:
+    if len(known) > len(codes):
+        used, codes = np.unique(codes, return_inverse=True)
+        known = [known[code] for code in used.tolist()]
+    else:
+        there = np.bincount(codes, minlength=len(known)) > 0
+        if not there.all():
+            codes, known = (np.cumsum(there) - 1)[codes], list(itertools.compress(known, there.tolist()))
+    slots[layout.VALUES_AT] = body.add(codes.astype(np.uint32, copy=False))
+    texts = [text.encode() for text in known]
     offsets = np.zeros(len(texts) + 1, np.uint32)
     np.cumsum([len(text) for text in texts], out=offsets[1:])
     slots[layout.SCALE] = body.add(offsets)
     slots[layout.LOW_SCALE] = body.add(b"".join(texts))
-    if coded:
-        body.text_of_last = int(offsets[coded[-1]]), int(offsets[coded[-1] + 1])
+    if len(codes):
+        body.text_of_last = int(offsets[codes[-1]]), int(offsets[codes[-1] + 1])
 
 
 def _encode_tails(body: _Body, slots: Int64s, values: NDArray[Any], tails: tuple[str, ...]) -> None:
@@ -249,24 +254,21 @@ def _running_exactly(values: NDArray[np.float64]) -> tuple[Int64s, Int64s, float
 
 def _decode_column(words: Int64s, slots: Int64s, n: int, dtype: str) -> Column:
     at, counts_at, m = int(slots[layout.VALUES_AT]), int(slots[layout.COUNTS_AT]), int(slots[layout.VALUES])
-    if dtype == "string":
-        compact = _decode_strings(words, at, m, int(slots[layout.SCALE]), int(slots[layout.LOW_SCALE]))
-    else:
-        stored = np.dtype(STORED_DTYPES[dtype])
-        compact = words[at : at + layout.words_of(m * stored.itemsize)].view(stored)[:m]
+    stored = np.dtype(STORED_DTYPES[dtype])
+    compact = words[at : at + layout.words_of(m * stored.itemsize)].view(stored)[:m]
+    texts: Sequence[str] = ()
+    if dtype == "string" and m:
+        texts = _decode_texts(words, int(compact.max()) + 1, int(slots[layout.SCALE]), int(slots[layout.LOW_SCALE]))
     if not counts_at:
-        return Column(compact, None)
+        return Column(compact, None, texts)
     counts = words[counts_at : counts_at + layout.words_of(4 * (n + 1))].view(np.uint32)[: n + 1]
     valid = np.diff(counts) > 0
     values = np.zeros(n, compact.dtype)
     values[valid] = compact
-    return Column(values, valid)
+    return Column(values, valid, texts)
 
 
-def _decode_strings(words: Int64s, at: int, m: int, offsets_at: int, text_at: int) -> NDArray[Any]:
-    codes = words[at : at + layout.words_of(4 * m)].view(np.uint32)[:m]
-    distinct = int(codes.max()) + 1 if m else 0
-    offsets = words[offsets_at:text_at].view(np.uint32)[: distinct + 1].tolist()
+def _decode_texts(words: Int64s, count: int, offsets_at: int, text_at: int) -> Sequence[str]:
+    offsets = words[offsets_at:text_at].view(np.uint32)[: count + 1].tolist()
     text = words[text_at : text_at + layout.words_of(offsets[-1])].tobytes()
-    texts = [text[a:b].decode() for a, b in itertools.pairwise(offsets)]
-    return np.array(texts, object)[codes] if m else np.empty(0, object)
+    return [text[a:b].decode() for a, b in itertools.pairwise(offsets)]

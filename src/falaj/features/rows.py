@@ -102,7 +102,8 @@ def _int64s(array: Any, null: int) -> Int64s:
 def _column(array: Any, dtype: str) -> Column:
     valid = array.is_valid().to_numpy(zero_copy_only=False) if array.null_count else None
     if dtype == "string":
-        return Column(array.to_numpy(zero_copy_only=False), valid)
+        coded = pc.dictionary_encode(array)
+        return Column(_int64s(coded.indices, 0).astype(np.uint32), valid, coded.dictionary.to_pylist())
     if dtype == "float64":
         return Column((array.fill_null(0.0) if array.null_count else array).to_numpy(zero_copy_only=False), valid)
     whole = _int64s(array, 0)

@@ -22,12 +22,7 @@ def same(one: Events, two: Events) -> bool:
 
 
 def same_column(one: Column, two: Column) -> bool:
-    valid = [np.ones(len(c.values), bool) if c.valid is None else c.valid for c in (one, two)]
-    if valid[0].tolist() != valid[1].tolist():
-        return False
-    values = [column.values[there] for column, there in zip((one, two), valid, strict=True)]
-    one_list, two_list = values[0].tolist(), values[1].tolist()
-    return all(a == b or a != a != b != b for a, b in zip(one_list, two_list, strict=True))
+    return all(a == b or a != a != b != b for a, b in zip(one.plain(), two.plain(), strict=True))
 
 
 @settings(deadline=None)
