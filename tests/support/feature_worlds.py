@@ -33,8 +33,9 @@ from falaj.definitions.feature_view import FeatureView
 from falaj.definitions.service_spec import FeatureSpec, ServiceSpec, ViewSpec
 from falaj.definitions.source import Push, Source
 from falaj.features.compile import compile_service
+from falaj.features.engines.port import Engine
 from falaj.features.materialise import apply_batch
-from falaj.features.naive import Event, feature_value, visible, winners
+from falaj.features.naive import Event, feature_value, known, visible, winners
 from falaj.features.offline import training_frame
 from falaj.features.online import OnlineReader, OnlineRows
 from falaj.storage.keyvalue import KeyValueStore
@@ -220,11 +221,12 @@ def online(world: World, kv: KeyValueStore | None = None) -> OnlineRows:
     return OnlineReader(kv or online_store(world)).read(world.spec, entities, [at for _, at in world.questions])
 
 
-def offline(world: World) -> list[list[Any]]:
+def offline(world: World, engine: Engine | None = None, *, known_time: bool = False) -> list[list[Any]]:
     keys = dict(world.spec.entity_keys)
     frame = {key: pa.array([e[key] for e, _ in world.questions], ARROW[dtype]) for key, dtype in keys.items()}
     frame["event_timestamp"] = pa.array([at for _, at in world.questions], INSTANT)
-    result = training_frame(world.spec, pa.table(frame), {"tx": table(world.rows)})
+    tables = {"tx": table(world.rows)}
+    result = training_frame(world.spec, pa.table(frame), tables, engine=engine, known_time=known_time)
     columns = []
     for name, dtype in world.spec.outputs:
         column = result[name]
@@ -232,8 +234,8 @@ def offline(world: World) -> list[list[Any]]:
     return [list(row) for row in zip(*columns, strict=True)]
 
 
-def events_of(world: World, entity: dict[str, Any]) -> list[Event]:
-    """Return an entity's events, one version each, in total order."""
+def events_of(world: World, entity: dict[str, Any], known_us: int | None = None) -> list[Event]:
+    """Return an entity's events, one version each, in total order: all, or as they were known at an instant."""
     has_id = world.view.has_id
     derived = world.view.derived
     versions = [
@@ -249,17 +251,36 @@ def events_of(world: World, entity: dict[str, Any]) -> list[Event]:
     keys = [name for name, _ in world.view.keys]
     if any(entity[key] is None for key in keys):
         return []
-    return [e for e in winners(versions) if all(e.values[key] == entity[key] for key in keys)]
+    events = winners(versions) if known_us is None else known(versions, known_us)
+    return [e for e in events if all(e.values[key] == entity[key] for key in keys)]
 
 
-def naive(world: World) -> list[list[Any]]:
-    return [
-        [feature_value(world.view, f, events_of(world, entity), at) for f in world.view.features]
-        for entity, at in world.questions
-    ]
+def naive(world: World, *, known_time: bool = False) -> list[list[Any]]:
+    values = []
+    for entity, at in world.questions:
+        events = events_of(world, entity, at - world.view.delay_us if known_time else None)
+        values.append([feature_value(world.view, f, events, at) for f in world.view.features])
+    return values
 
 
-def agree(world: World, feature: FeatureSpec, question: tuple[dict[str, Any], int], one: Any, two: Any) -> bool:
+def check(world: World, engine: Engine, *, known_time: bool = False) -> None:
+    """Hold an engine's answers against the definition's."""
+    answers, expected = offline(world, engine, known_time=known_time), naive(world, known_time=known_time)
+    for question, got_row, want_row in zip(world.questions, answers, expected, strict=True):
+        for feature, got, want in zip(world.view.features, got_row, want_row, strict=True):
+            same = agree(world, feature, question, got, want, known_time=known_time)
+            assert same, (engine.name, feature, question, got, want)
+
+
+def agree(
+    world: World,
+    feature: FeatureSpec,
+    question: tuple[dict[str, Any], int],
+    one: Any,
+    two: Any,
+    *,
+    known_time: bool = False,
+) -> bool:
     """Whether two engines' answers are the same: exactly, and floats to 1e-9 of the sum of absolute values.
 
     The squares of what is below 1e-150 vanish, so a standard deviation may be zero there.
@@ -271,7 +292,8 @@ def agree(world: World, feature: FeatureSpec, question: tuple[dict[str, Any], in
     if feature.function not in ARITHMETIC or not (math.isfinite(one) and math.isfinite(two)):
         return same_float(one, two)
     entity, at = question
-    rows = visible(world.view, feature, events_of(world, entity), at)
+    known_us = at - world.view.delay_us if known_time else None
+    rows = visible(world.view, feature, events_of(world, entity, known_us), at)
     inside = [abs(v) for e in rows if (v := e.values[feature.column or ""]) is not None]
     vanishing = 1e-150 if feature.function in ("std", "var") else 0.0
     scale = math.fsum(v * v for v in inside) if feature.function == "var" else math.fsum(inside)
@@ -291,11 +313,22 @@ AMOUNTS = st.one_of(
     st.floats(-1e6, 1e6),
 )
 POINTS = st.one_of(st.none(), st.integers(-5, 5), st.sampled_from([(1 << 62), -(1 << 62), (1 << 53) + 1]))
+CREATED = st.one_of(st.none(), st.integers(-1, 1))
+KNOWN = st.one_of(st.none(), st.integers(-40, 60))
+"""Created times all over the instants that are asked for."""
 TIMES = st.one_of(st.sampled_from([0, 5, 10]), st.integers(-40, 40))
 
 
 @st.composite
-def worlds(draw: st.DrawFn, lateness: str = "0s", sets: Sequence[str] = ()) -> World:
+def worlds(
+    draw: st.DrawFn,
+    lateness: str = "0s",
+    sets: Sequence[str] = (),
+    *,
+    most_rows: int = 16,
+    most_questions: int = 6,
+    created: st.SearchStrategy[int | None] = CREATED,
+) -> World:
     """Late, duplicated, corrected, moved and tied events with nulls and NaN, asked at every edge."""
     entity = draw(st.sampled_from(sorted(ENTITIES)))
     ttl = draw(st.sampled_from([None, "15us"]))
@@ -306,7 +339,7 @@ def worlds(draw: st.DrawFn, lateness: str = "0s", sets: Sequence[str] = ()) -> W
         {
             "event": st.sampled_from(["e1", "e2", "e3", "e4", "e5", None]),
             "at": TIMES,
-            "known": st.one_of(st.none(), st.integers(-1, 1)),
+            "known": created,
             "a": st.sampled_from(["1", "12", None]),
             "b": st.sampled_from(["23", "3", None]),
             "n": st.sampled_from([1, -1, None]),
@@ -316,7 +349,7 @@ def worlds(draw: st.DrawFn, lateness: str = "0s", sets: Sequence[str] = ()) -> W
             "ok": st.sampled_from([True, False, None]),
         }
     )
-    rows = draw(st.lists(row, max_size=16))
+    rows = draw(st.lists(row, max_size=most_rows))
     cuts = sorted(draw(st.lists(st.integers(0, len(rows)), max_size=3)))
     key = st.fixed_dictionaries(
         {
@@ -327,7 +360,7 @@ def worlds(draw: st.DrawFn, lateness: str = "0s", sets: Sequence[str] = ()) -> W
     )
     edges = [r["at"] + later for r in rows for later in (0, 1, 10, 15, 25)]
     at = st.one_of(st.integers(-60, 80), st.sampled_from(edges)) if edges else st.integers(-60, 80)
-    questions = draw(st.lists(st.tuples(key, at), min_size=1, max_size=6))
+    questions = draw(st.lists(st.tuples(key, at), min_size=1, max_size=most_questions))
     return World(spec, rows, cuts, questions)
 
 

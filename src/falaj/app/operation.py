@@ -46,6 +46,7 @@ OPERATIONS: dict[str, Operation] = {
     "features.verify": Operation("features.verify", "features:verify"),
     "features.online": Operation("features.online", "features:online"),
     "features.freshness": Operation("monitor.read", "freshness:freshness"),
+    "features.sql": Operation("features.read", "features:sql"),
     "dataset.build": Operation("dataset.build", "dataset:build"),
     "dataset.list": Operation("dataset.read", "dataset:list_datasets"),
     "dataset.show": Operation("dataset.read", "dataset:show"),

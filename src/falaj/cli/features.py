@@ -1,11 +1,11 @@
-"""Commands about features: materialise, read, verify."""
+"""Commands about features: materialise, read, verify, show as SQL."""
 
 from collections import defaultdict
 
 import click
 import msgspec
 
-from falaj.app.values.features import Materialise, OnlineFeatures, OnlineQuery, Verify, VerifyResult
+from falaj.app.values.features import Materialise, OnlineFeatures, OnlineQuery, SqlQuery, SqlText, Verify, VerifyResult
 from falaj.cli.command import FalajGroup, Session, pass_session, plain
 from falaj.cli.prediction import pairs
 from falaj.lifecycle.caught_up import CaughtUp
@@ -18,7 +18,7 @@ MISMATCH = 11
 
 @click.group(cls=FalajGroup)
 def features() -> None:
-    """Features: materialise, read, verify."""
+    """Features: materialise, read, verify, show as SQL."""
 
 
 @features.command()
@@ -68,6 +68,21 @@ def get(session: Session, *, service: str, entities: tuple[str, ...], at: str | 
             click.echo(f"{name:<44} {plain(value):>22}  {state}")
 
     session.show(found, human)
+
+
+@features.command()
+@click.argument("view")
+@click.option("--engine", default="duckdb", show_default=True, help="duckdb, postgres, spark, bigquery or snowflake.")
+@pass_session
+def sql(session: Session, *, view: str, engine: str) -> None:
+    """Print the feature view VIEW as the SQL text of an engine.
+
+    The text of bigquery and snowflake is not executed by this project; try it before you rely on it.
+
+    Example: falaj features sql card_activity --engine bigquery
+    """
+    found = session.client().perform("features.sql", SqlQuery(view, engine), SqlText)
+    session.show(found, lambda: click.echo(found.text))
 
 
 @features.command()

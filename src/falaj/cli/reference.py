@@ -5,7 +5,8 @@ from pathlib import Path
 import click
 
 from falaj.cli.command import FalajCommand, Session, pass_session
-from falaj.cli.reference_pages import STALE, commands_page, errors_page, operations_page, settings_page
+from falaj.cli.engines_page import engines_page
+from falaj.cli.reference_pages import HEAD, STALE, commands_page, errors_page, operations_page, settings_page
 from falaj.storage.disk import chosen_path
 
 
@@ -21,7 +22,7 @@ from falaj.storage.disk import chosen_path
 @pass_session
 @click.pass_context
 def reference(context: click.Context, session: Session, *, out: Path, check: bool) -> None:
-    """Write the reference of commands, settings, errors and operations.
+    """Write the reference of commands, settings, errors, operations and engines.
 
     Example: falaj reference --out docs/reference --check
     """
@@ -54,6 +55,7 @@ def pages(out: Path) -> dict[Path, str]:
         out / "settings.md": settings_page(),
         out / "errors.md": errors_page(),
         out / "operations.md": operations_page(),
+        out / "engines.md": engines_page(HEAD),
     }
 
 

@@ -27,7 +27,7 @@ _OTHER_EXIT_CODES = (
     (130, "Stopped with Ctrl-C."),
     (141, "Whoever read the output has gone, as in `falaj ... | head`."),
 )
-_HEAD = "<!-- Written by `falaj reference`; change the code, not this page. -->\n\n"
+HEAD = "<!-- Written by `falaj reference`; change the code, not this page. -->\n\n"
 
 
 def example_of(command: click.Command) -> str:
@@ -51,7 +51,7 @@ def all_commands(group: click.Group, path: str = "falaj") -> Iterator[tuple[str,
 def commands_page(root: click.Group) -> str:
     """Return the page of all commands, with their options, examples and exit codes."""
     shared = [option for option in FalajCommand("shared").params if isinstance(option, click.Option)]
-    parts = [_HEAD, "# Commands\n\nEvery command also takes these options:\n\n", _options(shared)]
+    parts = [HEAD, "# Commands\n\nEvery command also takes these options:\n\n", _options(shared)]
     parts += ["\nEvery command can end with one of the [exit codes](#exit-codes) below.\n"]
     hidden: set[str | None] = {option.name for option in shared}
     for path, command in all_commands(root):
@@ -88,7 +88,7 @@ def _options(options: list[click.Option]) -> str:
 def settings_page() -> str:
     """Return the page of all settings, section by section."""
     parts = [
-        _HEAD,
+        HEAD,
         "# Settings\n\nA project's settings stand in its `falaj.toml`, one table per section. A variable like "
         "`FALAJ_GATEWAY_PORT=8700` comes before the file; lists are set in the file only.\n",
     ]
@@ -101,7 +101,7 @@ def settings_page() -> str:
 def errors_page() -> str:
     """Return the page of all errors, with their statuses and exit codes."""
     parts = [
-        _HEAD,
+        HEAD,
         "# Errors\n\nEvery error has a sentence, a stable code and mostly a hint. The command line prints them on "
         "standard error and ends with the exit code; control and gateway answer with the status and "
         '`{"error": ..., "code": ..., "hint": ...}`. What is retryable may succeed when it is tried again.\n\n',
@@ -125,7 +125,7 @@ def _tree(kind: type[FalajError]) -> Iterator[type[FalajError]]:
 def operations_page() -> str:
     """Return the page of all operations, with what the actor must be allowed to do and the parameters."""
     parts = [
-        _HEAD,
+        HEAD,
         "# Operations\n\nAn operation is one thing that Falaj does for an actor. Every command calls one; so does "
         "`POST /v1/operations/NAME` of a running control, with the parameters as a JSON object. The action is what "
         "the actor's role, and the token's scopes, must allow.\n",

@@ -224,3 +224,8 @@ _FUNCTIONS = {
 def is_number(value: Any) -> bool:
     """Return whether a literal is a finite number."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+FUNCTIONS: tuple[str, ...] = ("and", "or", "not", "is_null", "case", "coalesce", "to_float", "to_int")
+FUNCTIONS += (*_OF_FLOATS, *_FUNCTIONS)
+"""Every operation but comparisons and arithmetic."""

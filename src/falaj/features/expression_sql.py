@@ -39,6 +39,10 @@ def expression_sql(node: Expression, dialect: Dialect) -> str:
             f"{dialect.name} has no {node.op} of the same meaning", hint="use another engine or transform"
         )
     parts = [expression_sql(arg, dialect) for arg in node.args]
+    if node.op in COMPARISONS and node.args[0].dtype == "float64" and not dialect.nan_is_greatest:
+        return _comparison(node.op, parts, dialect)
+    if node.op in ("to_int", "to_float") and node.args[0].dtype == "bool":
+        return dialect.cast(dialect.whole_number(parts[0]), "int64" if node.op == "to_int" else "float64")
     if node.op in COMPARISONS or node.op in ("and", "or"):
         return f"({f' {node.op.upper()} '.join(parts)})"
     if node.op == "/":
@@ -54,24 +58,30 @@ def _case(parts: list[str], _dialect: Dialect) -> str:
     return f"CASE {' '.join(f'WHEN {condition} THEN {value}' for condition, value in pairs)} ELSE {parts[-1]} END"
 
 
-def _positive(value: str, modulus: int, dialect: Dialect) -> str:
-    """Return the remainder that is never negative, whatever sign the engine gives it."""
-    return dialect.modulo(f"{dialect.modulo(value, modulus)} + {modulus}", modulus)
+def _comparison(op: str, parts: list[str], dialect: Dialect) -> str:
+    """Return a comparison of floats in which NaN equals itself and is above every number."""
+    one, two = parts
+    nans = dialect.is_nan(one), dialect.is_nan(two)
+    ranks = [f"CASE WHEN {nan} THEN 1 ELSE 0 END" for nan in nans]
+    return (
+        f"CASE WHEN {one} IS NULL OR {two} IS NULL THEN NULL WHEN {nans[0]} OR {nans[1]} "
+        f"THEN {ranks[0]} {op} {ranks[1]} ELSE {one} {op} {two} END"
+    )
 
 
 def _hour(parts: list[str], dialect: Dialect) -> str:
-    return dialect.whole_division(_positive(parts[0], _DAY_US, dialect), _HOUR_US)
+    return dialect.whole_division(dialect.floor_modulo(parts[0], _DAY_US), _HOUR_US)
 
 
 def _weekday(parts: list[str], dialect: Dialect) -> str:
     # 1970-01-01 was a Thursday, the fourth day
-    days = dialect.whole_division(f"({parts[0]} - {_positive(parts[0], _DAY_US, dialect)})", _DAY_US)
-    return f"({_positive(f'({days} + 3)', 7, dialect)} + 1)"
+    days = dialect.whole_division(f"({parts[0]} - {dialect.floor_modulo(parts[0], _DAY_US)})", _DAY_US)
+    return f"({dialect.floor_modulo(f'({days} + 3)', 7)} + 1)"
 
 
 _WRITTEN: dict[str, Callable[[list[str], Dialect], str]] = {
     "case": _case,
-    "neg": lambda parts, _: f"(- {parts[0]})",
+    "neg": lambda parts, _: f"(- {parts[0]})",  # two signs without a space begin a comment
     "not": lambda parts, _: f"(NOT {parts[0]})",
     "is_null": lambda parts, _: f"({parts[0]} IS NULL)",
     "concat": lambda parts, _: f"({parts[0]} || {parts[1]})",
@@ -81,6 +91,8 @@ _WRITTEN: dict[str, Callable[[list[str], Dialect], str]] = {
     "ln": lambda parts, d: (
         f"CASE WHEN {d.is_nan(parts[0])} THEN {parts[0]} WHEN {parts[0]} > 0 THEN ln({parts[0]}) END"
     ),
+    "floor": lambda parts, d: d.floor(parts[0]),
+    "ceil": lambda parts, d: d.floor(parts[0], up=True),
     "to_float": lambda parts, d: d.cast(parts[0], "float64"),
     "to_int": lambda parts, d: d.cast(parts[0], "int64"),
     "epoch": lambda parts, d: f"({d.cast(parts[0], 'float64')} / {d.literal(1e6, 'float64')})",

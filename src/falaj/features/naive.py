@@ -54,6 +54,20 @@ def winners(versions: Iterable[Event]) -> list[Event]:
     return sorted(best.values(), key=total_order)
 
 
+def known(versions: Iterable[Event], at_us: int) -> list[Event]:
+    """Return the events as they were known at an instant, in total order.
+
+    What has no `created` is never known. Of one id the version counts that was known last, and among equals the first
+    that arrived. A view's delay comes off the instant before.
+
+    Example:
+        >>> first, again = Event(5, 1, 1, {}, "a"), Event(5, 9, 2, {}, "a")
+        >>> [[e.seq for e in known([first, again], at)] for at in (0, 1, 8, 9)]
+        [[], [1], [1], [2]]
+    """
+    return winners(v for v in versions if v.created_us is not None and v.created_us <= at_us)
+
+
 def feature_value(view: ViewSpec, feature: FeatureSpec, events: Sequence[Event], at_us: int) -> Any:
     """Return one feature of one entity at T.
 

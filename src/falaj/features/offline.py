@@ -1,36 +1,31 @@
-"""Offline: training frames, joined point in time by DuckDB; exactly one row out for each row in, in order."""
+"""Offline: training frames, joined point in time by an engine; exactly one row out for each row in, in order."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
-import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from falaj.definitions.aggregation import COUNTS
-from falaj.definitions.service_spec import ServiceSpec, ViewSpec
+from falaj.definitions.service_spec import ServiceSpec
 from falaj.features.arrow_types import ARROW_TYPES
+from falaj.features.engines.duckdb import DuckDbEngine
+from falaj.features.engines.port import Engine, Questions
 from falaj.features.on_demand import OnDemand, plain_values
-from falaj.features.point_in_time import (
-    derived_sql,
-    events_sql,
-    extremes_sql,
-    last_n_sql,
-    one_row_sql,
-    windowed_sql,
-)
-from falaj.kernel.errors import DataError, InputError
+from falaj.kernel.errors import InputError
 from falaj.kernel.names import did_you_mean
 
 TIME_COLUMN = "event_timestamp"
-_SAFE_SQUARE = 1e100
-"""Above this, squares of deviations may overflow in the engine, and the column is scaled down first."""
 
 
-def training_frame(spec: ServiceSpec, frame: pa.Table, tables: Mapping[str, Any]) -> pa.Table:
+def training_frame(
+    spec: ServiceSpec,
+    frame: pa.Table,
+    tables: Mapping[str, Any],
+    *,
+    engine: Engine | None = None,
+    known_time: bool = False,
+) -> pa.Table:
     """Return the frame with the service's features beside it, each as it was known at the row's instant.
 
     Args:
@@ -38,6 +33,9 @@ def training_frame(spec: ServiceSpec, frame: pa.Table, tables: Mapping[str, Any]
         frame: Entity keys, `event_timestamp` (aware; not needed when every view is timeless), the request fields, and
             anything else, which is carried along. Duplicate rows stay.
         tables: Per source its rows, as an Arrow table or dataset with `_event_ts`, `_created` and `_ingest_seq`.
+        engine: Computes the stored features; DuckDB by default.
+        known_time: Take only what was known at a row's instant: of every event the version with the greatest
+            `created` not after it (less a view's delay). What has no `created` never counts.
 
     Returns:
         The frame's columns in their order, request fields cast to their types, then stored and on-demand features in
@@ -47,10 +45,12 @@ def training_frame(spec: ServiceSpec, frame: pa.Table, tables: Mapping[str, Any]
         InputError: The frame lacks a column or has one of another type, its timestamps are naive or null, or it has a
             column named like a feature.
         DataError: A source's rows cannot be used, or an on-demand function failed.
+        Unsupported: The engine cannot compute a feature; nothing was run.
     """
     frame = _checked(spec, frame)
-    with duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false"}) as engine:
-        stored = _stored_features(engine, spec, frame, tables)
+    engine = DuckDbEngine() if engine is None else engine
+    engine.check(spec.views)
+    stored = engine.answer(spec.views, _questions(spec, frame), tables, known_time=known_time)
     computed = _on_demand_features(spec, frame, stored)
     for name, dtype in spec.outputs:
         if name not in frame.column_names:
@@ -111,82 +111,11 @@ def _set(frame: pa.Table, name: str, column: Any) -> pa.Table:
     return frame.set_column(frame.column_names.index(name), name, column)
 
 
-def _stored_features(engine: Any, spec: ServiceSpec, frame: pa.Table, tables: Mapping[str, Any]) -> dict[str, Any]:
-    columns: dict[str, Any] = {}
-    rows = frame.num_rows
-    until_us = None
-    times = pa.array(np.zeros(rows, np.int64))
+def _questions(spec: ServiceSpec, frame: pa.Table) -> Questions:
+    times = pa.array(np.zeros(frame.num_rows, np.int64))
     if TIME_COLUMN in frame.column_names and any(not view.timeless for view in spec.views):
         times = frame[TIME_COLUMN].cast(pa.int64())
-        until_us = pc.max(times).as_py()
-    loaded: dict[tuple[str, str | None], str] = {}
-    for view in spec.views:
-        place = (view.source, view.id_column)
-        if place not in loaded:
-            loaded[place] = f"events_{len(loaded)}"
-            _load_events(engine, spec, view, tables, (loaded[place], None if view.timeless else until_us))
-        keys = {f"k{i}": frame[name] for i, (name, _) in enumerate(view.keys)}
-        at = pc.subtract(times, view.delay_us)
-        engine.register("asked", pa.table({"row": np.arange(rows, dtype=np.int64), "t": at, **keys}))
-        columns |= _view_features(engine, view, loaded[place], rows)
-        engine.unregister("asked")
-    return columns
-
-
-def _load_events(
-    engine: Any, spec: ServiceSpec, view: ViewSpec, tables: Mapping[str, Any], target: tuple[str, int | None]
-) -> None:
-    if view.source not in tables:
-        raise DataError(f"the rows of source {view.source!r} were not given", hint="ingest the source first")
-    relation, until_us = target
-    wanted: dict[str, str] = {}
-    for other in spec.views:
-        if other.source == view.source:
-            wanted |= dict(other.keys) | dict(other.inputs)
-    engine.register("source_rows", tables[view.source])
-    try:
-        sql = events_sql("source_rows", wanted, view.id_column, until_us)
-        engine.execute(f"CREATE TEMP TABLE {relation} AS {sql}").fetchall()
-    except duckdb.Error as error:
-        raise DataError(f"the rows of source {view.source!r} cannot be used: {error}") from error
-    finally:
-        engine.unregister("source_rows")
-
-
-def _view_features(engine: Any, view: ViewSpec, events: str, rows: int) -> dict[str, Any]:
-    events = derived_sql(view, events)
-    floats = [name for name, dtype in view.columns if dtype == "float64"]
-    nonfinite, huge = _extremes(engine, events, floats)
-    windowed = windowed_sql(view, events, nonfinite, huge)
-    statements = [*([] if windowed is None else [windowed]), *one_row_sql(view, events), *last_n_sql(view, events)]
-    columns: dict[str, Any] = {}
-    for statement in statements:
-        answer = engine.sql(statement).to_arrow_table()
-        place = np.full(rows, -1, np.int64)  # a null key matches nothing, and is not in the answer
-        place[answer["row"].to_numpy()] = np.arange(answer.num_rows)
-        taken = answer.drop_columns(["row"]).take(pa.array(place, mask=place < 0))
-        columns |= {name: taken[name] for name in taken.column_names}
-    named = {}
-    for feature in view.features:
-        column = columns[feature.name]
-        if feature.function in COUNTS:
-            column = column.fill_null(0)
-        named[view.column_name(feature.name)] = column.cast(ARROW_TYPES[feature.dtype])
-    return named
-
-
-def _extremes(engine: Any, events: str, floats: list[str]) -> tuple[set[str], dict[str, float]]:
-    """Return which float columns hold NaN or infinities, and which need scaling before they are squared."""
-    if not floats:
-        return set(), {}
-    answer = engine.execute(extremes_sql(events, floats)).fetchall()[0]
-    nonfinite, huge = set(), {}
-    for i, name in enumerate(floats):
-        if answer[2 * i]:
-            nonfinite.add(name)
-        if (answer[2 * i + 1] or 0.0) > _SAFE_SQUARE:
-            huge[name] = math.ldexp(1.0, math.frexp(answer[2 * i + 1])[1])
-    return nonfinite, huge
+    return Questions(times, {name: frame[name] for name, _ in spec.entity_keys})
 
 
 def _on_demand_features(spec: ServiceSpec, frame: pa.Table, stored: Mapping[str, Any]) -> dict[str, Any]:

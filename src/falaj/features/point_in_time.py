@@ -1,7 +1,8 @@
 """Point in time: a view's features at many instants, as DuckDB SQL over integer microseconds.
 
-The relations that the statements read: `asked` (`row`, `t`, `k0`, `k1`, ...), one row per row of the training frame;
-and one relation of events per view (`ts`, `created`, `seq`, the keys and columns), one row per event.
+The relations that the statements read: `asked` (`_question`, `_t`, `_k0`, `_k1`, ...), one row per row of
+the training frame; and one relation of events per view (`_ts`, `_known`, `_seq`, the keys and columns), one row per
+event. No column of a source begins with an underscore.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -15,8 +16,8 @@ quoted = _DUCKDB.quoted
 
 ONE_ROW = ("column", "first", "last", "last_non_null")
 """What takes the value of one row, found by a join on time and not by a window."""
-_ORDER = "created DESC NULLS LAST, seq DESC"
-_REVERSE = "created NULLS FIRST, seq"
+_ORDER = "_known DESC NULLS LAST, _seq DESC"
+_REVERSE = "_known NULLS FIRST, _seq"
 
 
 def events_sql(relation: str, columns: Mapping[str, str], id_column: str | None, until_us: int | None) -> str:
@@ -29,14 +30,14 @@ def events_sql(relation: str, columns: Mapping[str, str], id_column: str | None,
         until_us: Events after this instant are left out; None keeps all.
     """
     chosen = [f"{_typed(name, dtype)} AS {quoted(name)}" for name, dtype in columns.items()]
-    times = ["epoch_us(_event_ts) AS ts", "epoch_us(_created) AS created", "_ingest_seq AS seq"]
+    times = ["epoch_us(_event_ts) AS _ts", "epoch_us(_created) AS _known", "_ingest_seq AS _seq"]
     sql = f"SELECT {', '.join(times + chosen)} FROM {relation}"  # noqa: S608 - names are quoted
     if id_column is not None:
         identity = quoted(id_column)
         rank = f"row_number() OVER (PARTITION BY {identity} ORDER BY epoch_us(_created) DESC NULLS LAST, _ingest_seq)"
         sql += f" QUALIFY {identity} IS NULL OR {rank} = 1"
     # Only after identities are settled: a correction may move an event past the last instant asked for.
-    return sql if until_us is None else f"SELECT * FROM ({sql}) WHERE ts <= {until_us}"  # noqa: S608 - names are quoted
+    return sql if until_us is None else f"SELECT * FROM ({sql}) WHERE _ts <= {until_us}"  # noqa: S608 - names are quoted
 
 
 def derived_sql(view: ViewSpec, events: str) -> str:
@@ -53,7 +54,7 @@ def derived_sql(view: ViewSpec, events: str) -> str:
 
 
 def windowed_sql(view: ViewSpec, events: str, nonfinite: Collection[str], huge: Mapping[str, float]) -> str | None:
-    """Return `row` and every aggregate over a window that is not one row's value; None when the view has none.
+    """Return `_question` and every aggregate over a window that is not one row's value; None when the view has none.
 
     Questions and events are laid into one sequence, so that each frame `[t - window, t - 1us]` is a range of it.
 
@@ -66,15 +67,15 @@ def windowed_sql(view: ViewSpec, events: str, nonfinite: Collection[str], huge: 
     features = [f for f in view.features if f.function not in (*ONE_ROW, "last_n")]
     if not features:
         return None
-    keys = [f"k{i}" for i in range(len(view.keys))]
+    keys = [f"_k{i}" for i in range(len(view.keys))]
     columns = list(dict.fromkeys(f.column for f in features if f.column is not None))
     windows = list(dict.fromkeys((f.window_us, f.hop_us) for f in features))
     nulls = [f"NULL AS {quoted(column)}" for column in columns]
-    asked = ", ".join(["row", *keys, "t AS ts", "NULL AS event", *nulls])
-    named = [f"{quoted(name)} AS k{i}" for i, (name, _) in enumerate(view.keys)]
-    happened = ", ".join(["NULL AS row", *named, "ts", "TRUE AS event", *(quoted(c) for c in columns)])
+    asked = ", ".join(["_question", *keys, "_t AS _ts", "NULL AS _event", *nulls])
+    named = [f"{quoted(name)} AS _k{i}" for i, (name, _) in enumerate(view.keys)]
+    happened = ", ".join(["NULL AS _question", *named, "_ts", "TRUE AS _event", *(quoted(c) for c in columns)])
     frames = ", ".join(
-        f"w{i} AS ({_partition(keys)} ORDER BY ts RANGE BETWEEN {_length(*window)} PRECEDING AND 1 PRECEDING)"
+        f"w{i} AS ({_partition(keys)} ORDER BY _ts RANGE BETWEEN {_length(*window)} PRECEDING AND 1 PRECEDING)"
         for i, window in enumerate(windows)
     )
     dtypes = dict(view.columns)
@@ -83,14 +84,14 @@ def windowed_sql(view: ViewSpec, events: str, nonfinite: Collection[str], huge: 
         for f in features
     ]
     return (
-        f"SELECT * EXCLUDE (asking) FROM (SELECT row, row IS NOT NULL AS asking, {', '.join(chosen)} FROM ("  # noqa: S608 - names are quoted
-        f"SELECT {asked} FROM asked WHERE {_known(keys)} UNION ALL SELECT {happened} FROM {events} "
-        f"WHERE {_known([quoted(name) for name, _ in view.keys])}) WINDOW {frames}) WHERE asking"
+        f"SELECT * EXCLUDE (_asking) FROM (SELECT _question, _question IS NOT NULL AS _asking, {', '.join(chosen)} "  # noqa: S608 - names are quoted
+        f"FROM (SELECT {asked} FROM asked WHERE {_known(keys)} UNION ALL SELECT {happened} FROM {events} "
+        f"WHERE {_known([quoted(name) for name, _ in view.keys])}) WINDOW {frames}) WHERE _asking"
     )
 
 
 def one_row_sql(view: ViewSpec, events: str) -> Iterator[str]:
-    """Give statements that return `row` and every feature that is the value of one row.
+    """Give statements that return `_question` and every feature that is the value of one row.
 
     Features of the same rows share a statement: a join by time finds the latest row before, or not after, T; or the
     earliest after the window's beginning.
@@ -113,7 +114,7 @@ def one_row_sql(view: ViewSpec, events: str) -> Iterator[str]:
 
 
 def last_n_sql(view: ViewSpec, events: str) -> Iterator[str]:
-    """Give statements that return `row` and one feature of the latest n rows each.
+    """Give statements that return `_question` and one feature of the latest n rows each.
 
     The rows of a key are numbered, so that the n before the latest are found by their numbers.
 
@@ -129,22 +130,23 @@ def last_n_sql(view: ViewSpec, events: str) -> Iterator[str]:
         value = quoted(feature.column or "")
         chosen = "" if feature.rows is None else f" AND {quoted(feature.rows)} IS NOT NULL"
         keys = ", ".join([*names, ""]) if names else ""
-        number = f"row_number() OVER ({_partition(names)} ORDER BY ts, {_REVERSE})"
+        number = f"row_number() OVER ({_partition(names)} ORDER BY _ts, {_REVERSE})"
         ranked = (
-            f"SELECT {keys}ts, seq, {value} AS value, {number} AS number FROM {events} WHERE {_known(names)}{chosen}"  # noqa: S608 - names are quoted
+            f"SELECT {keys}_ts, _seq, {value} AS _value, {number} AS _number FROM {events} "  # noqa: S608 - names are quoted
+            f"WHERE {_known(names)}{chosen}"
         )
-        latest = f"SELECT {keys}ts, max(number) AS number FROM ranked GROUP BY {keys}ts"  # noqa: S608 - names are quoted
+        latest = f"SELECT {keys}_ts, max(_number) AS _number FROM ranked GROUP BY {keys}_ts"  # noqa: S608 - names are quoted
         found = (
-            f"SELECT asked.row, asked.t, {''.join(f'asked.k{i}, ' for i in range(len(names)))}latest.number "  # noqa: S608 - names are quoted
-            f"FROM asked ASOF JOIN latest ON {_equal(names, 'latest')}asked.t > latest.ts"
+            f"SELECT asked._question, asked._t, {''.join(f'asked._k{i}, ' for i in range(len(names)))}latest._number "  # noqa: S608 - names are quoted
+            f"FROM asked ASOF JOIN latest ON {_equal(names, 'latest')}asked._t > latest._ts"
         )
-        wanted = f"SELECT *, number - unnest(range({feature.n})) AS place FROM found"  # noqa: S608 - names are quoted
-        same = "".join(f"wanted.k{i} = ranked.{name} AND " for i, name in enumerate(names))
+        wanted = f"SELECT *, _number - unnest(range({feature.n})) AS _place FROM found"  # noqa: S608 - names are quoted
+        same = "".join(f"wanted._k{i} = ranked.{name} AND " for i, name in enumerate(names))
         yield (
             f"WITH ranked AS ({ranked}), latest AS ({latest}), found AS ({found}), wanted AS ({wanted}) "  # noqa: S608 - names are quoted
-            f"SELECT row, list(value ORDER BY place) AS {quoted(feature.name)} FROM wanted JOIN ranked ON {same}"
-            f"ranked.number = wanted.place WHERE ranked.ts >= wanted.t - {_length(feature.window_us, feature.hop_us)} "
-            f"GROUP BY row"
+            f"SELECT _question, list(_value ORDER BY _place) AS {quoted(feature.name)} FROM wanted JOIN ranked "
+            f"ON {same}ranked._number = wanted._place "
+            f"WHERE ranked._ts >= wanted._t - {_length(feature.window_us, feature.hop_us)} GROUP BY _question"
         )
 
 
@@ -161,31 +163,31 @@ def _one_row(view: ViewSpec, events: str, side: str, rows: str | None, features:
     keys = "".join(f"{name}, " for name in names)
     columns = ", ".join(dict.fromkeys(quoted(f.column or "") for f in features))
     chosen = "" if rows is None else f" AND {quoted(rows)} IS NOT NULL"
-    start = _start(view, features[0], "asked.t")
+    start = _start(view, features[0], "asked._t")
     of_all = view.timeless or (side == "first" and start is None)
     # One row per key and instant, so that the join by time finds one row: the one that the total order names.
     found = (
-        f"SELECT {keys}ts, {columns} FROM {events} WHERE {_known(names)}{chosen} QUALIFY row_number() OVER "  # noqa: S608 - names are quoted
-        f"({_partition(names if of_all else [*names, 'ts'])} ORDER BY "
-        f"{f'ts, {_REVERSE}' if side == 'first' else _ORDER}) = 1"
+        f"SELECT {keys}_ts, {columns} FROM {events} WHERE {_known(names)}{chosen} QUALIFY row_number() OVER "  # noqa: S608 - names are quoted
+        f"({_partition(names if of_all else [*names, '_ts'])} ORDER BY "
+        f"{f'_ts, {_REVERSE}' if side == 'first' else _ORDER}) = 1"
     )
     equal = _equal(names, "found")
     if of_all:
         join = f"LEFT JOIN found ON {equal}TRUE"
     elif side == "first":
-        join = f"ASOF LEFT JOIN found ON {equal}{start} <= found.ts"
+        join = f"ASOF LEFT JOIN found ON {equal}{start} <= found._ts"
     else:
-        join = f"ASOF LEFT JOIN found ON {equal}asked.t {'>=' if side == 'upto' else '>'} found.ts"
+        join = f"ASOF LEFT JOIN found ON {equal}asked._t {'>=' if side == 'upto' else '>'} found._ts"
     shown = []
     for feature in features:
         value = f"found.{quoted(feature.column or '')}"
-        start = _start(view, feature, "asked.t")
+        start = _start(view, feature, "asked._t")
         if side == "first":
-            value = f"CASE WHEN found.ts < asked.t THEN {value} END"
+            value = f"CASE WHEN found._ts < asked._t THEN {value} END"
         elif start is not None and not view.timeless:
-            value = f"CASE WHEN found.ts >= {start} THEN {value} END"
+            value = f"CASE WHEN found._ts >= {start} THEN {value} END"
         shown.append(f"{value} AS {quoted(feature.name)}")
-    return f"WITH found AS ({found}) SELECT asked.row, {', '.join(shown)} FROM asked {join}"  # noqa: S608 - names are quoted
+    return f"WITH found AS ({found}) SELECT asked._question, {', '.join(shown)} FROM asked {join}"  # noqa: S608 - names are quoted
 
 
 def _start(view: ViewSpec, feature: FeatureSpec, at: str) -> str | None:
@@ -195,7 +197,7 @@ def _start(view: ViewSpec, feature: FeatureSpec, at: str) -> str | None:
     return None if view.ttl_us is None else f"({at} - {view.ttl_us})"
 
 
-def _length(window_us: int | None, hop_us: int | None, at: str = "ts") -> str:
+def _length(window_us: int | None, hop_us: int | None, at: str = "_ts") -> str:
     """Return how long before an instant a window begins."""
     if hop_us is None:
         return str(window_us)
@@ -212,7 +214,7 @@ def _known(keys: Sequence[str]) -> str:
 
 
 def _equal(names: Sequence[str], relation: str) -> str:
-    return "".join(f"asked.k{i} = {relation}.{name} AND " for i, name in enumerate(names))
+    return "".join(f"asked._k{i} = {relation}.{name} AND " for i, name in enumerate(names))
 
 
 def _typed(name: str, dtype: str) -> str:
@@ -225,7 +227,7 @@ def _aggregate(
 ) -> str:
     function, name = feature.function, feature.column
     if name is None:
-        return f"count(event) OVER {over}"
+        return f"count(_event) OVER {over}"
     dtype, column = dtypes[name], quoted(name)
     if function == "count":
         return f"count({column}) OVER {over}"

@@ -177,6 +177,38 @@ class EventSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"min_free_mib {self.min_free_mib} is below 0")
 
 
+class FeatureSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What computes features for training.
+
+    Attributes:
+        engine: duckdb, which comes with Falaj; postgres or spark, which are extras.
+        postgres_url: The server of the engine postgres, as in `postgresql://user:password@host/database`; where it
+            holds a password it belongs into the environment and not into the file. It is never shown.
+        spark_master: Where Spark runs when the program has no session yet.
+        memory_gib: Memory that DuckDB may take; what needs more goes to disk. None is half of the machine's, for the
+            rest is needed by the answer and by whoever else works there.
+        threads: Threads that DuckDB may use; None is one per core.
+        spill: Folder for what DuckDB's memory does not hold; empty for the system's temporary folder.
+    """
+
+    engine: Literal["duckdb", "postgres", "spark"] = "duckdb"
+    postgres_url: str = ""
+    spark_master: str = "local[*]"
+    memory_gib: float | None = None
+    threads: int | None = None
+    spill: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("memory_gib", "threads"):
+            value = getattr(self, name)
+            if value is not None:
+                _check_ranges(**{name: value})
+
+    def __repr__(self) -> str:
+        fields = msgspec.structs.asdict(self) | ({"postgres_url": "***"} if self.postgres_url else {})
+        return f"FeatureSettings({fields})"
+
+
 class AlertSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where alerts go besides the alert log.
 
@@ -217,6 +249,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gateway: GatewaySettings = GatewaySettings()
     control: ControlSettings = ControlSettings()
     events: EventSettings = EventSettings()
+    features: FeatureSettings = FeatureSettings()
     alerts: AlertSettings = AlertSettings()
     cost: CostSettings = CostSettings()
 

@@ -7,6 +7,8 @@ from falaj.data.schema import source_schema
 from falaj.definitions.project import Definitions
 from falaj.definitions.service_spec import ViewSpec
 from falaj.features.compile import compile_service, compile_view
+from falaj.features.dialect import DIALECTS
+from falaj.features.engines.support import check_views
 from falaj.governance.access import Actor
 from falaj.kernel.codec import canonical_json
 from falaj.kernel.errors import DataError, DefinitionError
@@ -106,9 +108,11 @@ def compile_document(rooms: Rooms, definitions: Definitions) -> Document:
     Raises:
         DataError: A source's files cannot be read.
         DefinitionError: A view, label or request field does not fit its source's columns.
+        Unsupported: The engine that the settings name cannot compute a feature.
     """
     schemas = {name: source_schema(source, rooms.folder) for name, source in definitions.sources.items()}
     views = {n: compile_view(v, schemas[v.source.name]) for n, v in definitions.feature_views.items()}
+    check_views(list(views.values()), DIALECTS[rooms.settings.features.engine])
     services = {n: compile_service(s, schemas) for n, s in definitions.feature_services.items()}
     for model in definitions.models.values():
         schema = schemas[model.label.source.name]

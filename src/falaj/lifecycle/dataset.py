@@ -9,6 +9,7 @@ from falaj.data.dataset import Dataset
 from falaj.data.lineage import Node
 from falaj.definitions.model import Model
 from falaj.definitions.service_spec import ServiceSpec
+from falaj.features.engines.choice import open_engine
 from falaj.features.offline import TIME_COLUMN, training_frame
 from falaj.governance.access import Actor
 from falaj.kernel.codec import to_builtins
@@ -65,7 +66,7 @@ def features_of(rooms: Rooms, model: Model, spec: ServiceSpec, versions: Mapping
         frame = frame.drop_columns([TIME_COLUMN])
     sources = {view.source for view in spec.views}
     tables = {name: rooms.tables.read(f"source/{name}", version=versions.get(name)) for name in sources}
-    return training_frame(spec, frame, tables)
+    return training_frame(spec, frame, tables, engine=open_engine(rooms.settings.features))
 
 
 def with_split(model: Model, table: pa.Table) -> pa.Table:

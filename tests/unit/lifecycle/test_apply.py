@@ -15,7 +15,8 @@ from falaj.definitions.feature_service import FeatureService
 from falaj.definitions.feature_view import FeatureView
 from falaj.definitions.project import Definitions
 from falaj.definitions.source import Source
-from falaj.kernel.errors import Conflict, DataError, FalajError, InUse
+from falaj.kernel.errors import Conflict, DataError, FalajError, InUse, Unsupported
+from falaj.kernel.settings import FeatureSettings, Settings
 from falaj.lifecycle.applied import read_applied
 from falaj.lifecycle.apply import apply_definitions, plan_definitions
 from falaj.lifecycle.catch_up import land_events, refresh_views
@@ -210,3 +211,18 @@ def test_a_log_that_no_view_reads_forgets_what_has_landed(world: World) -> None:
     assert land_events(rooms)
     assert [seq for seq, _ in small.read(1, 10)] == [5]  # the last segment always stays
     small.close()
+
+
+def test_what_the_chosen_engine_cannot_compute_is_refused_before_anything_changes(world: World) -> None:
+    """Of a text in small letters a database's locale decides; see docs/reference/engines.md."""
+    of = make_source()
+    activity = FeatureView("activity", CARD, of, {"card": fj.last("small")}, transform={"small": "lower(card_id)"})
+    service = FeatureService("fraud_features", [activity])
+    wanted = definitions(endpoint(of=model(over=activity, features=service)))
+    plan_definitions(world.rooms, wanted)
+    before = world.rooms.applied.epoch
+    world.rooms.settings = Settings(features=FeatureSettings(engine="postgres", postgres_url="postgresql://nowhere"))
+    for judge in (lambda: plan_definitions(world.rooms, wanted), lambda: apply_definitions(world.rooms, wanted, ADA)):
+        with pytest.raises(Unsupported, match="'activity': 'small' cannot be computed by postgres"):
+            judge()
+    assert world.rooms.applied.epoch == before

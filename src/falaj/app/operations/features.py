@@ -1,12 +1,14 @@
-"""Operations on features: materialise, read, verify."""
+"""Operations on features: materialise, read, verify, show as SQL."""
 
 from typing import Any
 
 import msgspec
 
 from falaj.app.values.bounds import MOST_ROWS
-from falaj.app.values.features import Materialise, OnlineFeatures, OnlineQuery, Verify, VerifyResult
+from falaj.app.values.features import Materialise, OnlineFeatures, OnlineQuery, SqlQuery, SqlText, Verify, VerifyResult
+from falaj.features.dialect import DIALECTS
 from falaj.features.online import OnlineReader
+from falaj.features.sql_text import sql_text
 from falaj.governance.access import Actor
 from falaj.kernel.clock import from_us, parse_instant, rfc3339, to_us
 from falaj.kernel.errors import InputError, NotFound
@@ -50,6 +52,17 @@ def _shown(value: Any, dtype: str) -> Any:
     if value is None or "timestamp" not in dtype:
         return value
     return [_shown(each, "timestamp") for each in value] if isinstance(value, list) else rfc3339(from_us(value))
+
+
+def sql(rooms: Rooms, actor: Actor, params: SqlQuery) -> SqlText:
+    """Show a feature view as the SQL text of an engine."""
+    del actor
+    views = rooms.applied.document.views
+    if params.view not in views:
+        raise NotFound(f"feature view {params.view!r} does not exist", hint=did_you_mean(params.view, views))
+    if params.engine not in DIALECTS:
+        raise InputError(f"engine {params.engine!r} does not exist", hint=did_you_mean(params.engine, DIALECTS))
+    return SqlText(sql_text(views[params.view], DIALECTS[params.engine]))
 
 
 def verify(rooms: Rooms, actor: Actor, params: Verify) -> VerifyResult:

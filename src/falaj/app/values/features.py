@@ -49,6 +49,28 @@ class OnlineFeatures(msgspec.Struct, frozen=True):
     dtypes: tuple[str, ...] = ()
 
 
+class SqlQuery(msgspec.Struct, frozen=True):
+    """Ask for a view as SQL text.
+
+    Attributes:
+        view: The applied feature view.
+        engine: duckdb, postgres, spark, bigquery or snowflake.
+    """
+
+    view: str
+    engine: str = "duckdb"
+
+
+class SqlText(msgspec.Struct, frozen=True):
+    """A view as SQL text.
+
+    Attributes:
+        text: One statement under a comment that says what it reads.
+    """
+
+    text: str
+
+
 class Verify(msgspec.Struct, frozen=True):
     """Ask for served features to be recomputed.
 

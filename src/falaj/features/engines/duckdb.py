@@ -1,0 +1,163 @@
+"""DuckDB: the engine that comes with Falaj. It works in this process and spills to disk what memory does not hold."""
+
+import math
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import pyarrow.compute as pc
+
+from falaj.definitions.service_spec import ViewSpec
+from falaj.features.dialect import DIALECTS
+from falaj.features.engines.answer import asked_table, in_order, named_columns, rows_of
+from falaj.features.engines.port import Questions
+from falaj.features.engines.support import check_views
+from falaj.features.point_in_time import derived_sql, events_sql, extremes_sql, last_n_sql, one_row_sql, windowed_sql
+from falaj.features.point_in_time_join import events_sql as versions_sql
+from falaj.features.point_in_time_join import features_sql
+from falaj.kernel.errors import DataError, StorageError
+
+_DIALECT = DIALECTS["duckdb"]
+_SAFE_SQUARE = 1e100
+"""Above this, squares of deviations may overflow in the engine, and the column is scaled down first."""
+
+
+@dataclass(frozen=True, slots=True)
+class DuckDbEngine:
+    """Computes features in this process.
+
+    Attributes:
+        memory_gib: Memory that it may take; what needs more goes to disk. None is half of the machine's.
+        threads: Threads that it may use; None for one per core.
+        spill: The folder for what memory does not hold; None for the system's temporary folder.
+    """
+
+    memory_gib: float | None = None
+    threads: int | None = None
+    spill: str | None = None
+
+    @property
+    def name(self) -> str:
+        """How settings and documents call it."""
+        return "duckdb"
+
+    def check(self, views: Sequence[ViewSpec]) -> None:
+        """Raise if it cannot compute a view."""
+        check_views(views, _DIALECT)
+
+    def answer(
+        self, views: Sequence[ViewSpec], questions: Questions, tables: Mapping[str, Any], *, known_time: bool = False
+    ) -> dict[str, Any]:
+        """Return the features of every view; see `Engine`."""
+        self.check(views)
+        with (
+            tempfile.TemporaryDirectory(prefix="falaj-duckdb-", dir=self.spill) as folder,
+            duckdb.connect(":memory:", config=self.settings(folder)) as engine,
+        ):
+            try:
+                if known_time:
+                    return _known_features(engine, views, questions, tables)
+                return _features(engine, views, questions, tables)
+            except duckdb.OutOfMemoryException as error:
+                raise StorageError(
+                    f"DuckDB ran out of memory or of disk: {error}", hint="raise features.memory_gib, or free disk"
+                ) from error
+
+    def settings(self, folder: str) -> dict[str, str]:
+        """Return what a connection is opened with, to spill into a folder."""
+        settings = {
+            "autoinstall_known_extensions": "false",
+            "temp_directory": folder,
+            "preserve_insertion_order": "false",  # each answer says which question it is for
+            "memory_limit": "50%" if self.memory_gib is None else f"{self.memory_gib}GiB",
+        }
+        if self.threads is not None:
+            settings["threads"] = str(self.threads)
+        return settings
+
+
+def _known_features(
+    engine: Any, views: Sequence[ViewSpec], questions: Questions, tables: Mapping[str, Any]
+) -> dict[str, Any]:
+    columns: dict[str, Any] = {}
+    for view in views:
+        with _registered(engine, view, source_rows=rows_of(view, tables), asked=asked_table(view, questions)):
+            events = versions_sql(view, "source_rows", _DIALECT, known_time=True)
+            engine.execute(f"CREATE OR REPLACE TEMP TABLE known AS {events}").fetchall()
+            answer = engine.sql(features_sql(view, "known", _DIALECT, known_time=True)).to_arrow_table()
+        columns |= named_columns(view, in_order(answer, "_question", questions.rows))
+    return columns
+
+
+@contextmanager
+def _registered(engine: Any, view: ViewSpec, **relations: Any) -> Iterator[None]:
+    """Let the engine read Arrow data under names, and say whose rows it was where it cannot use them."""
+    for name, data in relations.items():
+        engine.register(name, data)
+    try:
+        yield
+    except duckdb.OutOfMemoryException:
+        raise
+    except duckdb.Error as error:
+        raise DataError(f"the rows of source {view.source!r} cannot be used: {error}") from error
+    finally:
+        for name in relations:
+            engine.unregister(name)
+
+
+def _features(
+    engine: Any, views: Sequence[ViewSpec], questions: Questions, tables: Mapping[str, Any]
+) -> dict[str, Any]:
+    columns: dict[str, Any] = {}
+    until_us = pc.max(questions.times_us).as_py()
+    loaded: dict[tuple[str, str | None], str] = {}
+    for view in views:
+        place = (view.source, view.id_column)
+        if place not in loaded:
+            loaded[place] = f"events_{len(loaded)}"
+            _load_events(engine, views, view, tables, (loaded[place], None if view.timeless else until_us))
+        with _registered(engine, view, asked=asked_table(view, questions)):
+            columns |= _view_features(engine, view, loaded[place], questions.rows)
+    return columns
+
+
+def _load_events(
+    engine: Any, views: Sequence[ViewSpec], view: ViewSpec, tables: Mapping[str, Any], target: tuple[str, int | None]
+) -> None:
+    relation, until_us = target
+    wanted: dict[str, str] = {}
+    for other in views:
+        if other.source == view.source:
+            wanted |= dict(other.keys) | dict(other.inputs)
+    with _registered(engine, view, source_rows=rows_of(view, tables)):
+        sql = events_sql("source_rows", wanted, view.id_column, until_us)
+        engine.execute(f"CREATE TEMP TABLE {relation} AS {sql}").fetchall()
+
+
+def _view_features(engine: Any, view: ViewSpec, events: str, rows: int) -> dict[str, Any]:
+    events = derived_sql(view, events)
+    floats = [name for name, dtype in view.columns if dtype == "float64"]
+    nonfinite, huge = _extremes(engine, events, floats)
+    windowed = windowed_sql(view, events, nonfinite, huge)
+    statements = [*([] if windowed is None else [windowed]), *one_row_sql(view, events), *last_n_sql(view, events)]
+    columns: dict[str, Any] = {}
+    for statement in statements:
+        columns |= in_order(engine.sql(statement).to_arrow_table(), "_question", rows)
+    return named_columns(view, columns)
+
+
+def _extremes(engine: Any, events: str, floats: list[str]) -> tuple[set[str], dict[str, float]]:
+    """Return which float columns hold NaN or infinities, and which need scaling before they are squared."""
+    if not floats:
+        return set(), {}
+    answer = engine.execute(extremes_sql(events, floats)).fetchall()[0]
+    nonfinite, huge = set(), {}
+    for i, name in enumerate(floats):
+        if answer[2 * i]:
+            nonfinite.add(name)
+        if (answer[2 * i + 1] or 0.0) > _SAFE_SQUARE:
+            huge[name] = math.ldexp(1.0, math.frexp(answer[2 * i + 1])[1])
+    return nonfinite, huge

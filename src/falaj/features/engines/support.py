@@ -1,0 +1,47 @@
+"""Support: which features an engine can compute, told before anything runs."""
+
+from collections.abc import Iterator, Sequence
+
+from falaj.definitions.expression import Expression
+from falaj.definitions.service_spec import ViewSpec
+from falaj.features.dialect import Dialect
+from falaj.kernel.errors import Unsupported
+
+
+def check_views(views: Sequence[ViewSpec], dialect: Dialect) -> None:
+    """Raise for the first feature that an engine cannot compute as it is meant.
+
+    Args:
+        views: The views.
+        dialect: The engine.
+
+    Raises:
+        Unsupported: The message names the view, the feature and the reason.
+    """
+    for view in views:
+        for name, why in refusals(view, dialect):
+            raise Unsupported(
+                f"feature view {view.name!r}: {name!r} cannot be computed by {dialect.name}: {why}",
+                hint="choose another engine by features.engine; docs/reference/engines.md says which can",
+            )
+
+
+def refusals(view: ViewSpec, dialect: Dialect) -> Iterator[tuple[str, str]]:
+    """Give the features and derived columns that an engine cannot compute, and why.
+
+    Args:
+        view: The view.
+        dialect: The engine.
+    """
+    for feature in view.features:
+        if feature.function in dialect.refused:
+            yield feature.name, dialect.refused[feature.function]
+    for column in view.derived:
+        for op in sorted(set(_operations(column.expression)) & dialect.without):
+            yield column.name, f"it has no {op} of the same meaning"
+
+
+def _operations(node: Expression) -> Iterator[str]:
+    yield node.op
+    for arg in node.args:
+        yield from _operations(arg)
