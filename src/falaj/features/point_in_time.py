@@ -20,26 +20,6 @@ _ORDER = "_known DESC NULLS LAST, _seq DESC"
 _REVERSE = "_known NULLS FIRST, _seq"
 
 
-def events_sql(relation: str, columns: Mapping[str, str], id_column: str | None, until_us: int | None) -> str:
-    """Return the events of a source, one row each: of one id the greatest created, among equals the first.
-
-    Args:
-        relation: The source's table.
-        columns: The columns wanted and their types.
-        id_column: The source's identity.
-        until_us: Events after this instant are left out; None keeps all.
-    """
-    chosen = [f"{_typed(name, dtype)} AS {quoted(name)}" for name, dtype in columns.items()]
-    times = ["epoch_us(_event_ts) AS _ts", "epoch_us(_created) AS _known", "_ingest_seq AS _seq"]
-    sql = f"SELECT {', '.join(times + chosen)} FROM {relation}"  # noqa: S608 - names are quoted
-    if id_column is not None:
-        identity = quoted(id_column)
-        rank = f"row_number() OVER (PARTITION BY {identity} ORDER BY epoch_us(_created) DESC NULLS LAST, _ingest_seq)"
-        sql += f" QUALIFY {identity} IS NULL OR {rank} = 1"
-    # Only after identities are settled: a correction may move an event past the last instant asked for.
-    return sql if until_us is None else f"SELECT * FROM ({sql}) WHERE _ts <= {until_us}"  # noqa: S608 - names are quoted
-
-
 def derived_sql(view: ViewSpec, events: str) -> str:
     """Return a view's events with the columns that are computed of each row.
 
@@ -215,11 +195,6 @@ def _known(keys: Sequence[str]) -> str:
 
 def _equal(names: Sequence[str], relation: str) -> str:
     return "".join(f"asked._k{i} = {relation}.{name} AND " for i, name in enumerate(names))
-
-
-def _typed(name: str, dtype: str) -> str:
-    column = quoted(name)
-    return f"epoch_us({column})" if dtype == "timestamp" else _DUCKDB.cast(column, dtype)
 
 
 def _aggregate(

@@ -12,11 +12,10 @@ from falaj.definitions.service_spec import FeatureSpec, ViewSpec
 from falaj.features.dialect import Dialect
 from falaj.features.expression_sql import expression_sql
 from falaj.features.join_aggregates import Formulas, Rows
+from falaj.features.point_in_time import ONE_ROW
 
 _LATEST = "_ts DESC, _created DESC NULLS LAST, _seq DESC"
 _EARLIEST = "_ts, _created NULLS FIRST, _seq"
-ONE_ROW = ("column", "first", "last", "last_non_null")
-"""What takes the value of one row."""
 
 
 def view_sql(view: ViewSpec, relation: str, dialect: Dialect) -> str:

@@ -57,6 +57,11 @@ def rows_of(view: ViewSpec, tables: Mapping[str, Any]) -> Any:
     return tables[view.source]
 
 
+def chunk(column: Any) -> Any:
+    """Return a column as one piece."""
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
 def source_columns(view: ViewSpec) -> list[str]:
     """Return the columns of a source's table that a view reads."""
     wanted = ["_event_ts", "_created", "_ingest_seq", *(name for name, _ in (*view.keys, *view.inputs))]

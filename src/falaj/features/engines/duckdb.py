@@ -5,19 +5,24 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
+import msgspec
+import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from falaj.definitions.service_spec import ViewSpec
 from falaj.features.dialect import DIALECTS
-from falaj.features.engines.answer import asked_table, in_order, named_columns, rows_of
+from falaj.features.engines.answer import asked_table, chunk, in_order, named_columns, rows_of
 from falaj.features.engines.port import Questions
 from falaj.features.engines.support import check_views
-from falaj.features.point_in_time import derived_sql, events_sql, extremes_sql, last_n_sql, one_row_sql, windowed_sql
+from falaj.features.latest_features import latest_features
+from falaj.features.point_in_time import derived_sql, extremes_sql, last_n_sql, one_row_sql, quoted, windowed_sql
 from falaj.features.point_in_time_join import events_sql as versions_sql
 from falaj.features.point_in_time_join import features_sql
+from falaj.features.source_events import BUDGET_BYTES, SourceEvents, superseded_sql
 from falaj.kernel.errors import DataError, StorageError
 
 _DIALECT = DIALECTS["duckdb"]
@@ -60,11 +65,18 @@ class DuckDbEngine:
             try:
                 if known_time:
                     return _known_features(engine, views, questions, tables)
-                return _features(engine, views, questions, tables)
+                return _features(_Opened(engine, self.budget_bytes), views, questions, tables)
+            except pa.ArrowException as error:
+                raise DataError(f"the rows of the sources cannot be used: {error}") from error
             except duckdb.OutOfMemoryException as error:
                 raise StorageError(
                     f"DuckDB ran out of memory or of disk: {error}", hint="raise features.memory_gib, or free disk"
                 ) from error
+
+    @property
+    def budget_bytes(self) -> int:
+        """Of a source's events, how many are held at once; what needs more is read in parts."""
+        return BUDGET_BYTES if self.memory_gib is None else min(BUDGET_BYTES, int(self.memory_gib * (1 << 28)))
 
     def settings(self, folder: str) -> dict[str, str]:
         """Return what a connection is opened with, to spill into a folder."""
@@ -77,6 +89,13 @@ class DuckDbEngine:
         if self.threads is not None:
             settings["threads"] = str(self.threads)
         return settings
+
+
+class _Opened(NamedTuple):
+    """A connection, and how many bytes of events it may be given at once."""
+
+    engine: Any
+    budget_bytes: int
 
 
 def _known_features(
@@ -109,44 +128,81 @@ def _registered(engine: Any, view: ViewSpec, **relations: Any) -> Iterator[None]
 
 
 def _features(
-    engine: Any, views: Sequence[ViewSpec], questions: Questions, tables: Mapping[str, Any]
+    opened: _Opened, views: Sequence[ViewSpec], questions: Questions, tables: Mapping[str, Any]
 ) -> dict[str, Any]:
     columns: dict[str, Any] = {}
     until_us = pc.max(questions.times_us).as_py()
-    loaded: dict[tuple[str, str | None], str] = {}
+    loaded: dict[tuple[str, str | None], tuple[SourceEvents, int, pa.Table | None]] = {}
     for view in views:
         place = (view.source, view.id_column)
         if place not in loaded:
-            loaded[place] = f"events_{len(loaded)}"
-            _load_events(engine, views, view, tables, (loaded[place], None if view.timeless else until_us))
-        with _registered(engine, view, asked=asked_table(view, questions)):
-            columns |= _view_features(engine, view, loaded[place], questions.rows)
+            source = _source_events(opened.engine, views, view, tables, None if view.timeless else until_us)
+            parts = source.parts(opened.budget_bytes)
+            loaded[place] = source, parts, source.all() if parts == 1 else None
+        source, parts, whole = loaded[place]
+        asked = asked_table(view, questions)
+        if whole is None and view.keys:
+            found = _in_parts(opened.engine, view, source, parts, asked)
+        else:  # of all rows together there is but one part
+            found = _view_features(opened.engine, view, source.all() if whole is None else whole, asked)
+        columns |= named_columns(view, found)
     return columns
 
 
-def _load_events(
-    engine: Any, views: Sequence[ViewSpec], view: ViewSpec, tables: Mapping[str, Any], target: tuple[str, int | None]
-) -> None:
-    relation, until_us = target
+def _source_events(
+    engine: Any, views: Sequence[ViewSpec], view: ViewSpec, tables: Mapping[str, Any], until_us: int | None
+) -> SourceEvents:
     wanted: dict[str, str] = {}
     for other in views:
         if other.source == view.source:
             wanted |= dict(other.keys) | dict(other.inputs)
-    with _registered(engine, view, source_rows=rows_of(view, tables)):
-        sql = events_sql("source_rows", wanted, view.id_column, until_us)
-        engine.execute(f"CREATE TEMP TABLE {relation} AS {sql}").fetchall()
+    rows = rows_of(view, tables)
+    superseded = np.empty(0, np.int64)
+    if view.id_column is not None:
+        with _registered(engine, view, source_rows=rows):
+            found = engine.sql(superseded_sql("source_rows", quoted(view.id_column))).to_arrow_table()
+            superseded = found["_seq"].to_numpy()
+    return SourceEvents(rows, wanted, superseded, until_us)
 
 
-def _view_features(engine: Any, view: ViewSpec, events: str, rows: int) -> dict[str, Any]:
-    events = derived_sql(view, events)
-    floats = [name for name, dtype in view.columns if dtype == "float64"]
-    nonfinite, huge = _extremes(engine, events, floats)
-    windowed = windowed_sql(view, events, nonfinite, huge)
-    statements = [*([] if windowed is None else [windowed]), *one_row_sql(view, events), *last_n_sql(view, events)]
-    columns: dict[str, Any] = {}
-    for statement in statements:
-        columns |= in_order(engine.sql(statement).to_arrow_table(), "_question", rows)
-    return named_columns(view, columns)
+def _in_parts(engine: Any, view: ViewSpec, source: SourceEvents, parts: int, asked: pa.Table) -> dict[str, Any]:
+    """Return a view's features by name, one part of its keys after the other, so that memory follows the part."""
+    counts = [len(pc.unique(asked[f"_k{i}"])) for i in range(len(view.keys))]
+    widest = int(np.argmax(counts))
+    coded = pc.dictionary_encode(chunk(asked[f"_k{widest}"]))
+    codes = coded.indices.fill_null(0).to_numpy(zero_copy_only=False)
+    answers, rows = [], []
+    for part in range(parts):
+        here = np.flatnonzero(codes % parts == part)
+        values = coded.dictionary.take(pa.array(np.arange(part, len(coded.dictionary), parts)))
+        question = asked.take(pa.array(here)).set_column(0, "_question", pa.array(np.arange(len(here))))
+        answers.append(pa.table(_view_features(engine, view, source.of(view.keys[widest][0], values), question)))
+        rows.append(here)
+    back = np.empty(asked.num_rows, np.int64)
+    back[np.concatenate(rows)] = np.arange(asked.num_rows)
+    answer = pa.concat_tables(answers).combine_chunks().take(pa.array(back))
+    return {name: answer[name] for name in answer.column_names}
+
+
+def _view_features(engine: Any, view: ViewSpec, events: pa.Table, asked: pa.Table) -> dict[str, Any]:
+    """Return a view's features by name, each as long as what is asked."""
+    columns = latest_features(view, events, asked)
+    rest = msgspec.structs.replace(view, features=tuple(f for f in view.features if f.name not in columns))
+    if not rest.features:
+        return columns
+    with _registered(engine, view, asked=asked, events=events):
+        derived = derived_sql(view, "events")
+        floats = [name for name, dtype in view.columns if dtype == "float64"]
+        nonfinite, huge = _extremes(engine, derived, floats)
+        windowed = windowed_sql(rest, derived, nonfinite, huge)
+        statements = [
+            *([] if windowed is None else [windowed]),
+            *one_row_sql(rest, derived),
+            *last_n_sql(rest, derived),
+        ]
+        for statement in statements:
+            columns |= in_order(engine.sql(statement).to_arrow_table(), "_question", asked.num_rows)
+    return columns
 
 
 def _extremes(engine: Any, events: str, floats: list[str]) -> tuple[set[str], dict[str, float]]:
