@@ -110,7 +110,12 @@ class Formulas:
         place = f"({dialect.literal(q, 'float64')} * {dialect.cast(f'({count} - 1)', 'float64')})"
         below = dialect.cast(f"floor({place})", "float64")
         low, high = dialect.element(values, below), dialect.element(values, f"ceil({place})")
-        between = f"CASE WHEN {low} = {high} THEN {low} ELSE {low} + ({high} - {low}) * ({place} - {below}) END"
+        share = f"({place} - {below})"
+        infinite = f"abs({low}) = {dialect.infinity} OR abs({high}) = {dialect.infinity}"  # their distance is no number
+        between = (
+            f"CASE WHEN {low} = {high} THEN {low} WHEN {infinite} THEN {low} * (1 - {share}) + {high} * {share} "
+            f"ELSE {low} + ({high} - {low}) * {share} END"
+        )
         return f"CASE WHEN {count} > 0 THEN {between} END"
 
     def _spread(self, function: str, inside: str, dtype: str) -> str:

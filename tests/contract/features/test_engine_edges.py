@@ -45,11 +45,20 @@ def test_numbers_at_the_ends_of_what_there_is(engine: Engine) -> None:
         "median": quantile("amount", 0.5, window="25us"),
         "total": sum("points", window="25us"),
         "average": mean("points", window="25us"),
+        "upper": quantile("amount", 0.75, window="25us"),
         "half": mean("amount", window="25us"),
         "least": min("points", window="25us"),
     }
     most, least = (1 << 63) - 1, -(1 << 63)
-    for amounts in ([1e200, -1e200, 3.0], [1e120, 1e-200], [1e-200, 3e-200], [1e150, 1e151], [1e15, 1e15 + 1]):
+    infinities = [[-math.inf, 0.0, 1.0], [math.inf, math.inf, 1.0], [-math.inf, math.inf]]
+    for amounts in (
+        *infinities,
+        [1e200, -1e200, 3.0],
+        [1e120, 1e-200],
+        [1e-200, 3e-200],
+        [1e150, 1e151],
+        [1e15, 1e15 + 1],
+    ):
         points = [most, 1, least][: len(amounts)]
         rows = [row(amount=a, points=p, at=i) for i, (a, p) in enumerate(zip(amounts, points, strict=True))]
         world = World(make_service(has_id=False, **features), rows, [], [({"a": "1"}, at) for at in (1, 2, 3)])
