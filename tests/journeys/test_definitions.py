@@ -33,6 +33,15 @@ def test_plan_shows_and_apply_carries_out(fresh: FalajProject) -> None:
     assert fresh.json("apply")["epoch"] == 2
 
 
+def test_a_view_is_shown_as_the_text_of_an_engine(fresh: FalajProject) -> None:
+    fresh.falaj("apply")
+    text = fresh.falaj("features", "sql", "card_activity", "--engine", "bigquery").out
+    assert text.startswith("-- Feature view card_activity for bigquery: not executed by this project.\n")
+    assert "FROM `transactions`" in text
+    assert "executed and tested" in fresh.json("features", "sql", "card_activity")["text"]
+    assert fresh.refused("features", "sql", "card_activity", "--engine", "oracle")["code"] == "input_invalid"
+
+
 def test_a_feature_that_production_uses_cannot_be_removed(serving: FalajProject) -> None:
     whole = (serving.folder / "fraud.py").read_text()
     serving.edit("fraud.py", '        "last_country": fj.last("country"),\n', "")

@@ -45,7 +45,7 @@ def latest_features(view: ViewSpec, events: pa.Table, asked: pa.Table) -> dict[s
             there = place >= 0
             if len(ts) and not view.timeless:
                 there &= ts[np.maximum(place, 0)] >= _starts(view, feature, times)
-            columns[feature.name] = events[feature.column].take(pa.array(place, mask=~there))
+            columns[feature.name] = events[feature.column].combine_chunks().take(pa.array(place, mask=~there))
     return columns
 
 

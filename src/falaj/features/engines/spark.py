@@ -54,7 +54,7 @@ class SparkEngine:
     ) -> dict[str, Any]:
         """Return the features of every view; see `Engine`."""
         self.check(views)
-        errors = library("pyspark.errors", "spark")
+        errors, bridge = library("pyspark.errors", "spark"), library("py4j.protocol", "spark")
         columns: dict[str, Any] = {}
         try:
             session = self._session()
@@ -63,7 +63,7 @@ class SparkEngine:
                 columns |= named_columns(view, in_order(answer, "_question", questions.rows))
         except errors.AnalysisException as error:
             raise DataError(f"Spark cannot use the rows: {str(error).partition(chr(10))[0]}") from None
-        except errors.PySparkException as error:
+        except (errors.PySparkException, bridge.Py4JError) as error:
             raise StorageError(f"Spark failed: {str(error).partition(chr(10))[0]}", hint="see its log") from error
         return columns
 
