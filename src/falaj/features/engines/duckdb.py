@@ -1,10 +1,12 @@
 """DuckDB: the engine that comes with Falaj. It works in this process and spills to disk what memory does not hold."""
 
 import math
+import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import duckdb
@@ -84,11 +86,21 @@ class DuckDbEngine:
             "autoinstall_known_extensions": "false",
             "temp_directory": folder,
             "preserve_insertion_order": "false",  # each answer says which question it is for
-            "memory_limit": "50%" if self.memory_gib is None else f"{self.memory_gib}GiB",
+            "memory_limit": f"{_half_kib()}KiB" if self.memory_gib is None else f"{self.memory_gib}GiB",
         }
         if self.threads is not None:
             settings["threads"] = str(self.threads)
         return settings
+
+
+def _half_kib() -> int:
+    """Return half of the memory that this process may have, in KiB: the machine's, or its container's."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
+    except OSError:
+        limit = ""
+    return min(total, int(limit) if limit.isdigit() else total) // 2048
 
 
 class _Opened(NamedTuple):
