@@ -1,4 +1,4 @@
-"""all tables of the first release."""
+"""All tables of the first release."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -32,7 +32,6 @@ def upgrade() -> None:
     _prediction_segment()
     _promotion_wish()
     _reconciler()
-    _replayed_row()
     _rollout()
     _run()
     _source_state()
@@ -405,17 +404,6 @@ def _reconciler() -> None:
         sa.Column("not_before", sa.BigInteger(), nullable=False),
         sa.Column("error", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_reconciler")),
-    )
-
-
-def _replayed_row() -> None:
-    op.create_table(
-        "replayed_row",
-        sa.Column("source", sa.String(), nullable=False),
-        sa.Column("seq", sa.BigInteger(), nullable=False),
-        sa.Column("as_seq", sa.BigInteger(), nullable=False),
-        sa.Column("accepted", sa.Boolean(), nullable=False),
-        sa.PrimaryKeyConstraint("source", "seq", name=op.f("pk_replayed_row")),
     )
 
 
