@@ -26,7 +26,9 @@ from falaj.storage.metadata.database import Database
 from falaj.storage.metadata.schema import metadata
 
 SOURCE = Path(__file__).parents[3] / "src"
-SECOND = '''"""A second revision."""
+NEWEST = revisions(SCRIPTS)[-1]
+NEXT = f"{int(NEWEST) + 1:04}"
+FURTHER = '''"""One revision more."""
 
 import os
 import signal
@@ -34,8 +36,8 @@ import signal
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "{next}"
+down_revision = "{newest}"
 
 
 def upgrade() -> None:
@@ -78,11 +80,12 @@ def revision_of(db: Database) -> str | None:
         return str(connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar_one())
 
 
-def with_second(folder: Path, what: str, do: str) -> Path:
+def with_further(folder: Path, what: str, do: str) -> Path:
     """Return a copy of the scripts that has one revision more."""
     scripts = folder / f"scripts-{what}"
     shutil.copytree(SCRIPTS, scripts)
-    (scripts / "versions" / "r0002_second.py").write_text(SECOND.format(what=what, do=do))
+    text = FURTHER.format(what=what, do=do, next=NEXT, newest=NEWEST)
+    (scripts / "versions" / f"r{NEXT}_further.py").write_text(text)
     return scripts
 
 
@@ -178,15 +181,15 @@ def test_a_kill_between_two_revisions_leaves_the_older_one(tmp_path: Path) -> No
     db = Database.sqlite(tmp_path / "falaj.db")
     migrate(db)
     before = ddl(db)
-    scripts = with_second(tmp_path, "die", "os.kill(os.getpid(), signal.SIGKILL)")
+    scripts = with_further(tmp_path, "die", "os.kill(os.getpid(), signal.SIGKILL)")
     words = [sys.executable, "-c", DIE_AT, str(tmp_path / "falaj.db"), "1000", str(scripts)]
     done = subprocess.run(words, capture_output=True, text=True, check=False, env={"PYTHONPATH": str(SOURCE)})
     assert done.returncode == -signal.SIGKILL, done.stderr
-    assert (revision_of(db), ddl(db)) == ("0001", before)
-    migrate(db, with_second(tmp_path, "pass", "pass"))
-    assert revision_of(db) == "0002"
+    assert (revision_of(db), ddl(db)) == (NEWEST, before)
+    migrate(db, with_further(tmp_path, "pass", "pass"))
+    assert revision_of(db) == NEXT
     assert set(ddl(db)) - set(before) == {"first_half", "second_half"}
-    with pytest.raises(ProjectError, match="revision 0002"):
+    with pytest.raises(ProjectError, match=f"revision {NEXT}"):
         migrate(db)  # by this release, which has no such revision
     db.close()
 
@@ -196,8 +199,8 @@ def test_a_revision_that_fails_leaves_the_older_one(tmp_path: Path) -> None:
     migrate(db)
     before = ddl(db)
     with pytest.raises(ZeroDivisionError):
-        migrate(db, with_second(tmp_path, "fail", "1 / 0"))
-    assert (revision_of(db), ddl(db)) == ("0001", before)
+        migrate(db, with_further(tmp_path, "fail", "1 / 0"))
+    assert (revision_of(db), ddl(db)) == (NEWEST, before)
     db.close()
 
 
