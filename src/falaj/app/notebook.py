@@ -5,71 +5,29 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from falaj.app.client import Client, decide
+from falaj.app.frame import Frame
 from falaj.app.pushing import push_stream
 from falaj.app.training_run import TrainingResult, train_and_follow
-from falaj.app.values.dataset import BuildDataset
+from falaj.app.training_set import TrainingSet, build_training_set
 from falaj.app.values.features import OnlineFeatures, OnlineQuery
 from falaj.app.values.model import Train, VersionsQuery
 from falaj.app.values.prediction import Explanation, WhyQuery
 from falaj.app.values.run import RunDetail, RunQuery, RunsQuery
 from falaj.app.values.source import Pushed, Replay
 from falaj.app.values.status import RunStatus, Status, StatusQuery, VersionStatus
-from falaj.data.dataset import Dataset
 from falaj.data.quarantine import Replayed
+from falaj.definitions.feature_service import FeatureService
+from falaj.definitions.model import Model
 from falaj.features.arrow_types import ARROW_TYPES
 from falaj.kernel.clock import parse_instant, rfc3339
-from falaj.kernel.errors import ExtraMissing, InputError
+from falaj.kernel.errors import InputError
 from falaj.lifecycle.project import refuse_while_loading
-from falaj.storage.blobs.local import LocalBlobs
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-
-class Frame:
-    """Rows and columns, held as Arrow, given as what you work with.
-
-    Args:
-        table: The rows.
-        digest: The dataset's digest; empty for what is no dataset.
-    """
-
-    def __init__(self, table: pa.Table, digest: str = "") -> None:
-        self.table = table
-        self.digest = digest
-
-    def to_arrow(self) -> pa.Table:
-        """Return an Arrow table."""
-        return self.table
-
-    def to_pandas(self) -> "pd.DataFrame":
-        """Return a pandas data frame."""
-        return self.table.to_pandas()
-
-    def to_polars(self) -> Any:
-        """Return a Polars data frame.
-
-        Raises:
-            ExtraMissing: Polars is not installed.
-        """
-        try:
-            import polars
-        except ImportError:
-            raise ExtraMissing("Polars is not installed", hint="pip install polars") from None
-        return polars.from_arrow(self.table)
-
-    def __len__(self) -> int:
-        return int(self.table.num_rows)
-
-    def __repr__(self) -> str:
-        return f"Frame({self.table.num_rows} rows: {', '.join(self.table.column_names)})"
 
 
 class Project:
@@ -97,15 +55,31 @@ class Project:
         refuse_while_loading()
         return cls(Client(Path(folder), token))
 
-    def training_set(self, model: str) -> Frame:
-        """Build the model's training set as of now: one row per known label, features as of its instant.
+    def training_set(
+        self, name: str | Model | FeatureService, frame: Any = None, *, known_time: bool = False, engine: str = ""
+    ) -> TrainingSet:
+        """Build a training set: each row with the features as of its instant, one row out for each row in.
+
+        Args:
+            name: A model, or a feature service and a frame.
+            frame: The rows to ask about: entity keys, `event_timestamp` (aware), request fields, and whatever is to be
+                carried along. An Arrow table, reader or dataset, a pandas or Polars data frame, Parquet files, or SQL
+                text over the project's sources. By default the model's known labels, with `label` and `split`.
+            known_time: Take only what was known at each row's instant.
+            engine: What computes the features; the settings' engine by default.
 
         Returns:
-            The rows with keys, `event_timestamp`, features, label and `split`; the same data gives the same digest.
+            The frame's rows in their order with the features beside them; the same data gives the same digest.
+
+        Raises:
+            NotFound: There is no such model or feature service.
+            InputError: The frame cannot be used; the message names the column or the row.
+
+        Example:
+            >>> p.training_set("fraud", "SELECT card_id, ts AS event_timestamp FROM tx").to_pandas()  # doctest: +SKIP
         """
-        info = self._client.perform("dataset.build", BuildDataset(model), Dataset)
-        path = LocalBlobs(self._client.state / "blobs").path(info.blob)
-        return Frame(pq.read_table(path), info.digest)
+        called = name if isinstance(name, str) else name.name
+        return TrainingSet(*build_training_set(self._client, called, frame, known_time=known_time, engine=engine))
 
     def online(self, service: str, entities: Mapping[str, Sequence[Any] | Any], *, at: datetime | None = None) -> Frame:
         """Read a feature service's stored features now, or at an instant.

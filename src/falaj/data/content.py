@@ -17,7 +17,7 @@ def plain_table(table: pa.Table) -> pa.Table:
     Raises:
         Unsupported: A column is nested more than once, or of a type that has no canonical bytes.
     """
-    columns = {name: column.cast(_plain_type(name, column.type)) for name, column in _columns(table)}
+    columns = {name: column.cast(plain_type(name, column.type)) for name, column in _columns(table)}
     return pa.table(columns)
 
 
@@ -35,22 +35,63 @@ def content_digest(table: pa.Table) -> str:
         >>> content_digest(whole) == content_digest(pa.table({"a": halves}))
         True
     """
-    table = plain_table(table)
-    total = hashlib.sha256()
-    total.update(canonical_json({"rows": table.num_rows, "columns": [[f.name, str(f.type)] for f in table.schema]}))
-    for _, column in _columns(table):
-        total.update(_column_digest(column))
-    return total.hexdigest()
+    content = ContentDigest(table.schema)
+    content.add(table)
+    return content.hexdigest()
+
+
+class ContentDigest:
+    """The content digest of rows that come piece by piece.
+
+    Args:
+        schema: Column names and types.
+
+    Raises:
+        Unsupported: A column has a type that has no canonical bytes.
+
+    Example:
+        >>> piece = pa.table({"a": [1, 2]})
+        >>> content = ContentDigest(piece.schema)
+        >>> content.add(piece.slice(0, 1))
+        >>> content.add(piece.slice(1))
+        >>> content.hexdigest() == content_digest(piece)
+        True
+    """
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self._columns = [(field.name, plain_type(field.name, field.type)) for field in schema]
+        self._digests = [_ColumnDigest(kind) for _, kind in self._columns]
+        self.rows = 0
+
+    def add(self, table: pa.Table) -> None:
+        """Count the next rows in; they have the columns of the schema."""
+        self.rows += table.num_rows
+        for digest, (_, column) in zip(self._digests, _columns(plain_table(table)), strict=True):
+            digest.add(column.chunks)
+
+    def hexdigest(self) -> str:
+        """Return the digest of all rows so far; none can be added after it."""
+        total = hashlib.sha256()
+        head = {"rows": self.rows, "columns": [[name, str(kind)] for name, kind in self._columns]}
+        total.update(canonical_json(head))
+        for digest in self._digests:
+            total.update(digest.digest())
+        return total.hexdigest()
 
 
 def _columns(table: pa.Table) -> list[tuple[str, pa.ChunkedArray]]:
     return list(zip(table.column_names, table.columns, strict=True))
 
 
-def _plain_type(name: str, kind: pa.DataType) -> pa.DataType:
+def plain_type(name: str, kind: pa.DataType) -> pa.DataType:
+    """Return the type in which a dataset keeps a column of a type.
+
+    Raises:
+        Unsupported: It is nested more than once, or has no canonical bytes.
+    """
     types = pa.types
     if types.is_dictionary(kind):
-        return _plain_type(name, kind.value_type)
+        return plain_type(name, kind.value_type)
     if types.is_large_string(kind) or types.is_string_view(kind):
         return pa.string()
     if types.is_boolean(kind) or types.is_integer(kind) or types.is_floating(kind) or types.is_string(kind):
@@ -58,27 +99,32 @@ def _plain_type(name: str, kind: pa.DataType) -> pa.DataType:
     if types.is_timestamp(kind) or types.is_date(kind):
         return kind
     if (types.is_list(kind) or types.is_large_list(kind)) and not types.is_nested(kind.value_type):
-        return pa.list_(_plain_type(name, kind.value_type))
+        return pa.list_(plain_type(name, kind.value_type))
     raise Unsupported(f"column {name!r} has type {kind}, which a dataset cannot keep", hint="make it plain columns")
 
 
-def _column_digest(column: pa.ChunkedArray) -> bytes:
-    valid, values, lengths = hashlib.sha256(), hashlib.sha256(), hashlib.sha256()
-    for chunk in column.chunks:
-        valid.update(_bytes(chunk.is_valid()))
-        if pa.types.is_list(chunk.type):
-            lengths.update(_numbers(pc.fill_null(pc.list_value_length(chunk), 0), "<i4"))
-        elif pa.types.is_string(chunk.type):
-            filled = pc.fill_null(chunk, "")
-            lengths.update(_numbers(pc.binary_length(filled), "<i4"))
-            values.update(_text_bytes(filled))
-        else:
-            values.update(_bytes(chunk))
-    if pa.types.is_list(column.type):
-        values.update(
-            _column_digest(pa.chunked_array([pc.list_flatten(c) for c in column.chunks], column.type.value_type))
-        )
-    return valid.digest() + values.digest() + lengths.digest()
+class _ColumnDigest:
+    def __init__(self, kind: pa.DataType) -> None:
+        self._valid, self._values, self._lengths = hashlib.sha256(), hashlib.sha256(), hashlib.sha256()
+        self._items = _ColumnDigest(kind.value_type) if pa.types.is_list(kind) else None
+
+    def add(self, chunks: list[pa.Array]) -> None:
+        for chunk in chunks:
+            self._valid.update(_bytes(chunk.is_valid()))
+            if self._items is not None:
+                self._lengths.update(_numbers(pc.fill_null(pc.list_value_length(chunk), 0), "<i4"))
+                self._items.add([pc.list_flatten(chunk)])
+            elif pa.types.is_string(chunk.type):
+                filled = pc.fill_null(chunk, "")
+                self._lengths.update(_numbers(pc.binary_length(filled), "<i4"))
+                self._values.update(_text_bytes(filled))
+            else:
+                self._values.update(_bytes(chunk))
+
+    def digest(self) -> bytes:
+        if self._items is not None:
+            self._values.update(self._items.digest())
+        return self._valid.digest() + self._values.digest() + self._lengths.digest()
 
 
 def _bytes(chunk: pa.Array) -> bytes:

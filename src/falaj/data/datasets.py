@@ -1,6 +1,7 @@
 """Datasets: immutable training sets, known by a digest that anyone can compute again."""
 
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +10,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 
-from falaj.data.content import content_digest, plain_table
-from falaj.data.dataset import Dataset
+from falaj.data.content import ContentDigest, content_digest, plain_table
+from falaj.data.dataset import Dataset, Request, dataset_digest
 from falaj.data.lineage import Node, add_edges
 from falaj.governance.access import Actor, authorise
 from falaj.governance.audit import audited
 from falaj.kernel.clock import Clock, to_us
 from falaj.kernel.codec import canonical_json
-from falaj.kernel.digest import digest_value
 from falaj.kernel.errors import CorruptionError, NotFound
 from falaj.kernel.names import check_name, did_you_mean
 from falaj.storage.blobs import BlobStore
+from falaj.storage.disk import failure
 from falaj.storage.metadata.database import Database
 from falaj.storage.metadata.schema import metadata
 
@@ -35,6 +36,8 @@ DATASET = sa.Table(
     sa.Column("size_bytes", sa.BigInteger, nullable=False),
     sa.Column("split", sa.Text, nullable=False),
     sa.Column("spec_digest", sa.String(64), nullable=False),
+    sa.Column("request", sa.Text, nullable=False),
+    sa.Column("engine", sa.String, nullable=False),
     sa.Column("inputs", sa.Text, nullable=False),
     sa.Column("created", sa.BigInteger, nullable=False),
     sa.Column("created_by", sa.String, nullable=False),
@@ -48,31 +51,38 @@ class Datasets:
         blobs: Keeps the files.
         db: The metadata database.
         clock: Says when a dataset was saved.
+        scratch: Folder for files that are being written; the system's by default.
     """
 
-    def __init__(self, blobs: BlobStore, db: Database, clock: Clock) -> None:
+    def __init__(self, blobs: BlobStore, db: Database, clock: Clock, scratch: Path | None = None) -> None:
         self._blobs = blobs
+        self._scratch = scratch
         self._db = db
         self._clock = clock
 
     def save(
         self,
         name: str,
-        table: pa.Table,
+        rows: Callable[[], pa.Table | pa.RecordBatchReader],
         *,
         split: Mapping[str, Any],
         spec_digest: str,
+        request: Request,
+        engine: str = "duckdb",
         inputs: Mapping[str, Mapping[str, int]],
         lineage: Sequence[Node] = (),
         actor: Actor,
     ) -> Dataset:
-        """Keep a table for ever and return its dataset; saving the same again returns the first.
+        """Keep rows for ever and return their dataset; saving the same again returns the first.
 
         Args:
             name: The name under which its versions are listed.
-            table: Columns of numbers, booleans, text and times; row order counts.
+            rows: Makes columns of numbers, booleans, text and times; row order counts. It is called only when the
+                dataset is not there yet. Of a reader, one batch at a time is in memory.
             split: How its rows are divided, as plain values.
             spec_digest: Digest of the definitions that it was made by.
+            request: What was asked.
+            engine: What computed the features.
             inputs: Source name to what of it was read.
             lineage: What it was made from.
             actor: Who saves it; needs `dataset.create`.
@@ -83,17 +93,18 @@ class Datasets:
             DiskFull: No space is left; nothing is noted.
         """
         authorise(actor, "dataset.create", check_name("dataset", name))
-        plain = plain_table(table)
-        content = content_digest(plain)
-        digest = digest_value({"name": name, "content": content, "split": dict(split), "spec": spec_digest})
+        digest = dataset_digest(name, split, spec_digest, request)
         known = self._find(digest)
         if known is not None and self._blobs.exists(known.blob):
             return known
-        data = _as_parquet(plain)
-        columns = {field.name: str(field.type) for field in plain.schema}
+        with tempfile.TemporaryDirectory(prefix="falaj-dataset-", dir=self._scratch) as folder:
+            path = Path(folder) / "rows.parquet"
+            content, columns = _write(rows(), path)
+            blob, size_bytes = self._blobs.put_file(path), path.stat().st_size
         dataset = Dataset(
-            digest, name, content, self._blobs.put(data), plain.num_rows, columns, len(data), dict(split), spec_digest,
-            {source: dict(read) for source, read in inputs.items()}, to_us(self._clock.now()), actor.name,
+            digest, name, content.hexdigest(), blob, content.rows, columns, size_bytes, dict(split), spec_digest,
+            request, engine, {source: dict(read) for source, read in inputs.items()}, to_us(self._clock.now()),
+            actor.name,
         )  # fmt: skip
         self._note(dataset, lineage, actor)
         return dataset
@@ -148,7 +159,7 @@ class Datasets:
 
     def _note(self, dataset: Dataset, lineage: Sequence[Node], actor: Actor) -> None:
         values = msgspec.to_builtins(dataset)
-        texts = {key: canonical_json(values[key]).decode() for key in ("split", "inputs")}
+        texts = {key: canonical_json(values[key]).decode() for key in ("split", "request", "inputs")}
         texts["columns"] = msgspec.json.encode(dataset.columns).decode()  # canonical JSON would sort them
         detail = {"digest": dataset.digest, "rows": dataset.rows, "spec": dataset.spec_digest}
         with audited(self._db, self._clock, actor, "dataset.create", dataset.name, detail) as connection:
@@ -172,15 +183,25 @@ class Datasets:
         )
 
 
-def _as_parquet(table: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd")
-    data: bytes = sink.getvalue().to_pybytes()
-    return data
+def _write(rows: pa.Table | pa.RecordBatchReader, path: Path) -> tuple[ContentDigest, dict[str, str]]:
+    """Write rows as one Parquet file, a row group for each batch of a reader."""
+    pieces = [rows] if isinstance(rows, pa.Table) else (pa.Table.from_batches([batch]) for batch in rows)
+    schema = plain_table(rows.schema.empty_table()).schema
+    content = ContentDigest(schema)
+    try:
+        with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+            for piece in pieces:
+                plain = plain_table(piece)
+                content.add(plain)
+                writer.write_table(plain, row_group_size=max(1, plain.num_rows))
+    except OSError as error:
+        raise failure(error, "cannot write the dataset") from error
+    return content, {field.name: str(field.type) for field in schema}
 
 
 def _dataset(row: sa.Row[Any]) -> Dataset:
     fields = dict(row._mapping)
     for key in ("columns", "split", "inputs"):
         fields[key] = msgspec.json.decode(fields[key])
+    fields["request"] = msgspec.json.decode(fields["request"], type=Request)
     return Dataset(**fields)

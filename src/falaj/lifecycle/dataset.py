@@ -1,27 +1,36 @@
 """A model's training set: its examples, their features as of their instants, and which rows train and test."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pyarrow as pa
 
-from falaj.data.dataset import Dataset
+from falaj.data.content import content_digest, plain_table
+from falaj.data.dataset import Dataset, Request
 from falaj.data.lineage import Node
 from falaj.definitions.model import Model
 from falaj.definitions.service_spec import ServiceSpec
-from falaj.features.engines.choice import open_engine
-from falaj.features.offline import TIME_COLUMN, training_frame
+from falaj.features.offline import TIME_COLUMN
 from falaj.governance.access import Actor
 from falaj.kernel.codec import to_builtins
 from falaj.kernel.errors import DataError
 from falaj.lifecycle.examples import LABEL, examples
+from falaj.lifecycle.joining import Joining
 from falaj.lifecycle.rooms import Rooms
 from falaj.models.split import split_rows
 
 SPLIT = "split"
 
 
-def build_dataset(rooms: Rooms, model: Model, actor: Actor, versions: Mapping[str, int] | None = None) -> Dataset:
+def build_dataset(
+    rooms: Rooms,
+    model: Model,
+    actor: Actor,
+    versions: Mapping[str, int] | None = None,
+    *,
+    known_time: bool = False,
+    engine: str = "",
+) -> Dataset:
     """Build a model's training set; the same data and definitions give the same dataset.
 
     Args:
@@ -29,6 +38,8 @@ def build_dataset(rooms: Rooms, model: Model, actor: Actor, versions: Mapping[st
         model: The definition.
         actor: Who asks.
         versions: Source to the table version to read; the present ones by default.
+        known_time: Take only what was known at each row's instant.
+        engine: What computes the features; the settings' engine by default.
 
     Returns:
         The dataset: keys, `event_timestamp`, features, `label`, and `split` ("train", "test" or "gap").
@@ -38,14 +49,16 @@ def build_dataset(rooms: Rooms, model: Model, actor: Actor, versions: Mapping[st
     """
     spec = rooms.applied.document.services[model.features.name]
     read = dict(versions or table_versions(rooms, model))
-    table = with_split(model, features_of(rooms, model, spec, read))
-    inputs = {source: {"table_version": version} for source, version in sorted(read.items())}
+    frame = _asked(rooms, model, spec, read)
+    joining = Joining(rooms, spec, read, known_time=known_time, engine=engine)
     return rooms.datasets.save(
         model.name,
-        table,
+        lambda: with_split(model, joining.join(frame)),
         split=to_builtins(model.split),
         spec_digest=spec.digest,
-        inputs=inputs,
+        request=Request(content_digest(plain_table(frame)), joining.contents(), known_time),
+        engine=joining.engine,
+        inputs=inputs_of(read),
         lineage=[Node("view", view.digest) for view in spec.views],
         actor=actor,
     )
@@ -60,13 +73,7 @@ def features_of(rooms: Rooms, model: Model, spec: ServiceSpec, versions: Mapping
         spec: Which features.
         versions: Source to the table version to read.
     """
-    label_source = model.label.source
-    frame = examples(model, spec, rooms.tables, version=versions[label_source.name])
-    if label_source.timeless:
-        frame = frame.drop_columns([TIME_COLUMN])
-    sources = {view.source for view in spec.views}
-    tables = {name: rooms.tables.read(f"source/{name}", version=versions.get(name)) for name in sources}
-    return training_frame(spec, frame, tables, engine=open_engine(rooms.settings.features))
+    return Joining(rooms, spec, versions).join(_asked(rooms, model, spec, versions))
 
 
 def with_split(model: Model, table: pa.Table) -> pa.Table:
@@ -87,9 +94,27 @@ def table_versions(rooms: Rooms, model: Model) -> dict[str, int]:
     Raises:
         DataError: A source has no rows yet.
     """
-    names = {view.source.name for view in model.features.views} | {model.label.source.name}
-    found = {name: rooms.tables.version(f"source/{name}") for name in sorted(names)}
+    return present_versions(rooms, {view.source.name for view in model.features.views} | {model.label.source.name})
+
+
+def present_versions(rooms: Rooms, sources: Iterable[str]) -> dict[str, int]:
+    """Return the present table version of sources.
+
+    Raises:
+        DataError: A source has no rows yet.
+    """
+    found = {name: rooms.tables.version(f"source/{name}") for name in sorted(set(sources))}
     for name, version in found.items():
         if version is None:
             raise DataError(f"source {name!r} has no rows yet", hint=f"read its files with 'falaj ingest {name}'")
     return {name: version for name, version in found.items() if version is not None}
+
+
+def inputs_of(versions: Mapping[str, int]) -> dict[str, dict[str, int]]:
+    """Return what a dataset notes of the table versions that it was made from."""
+    return {source: {"table_version": version} for source, version in sorted(versions.items())}
+
+
+def _asked(rooms: Rooms, model: Model, spec: ServiceSpec, versions: Mapping[str, int]) -> pa.Table:
+    frame = examples(model, spec, rooms.tables, version=versions[model.label.source.name])
+    return frame.drop_columns([TIME_COLUMN]) if model.label.source.timeless else frame

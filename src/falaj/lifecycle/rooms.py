@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from falaj.cost.meter import Meter
 from falaj.data.datasets import Datasets
 from falaj.data.events import Events
+from falaj.data.frames import Frames
 from falaj.data.ingest import Ingestion
 from falaj.data.predictions import Predictions
 from falaj.data.quarantine import Quarantine
@@ -129,7 +130,12 @@ class Rooms:
     @functools.cached_property
     def datasets(self) -> Datasets:
         """Immutable training sets."""
-        return Datasets(self.blobs, self.db, self.clock)
+        return Datasets(self.blobs, self.db, self.clock, self.state.frames)
+
+    @functools.cached_property
+    def frames(self) -> Frames:
+        """Rows that features are asked for, while they are."""
+        return Frames(self.state.frames)
 
     @functools.cached_property
     def predictions(self) -> Predictions:

@@ -27,6 +27,7 @@ class StateFolder:
         self.blobs = path / "blobs"
         self.online = path / "online"
         self.log = path / "log"
+        self.frames = path / "frames"
         self.run = path / "run"
         self.owner_token = path / "owner.token"
 
@@ -39,7 +40,7 @@ class StateFolder:
         """
         refuse_network(self.path)
         try:
-            for folder in (self.path, self.tables, self.blobs, self.online, self.log, self.run):
+            for folder in (self.path, self.tables, self.blobs, self.online, self.log, self.frames, self.run):
                 folder.mkdir(parents=True, exist_ok=True)
                 folder.chmod(0o700)
         except OSError as error:

@@ -10,7 +10,8 @@ import pytest
 import sqlalchemy as sa
 
 from falaj.data import datasets as module
-from falaj.data.dataset import Dataset
+from falaj.data.content import content_digest
+from falaj.data.dataset import Dataset, Request
 from falaj.data.datasets import Datasets
 from falaj.data.lineage import Edge, Node, add_edges, downstream, upstream
 from falaj.governance.access import Actor, Role
@@ -46,7 +47,8 @@ def save(datasets: Datasets, table: pa.Table = TABLE, **changes: Any) -> Dataset
         "actor": ADA,
     }
     name = changes.pop("name", "fraud")
-    return datasets.save(name, table, **(fields | changes))
+    fields["request"] = Request(content_digest(table), {"tx": "a" * 64})
+    return datasets.save(name, lambda: table, **(fields | changes))
 
 
 def test_what_was_saved_is_loaded(datasets: Datasets) -> None:

@@ -4,9 +4,21 @@ import msgspec
 
 
 class BuildDataset(msgspec.Struct, frozen=True):
-    """Ask for a model's training set as of now."""
+    """Ask for a training set as of now.
 
-    model: str
+    Attributes:
+        name: A model, or with rows to ask about, a feature service.
+        frame: The name under which rows are kept in the project's state folder; empty for none.
+        sql: A SELECT over the project's sources that gives the rows; empty for none.
+        known_time: Take only what was known at each row's instant.
+        engine: What computes the features; the settings' engine when empty.
+    """
+
+    name: str
+    frame: str = ""
+    sql: str = ""
+    known_time: bool = False
+    engine: str = ""
 
 
 class DatasetsQuery(msgspec.Struct, frozen=True):

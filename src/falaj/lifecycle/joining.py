@@ -1,0 +1,62 @@
+"""Joining: frames and the features of a service, over pinned versions of the tables."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import pyarrow as pa
+
+from falaj.data.source_content import source_content
+from falaj.definitions.service_spec import ServiceSpec
+from falaj.features.offline import training_frame
+from falaj.kernel.errors import Unsupported
+from falaj.lifecycle.rooms import Rooms
+
+
+class Joining:
+    """Gives frames a service's features; every frame is joined with the same rows.
+
+    Args:
+        rooms: The project.
+        spec: The service.
+        versions: Source to the table version to read; a source that is absent is read as it is.
+        known_time: Take only what was known at each row's instant.
+        engine: What computes the features; the settings' engine by default.
+
+    Raises:
+        Unsupported: The engine does not exist here.
+    """
+
+    def __init__(
+        self,
+        rooms: Rooms,
+        spec: ServiceSpec,
+        versions: Mapping[str, int],
+        *,
+        known_time: bool = False,
+        engine: str = "",
+    ) -> None:
+        self._rooms = rooms
+        self._spec = spec
+        self._versions = versions
+        self.engine = engine or "duckdb"
+        if known_time or self.engine != "duckdb":
+            raise Unsupported("known_time and other engines than DuckDB do not work yet", hint="leave them out")
+
+    def join(self, frame: pa.Table) -> pa.Table:
+        """Return the frame with the features beside it; see `training_frame`."""
+        return training_frame(self._spec, frame, self._tables)
+
+    def contents(self) -> dict[str, str]:
+        """Return, per source, the content digest of what the features read of it."""
+        read: dict[str, set[str]] = {}
+        for view in self._spec.views:
+            names = {name for name, _ in (*view.keys, *view.inputs)}
+            read.setdefault(view.source, set()).update(names if view.id_column is None else {*names, view.id_column})
+        return {source: source_content(self._tables[source], sorted(names)) for source, names in sorted(read.items())}
+
+    @cached_property
+    def _tables(self) -> dict[str, Any]:
+        sources = {view.source for view in self._spec.views}
+        read = self._rooms.tables.read
+        return {name: read(f"source/{name}", version=self._versions.get(name)) for name in sources}
