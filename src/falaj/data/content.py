@@ -17,8 +17,17 @@ def plain_table(table: pa.Table) -> pa.Table:
     Raises:
         Unsupported: A column is nested more than once, or of a type that has no canonical bytes.
     """
-    columns = {name: column.cast(plain_type(name, column.type)) for name, column in _columns(table)}
-    return pa.table(columns)
+    return pa.table({name: plain_column(name, column) for name, column in _columns(table)})
+
+
+def plain_column(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column in the type in which a dataset keeps it; see `plain_type`."""
+    kind = plain_type(name, column.type)
+    if pa.types.is_dictionary(column.type) and not pa.types.is_large_string(column.type.value_type):
+        # Arrow has no cast from dictionaries of some texts, such as those that Polars makes.
+        chunks = [pa.DictionaryArray.from_arrays(c.indices, c.dictionary.cast(kind)) for c in column.chunks]
+        column = pa.chunked_array(chunks, pa.dictionary(column.type.index_type, kind))
+    return column.cast(kind)
 
 
 def content_digest(table: pa.Table) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from falaj.data.content import plain_type
+from falaj.data.content import plain_column
 from falaj.kernel.errors import InputError, NotFound
 from falaj.storage.disk import failure
 
@@ -90,14 +90,18 @@ def write_rows(rows: pa.RecordBatchReader, path: Path) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InputError(f"the frame has two columns {twice[0]!r}", hint="rename one")
-    schema = pa.schema([pa.field(field.name, _kept(field)) for field in rows.schema])
+    schema = pa.schema(
+        [pa.field(field.name, _kept(field.name, pa.chunked_array([], field.type)).type) for field in rows.schema]
+    )
     try:
         with pq.ParquetWriter(path, schema, compression="zstd") as writer:
             for batch in rows:
-                writer.write_table(pa.Table.from_batches([batch]).cast(schema))
+                piece = pa.Table.from_batches([batch])
+                columns = [_kept(name, column) for name, column in zip(names, piece.columns, strict=True)]
+                writer.write_table(pa.Table.from_arrays(columns, schema=schema))
     except pa.ArrowException as error:
         raise InputError(f"the frame cannot be read: {error}", hint="correct it, or leave the column out") from None
 
 
-def _kept(field: pa.Field) -> pa.DataType:
-    return field.type if pa.types.is_null(field.type) else plain_type(field.name, field.type)
+def _kept(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return column if pa.types.is_null(column.type) else plain_column(name, column)

@@ -1,5 +1,6 @@
 """Given frame: rows as people hold them (Arrow, pandas, Polars, Parquet), read as Arrow batches."""
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,9 @@ def _reader(given: Any) -> pa.RecordBatchReader:
     if isinstance(given, pa.RecordBatch):
         return pa.Table.from_batches([given]).to_reader()
     if kind == "pandas.DataFrame":
-        return pa.Table.from_pandas(given, preserve_index=False).to_reader(BATCH_ROWS)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # Arrow reads times in a way that pandas 3.1 regrets
+            return pa.Table.from_pandas(given, preserve_index=False).to_reader(BATCH_ROWS)
     if kind == "polars.LazyFrame":
         return _lazy(given)
     if hasattr(given, "__arrow_c_stream__"):

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from falaj.data.content import plain_type
+from falaj.data.content import plain_column
 from falaj.definitions.service_spec import ServiceSpec
 from falaj.features.arrow_types import ARROW_TYPES
 from falaj.features.offline import TIME_COLUMN
@@ -64,7 +64,7 @@ class EntityFrame:
         for name, column in zip(frame.column_names, frame.columns, strict=True):
             columns[name] = needed.get(name)
             if columns[name] is None:
-                columns[name] = column.cast(pa.string() if pa.types.is_null(column.type) else _plain(name, column))
+                columns[name] = column.cast(pa.string()) if pa.types.is_null(column.type) else _plain(name, column)
         return pa.table(columns)
 
     def _check_names(self, names: list[str]) -> None:
@@ -90,8 +90,8 @@ def _column(frame: pa.Table, name: str) -> Any:
     return frame[name]
 
 
-def _plain(name: str, column: Any) -> pa.DataType:
-    return column.type if pa.types.is_null(column.type) else plain_type(name, column.type)
+def _plain(name: str, column: Any) -> Any:
+    return column if pa.types.is_null(column.type) else plain_column(name, column)
 
 
 def _instants(column: Any, first_row: int) -> Any:
@@ -121,7 +121,7 @@ def _microseconds(column: Any) -> Any:
 
 
 def _fitted(name: str, column: Any, dtype: str, accepted: Callable[[pa.DataType], bool]) -> Any:
-    column = column.cast(_plain(name, column))
+    column = _plain(name, column)
     if accepted(column.type) or pa.types.is_null(column.type):
         try:
             return _microseconds(column) if dtype == "timestamp" else column.cast(ARROW_TYPES[dtype])

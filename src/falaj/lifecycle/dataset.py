@@ -59,7 +59,7 @@ def build_dataset(
         request=Request(content_digest(plain_table(frame)), joining.contents(), known_time),
         engine=joining.engine,
         inputs=inputs_of(read),
-        lineage=[Node("view", view.digest) for view in spec.views],
+        lineage=lineage_of(spec, read),
         actor=actor,
     )
 
@@ -113,6 +113,12 @@ def present_versions(rooms: Rooms, sources: Iterable[str]) -> dict[str, int]:
 def inputs_of(versions: Mapping[str, int]) -> dict[str, dict[str, int]]:
     """Return what a dataset notes of the table versions that it was made from."""
     return {source: {"table_version": version} for source, version in sorted(versions.items())}
+
+
+def lineage_of(spec: ServiceSpec, versions: Mapping[str, int]) -> list[Node]:
+    """Return what a dataset is made from: views by their digests, and versions of sources."""
+    sources = [Node("source", f"{source}@{version}") for source, version in sorted(versions.items())]
+    return [*(Node("view", view.digest) for view in spec.views), *sources]
 
 
 def _asked(rooms: Rooms, model: Model, spec: ServiceSpec, versions: Mapping[str, int]) -> pa.Table:

@@ -1,6 +1,7 @@
 """A training set from a frame: the rows that somebody asks about, with a service's features as of their instants."""
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -8,14 +9,13 @@ import pyarrow.parquet as pq
 from falaj.data.columns import source_table
 from falaj.data.content import ContentDigest
 from falaj.data.dataset import Dataset, Request
-from falaj.data.lineage import Node
 from falaj.data.sql_frame import sources_named, sql_frame
 from falaj.definitions.service_spec import ServiceSpec
 from falaj.features.entity_frame import EntityFrame
 from falaj.governance.access import Actor, authorise
 from falaj.kernel.errors import NotFound
 from falaj.kernel.names import did_you_mean
-from falaj.lifecycle.dataset import inputs_of, present_versions
+from falaj.lifecycle.dataset import inputs_of, lineage_of, present_versions
 from falaj.lifecycle.joining import Joining
 from falaj.lifecycle.rooms import Rooms
 
@@ -61,10 +61,9 @@ class FrameDataset:
         versions = present_versions(self._rooms, named) | self._versions
         tables = {name: self._rooms.tables.read(source_table(name), version=versions[name]) for name in named}
         schemas = self._rooms.applied.document.schemas
-        with (
-            sql_frame(text, {name: (known[name], rows) for name, rows in tables.items()}, schemas) as rows,
-            self._rooms.frames.keep(rows) as frame,
-        ):
+        with ExitStack() as kept:
+            with sql_frame(text, {name: (known[name], rows) for name, rows in tables.items()}, schemas) as rows:
+                frame = kept.enter_context(self._rooms.frames.keep(rows))
             return self._build(frame, versions)
 
     def from_frame(self, frame: str) -> Dataset:
@@ -85,7 +84,7 @@ class FrameDataset:
             request=Request(self._content(frame), self._joining.contents(), self._known_time),
             engine=self._joining.engine,
             inputs=inputs_of(versions),
-            lineage=[Node("view", view.digest) for view in self._spec.views],
+            lineage=lineage_of(self._spec, versions),
             actor=self._actor,
         )
 
