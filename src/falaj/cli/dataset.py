@@ -1,6 +1,5 @@
 """Commands about datasets."""
 
-import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +15,6 @@ from falaj.data.sql_frame import is_sql
 from falaj.kernel.clock import from_us, rfc3339
 from falaj.kernel.errors import InputError
 from falaj.storage.blobs.local import LocalBlobs
-from falaj.storage.disk import chosen_path
 
 _LOOK_EVERY_S = 0.5
 
@@ -129,15 +127,16 @@ def show(session: Session, *, digest: str) -> None:
 
 @dataset.command()
 @click.argument("digest")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("place", type=click.Path(path_type=Path))
 @pass_session
-def export(session: Session, *, digest: str, file: Path) -> None:
-    """Write the dataset DIGEST to FILE, as Parquet.
+def export(session: Session, *, digest: str, place: Path) -> None:
+    """Write the dataset DIGEST to PLACE, as one Parquet file or as a folder of parts.
 
     Example: falaj dataset export 3fa9c1... training.parquet
     """
     client = session.client()
     found = client.perform("dataset.show", ShowDataset(digest), Dataset)
-    with chosen_path(file):
-        shutil.copyfile(LocalBlobs(client.state / "blobs").path(found.blob), file)
-    session.show({"written": str(file)}, lambda: click.echo(f"{file}: {found.rows:,} rows"))
+    written = TrainingSet(found, LocalBlobs(client.state / "blobs").path(found.blob)).to_parquet(place)
+    session.show(
+        {"written": str(place)}, lambda: click.echo(f"{place}: {found.rows:,} rows in {counted(len(written), 'file')}")
+    )

@@ -69,7 +69,7 @@ def sql_frame(
             engine.execute(f'CREATE TEMP VIEW "{name}" AS {_counting(f"_rows_{i}", source, schemas[name])}')
         for setting in _LOCKED:
             engine.execute(setting)
-        with _explained(sources):
+        with _explained(list(schemas)):
             statements = engine.extract_statements(text)
             if [statement.type.name for statement in statements] != ["SELECT"]:
                 raise InputError("the SQL text is not one SELECT", hint="a frame's SQL only reads: write one SELECT")
@@ -87,11 +87,11 @@ def _counting(relation: str, source: Source, schema: Mapping[str, str]) -> str:
 
 
 @contextmanager
-def _explained(sources: Mapping[str, Any]) -> Iterator[None]:
+def _explained(sources: Sequence[str]) -> Iterator[None]:
     try:
         yield
     except (duckdb.Error, pa.ArrowException) as error:
-        hint = "write DuckDB's SQL over the project's sources"
-        if sources:
-            hint += f"; this query names {', '.join(sources)}"
-        raise InputError(f"the SQL text: {one_sentence(str(error))}", hint=hint) from None
+        raise InputError(
+            f"the SQL text: {one_sentence(str(error).partition('Did you mean')[0].strip())}",
+            hint=f"write one SELECT of DuckDB's over the project's sources: {', '.join(sources)}",
+        ) from None
