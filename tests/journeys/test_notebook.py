@@ -19,13 +19,14 @@ training = p.training_set("fraud")
 df = training.to_pandas()
 asked = p.training_set("fraud", df[["card_id", "event_timestamp", "amount"]].tail(3), engine="duckdb")
 same = asked.to_pandas()["card_activity__velocity_24h"].tolist() == df["card_activity__velocity_24h"].tail(3).tolist()
+query = "SELECT card_id, event_time AS event_timestamp, amount FROM transactions ORDER BY event_time LIMIT 5"
 online = p.online("fraud", entities={"card_id": ["c1", "c2"]}).to_pandas()
 answer = p.predict("fraud", entities={"card_id": "c1"}, request={"amount": 12.5})
 print(json.dumps({
     "digest": training.digest,
     "rows": len(df),
     "columns": list(df.columns),
-    "asked": [len(asked), asked.dataset.created_by, same],
+    "asked": [len(asked), len(p.training_set("fraud", query)), asked.dataset.created_by, same],
     "splits": sorted(set(df["split"])),
     "online": list(online["card_id"]),
     "answer": answer,
@@ -61,7 +62,7 @@ def test_the_tours_calls(serving: FalajProject, up: bool) -> None:
     assert found["digest"] == version["dataset"], "the same data gives the dataset that the version was trained on"
     assert found["rows"] > 1000
     assert {"card_activity__velocity_1h", "amount_ratio", "amount", "label", "split"} <= set(found["columns"])
-    assert found["asked"] == [3, "owner", True]
+    assert found["asked"] == [3, 5, "owner", True]
     assert {"test", "train"} <= set(found["splits"])
     assert found["online"] == ["c1", "c2"]
     assert 0 <= found["answer"]["prediction"] <= 1

@@ -15,6 +15,13 @@ from falaj.kernel.sentence import one_sentence
 
 BATCH_ROWS = 100_000
 _BEGINS = re.compile(r"\s*(select|with|from)\b", re.IGNORECASE)
+_SETTINGS = {
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "memory_limit": "50%",
+    "temp_directory": "",  # it would be in the folder that this process happens to stand in
+    "threads": "1",
+}
 _LOCKED = (
     "SET TimeZone='UTC'",
     "SET enable_external_access=false",
@@ -62,8 +69,7 @@ def sql_frame(
     Raises:
         InputError: It is not one SELECT, or DuckDB refuses it.
     """
-    settings = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false", "threads": "1"}
-    with duckdb.connect(":memory:", config=settings) as engine:
+    with duckdb.connect(":memory:", config=_SETTINGS) as engine:
         for i, (name, (source, rows)) in enumerate(sources.items()):
             engine.register(f"_rows_{i}", rows)
             engine.execute(f'CREATE TEMP VIEW "{name}" AS {_counting(f"_rows_{i}", source, schemas[name])}')
