@@ -56,7 +56,12 @@ class Project:
         return cls(Client(Path(folder), token))
 
     def training_set(
-        self, name: str | Model | FeatureService, frame: Any = None, *, known_time: bool = False, engine: str = ""
+        self,
+        name: str | Model | FeatureService,
+        frame: Any = None,
+        *,
+        known_time: bool = False,
+        engine: str | None = None,
     ) -> TrainingSet:
         """Build a training set: each row with the features as of its instant, one row out for each row in.
 
@@ -79,7 +84,7 @@ class Project:
             >>> p.training_set("fraud", "SELECT card_id, ts AS event_timestamp FROM tx").to_pandas()  # doctest: +SKIP
         """
         called = name if isinstance(name, str) else name.name
-        return TrainingSet(*build_training_set(self._client, called, frame, known_time=known_time, engine=engine))
+        return TrainingSet(*build_training_set(self._client, called, frame, known_time=known_time, engine=engine or ""))
 
     def online(self, service: str, entities: Mapping[str, Sequence[Any] | Any], *, at: datetime | None = None) -> Frame:
         """Read a feature service's stored features now, or at an instant.
