@@ -8,8 +8,8 @@ import pyarrow as pa
 
 from falaj.data.source_content import source_content
 from falaj.definitions.service_spec import ServiceSpec
+from falaj.features.engines.choice import open_engine
 from falaj.features.offline import training_frame
-from falaj.kernel.errors import Unsupported
 from falaj.lifecycle.rooms import Rooms
 
 
@@ -24,7 +24,8 @@ class Joining:
         engine: What computes the features; the settings' engine by default.
 
     Raises:
-        Unsupported: The engine does not exist here.
+        InputError: There is no such engine, or its server is not named.
+        Unsupported: The engine cannot compute a feature; nothing was run.
     """
 
     def __init__(
@@ -39,13 +40,18 @@ class Joining:
         self._rooms = rooms
         self._spec = spec
         self._versions = versions
-        self.engine = engine or "duckdb"
-        if known_time or self.engine != "duckdb":
-            raise Unsupported("known_time and other engines than DuckDB do not work yet", hint="leave them out")
+        self._known_time = known_time
+        self._engine = open_engine(rooms.settings.features, engine)
+        self._engine.check(spec.views)
+
+    @property
+    def engine(self) -> str:
+        """The name of what computes the features."""
+        return self._engine.name
 
     def join(self, frame: pa.Table) -> pa.Table:
         """Return the frame with the features beside it; see `training_frame`."""
-        return training_frame(self._spec, frame, self._tables)
+        return training_frame(self._spec, frame, self._tables, engine=self._engine, known_time=self._known_time)
 
     def contents(self) -> dict[str, str]:
         """Return, per source, the content digest of what the features read of it."""

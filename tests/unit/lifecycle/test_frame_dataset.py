@@ -21,7 +21,7 @@ from falaj.data.given_frame import open_frame
 from falaj.data.lineage import upstream
 from falaj.definitions.feature_view import FeatureView
 from falaj.definitions.source import Source
-from falaj.features.naive import Event, feature_value, winners
+from falaj.features.naive import Event, feature_value, known, winners
 from falaj.governance.access import Actor, Role
 from falaj.kernel.clock import to_us
 from falaj.kernel.errors import AccessDenied, DataError, InputError, NotFound
@@ -103,20 +103,20 @@ def instants(row: dict[str, Any]) -> dict[str, Any]:
     return row | {name: START + number * MINUTE for name, number in named.items()}
 
 
-def naive(spec: Any, rows: dict[str, list[dict[str, Any]]], asked: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+def naive(
+    spec: Any, rows: dict[str, list[dict[str, Any]]], asked: dict[str, Any], *, known_time: bool
+) -> Iterator[tuple[str, Any]]:
+    at_us = to_us(asked["event_timestamp"])
     for view in spec.views:
         versions = [
             Event(0 if view.timeless else to_us(row["at"]), to_us(row["known"]) if row.get("known") else None, seq, row,
                   row.get("id"))
             for seq, row in enumerate(rows[view.source], start=1)
         ]  # fmt: skip
-        events = (
-            []
-            if asked["card_id"] is None
-            else [e for e in winners(versions) if e.values["card_id"] == asked["card_id"]]
-        )
+        counting = known(versions, at_us - view.delay_us) if known_time else winners(versions)
+        events = [e for e in counting if e.values["card_id"] == asked["card_id"] is not None]
         for feature in view.features:
-            yield view.column_name(feature.name), feature_value(view, feature, events, to_us(asked["event_timestamp"]))
+            yield view.column_name(feature.name), feature_value(view, feature, events, at_us)
 
 
 def overwrite(world: World, name: str, rows: list[dict[str, Any]]) -> None:
@@ -132,10 +132,11 @@ def overwrite(world: World, name: str, rows: list[dict[str, Any]]) -> None:
     world.rooms.tables.overwrite(f"source/{name}", pa.table(columns))
 
 
-@given(st.lists(TX, max_size=9), st.lists(VISIT, max_size=9), st.lists(HOME, max_size=4), st.lists(ASKED, max_size=8))
+@given(st.lists(TX, max_size=9), st.lists(VISIT, max_size=9), st.lists(HOME, max_size=4), st.lists(ASKED, max_size=8),
+       st.booleans())  # fmt: skip
 @settings(max_examples=30, deadline=None)
 def test_every_row_is_answered_as_the_naive_definition_says(
-    empty: World, tx: Any, visits: Any, homes: Any, asked: Any
+    empty: World, tx: Any, visits: Any, homes: Any, asked: Any, known_time: bool
 ) -> None:
     rows = {"tx": [instants(row) for row in tx], "visits": [instants(row) for row in visits], "cards": homes}
     questions = [instants(row) for row in asked]
@@ -143,12 +144,12 @@ def test_every_row_is_answered_as_the_naive_definition_says(
         overwrite(empty, name, events)
     spec = empty.rooms.applied.document.services["wide"]
     schema = pa.schema([("card_id", pa.string()), ("event_timestamp", US), ("amount", pa.float64())])
-    made = build(empty, pa.Table.from_pylist(questions, schema))
+    made = build(empty, pa.Table.from_pylist(questions, schema), known_time=known_time)
     found = rows_of(empty, made)
     assert list(made.columns) == [*schema.names, *(name for name, _ in spec.outputs if name != "amount")]
     assert [{name: row[name] for name in schema.names} for row in found] == questions
     for got, question in zip(found, questions, strict=True):
-        for column, want in naive(spec, rows, question):
+        for column, want in naive(spec, rows, question, known_time=known_time):
             value = got[column]
             close = isinstance(want, float) and value is not None and abs(value - want) <= 1e-7
             assert close or same_float(value, want), (column, question, value, want)
@@ -174,8 +175,9 @@ def test_the_same_request_has_one_digest_whatever_holds_the_rows(world: World) -
         build(world, pa.concat_tables([FRAME, FRAME.slice(0, 1)])).digest,
         build(world, FRAME.take([1, 0, 2])).digest,
         build(world, FRAME, "fraud").digest,
+        build(world, FRAME, known_time=True).digest,
     ]
-    assert len({made.digest, *others}) == 5
+    assert len({made.digest, *others}) == 6
     assert (made.rows, made.split, made.created_by) == (3, {}, "ada")
     assert list(made.inputs) == ["cards", "tx", "visits"]
     with world.rooms.db.read() as connection:
@@ -225,8 +227,24 @@ def test_bad_requests_are_named(world: World, monkeypatch: pytest.MonkeyPatch) -
         build(world, late)
     with pytest.raises(NotFound, match="frame"):
         perform(world.rooms, ADA, "dataset.build", BuildDataset("wide", frame="0" * 32))
+    for engine, why in [("duck", "engine 'duck' does not exist"), ("postgres", "no server is named")]:
+        with pytest.raises(InputError, match=why):
+            build(world, FRAME, engine=engine)
     with pytest.raises(InputError, match="a frame and SQL text"):
         perform(world.rooms, ADA, "dataset.build", BuildDataset("wide", frame="0" * 32, sql="SELECT 1"))
+
+
+def test_what_became_known_later_is_not_seen_in_known_time() -> None:
+    late = event(1, amount=70.0, id="t1b", known=START + 9 * MINUTE)
+    with project() as other:
+        other.push(event(1), late)
+        other.push({"card_id": "c1", "at": START, "known": None, "pages": 4}, to="visits")
+        other.push({"card_id": "c1", "country": "AE"}, to="cards")
+        asked = FRAME.slice(0, 1)
+        assert rows_of(other, build(other, asked))[0]["spent__amount"] == 80.0
+        then = build(other, asked, known_time=True)
+        assert rows_of(other, then)[0]["spent__amount"] == 10.0
+        assert then.request.known_time
 
 
 def test_a_source_without_rows_is_named() -> None:
