@@ -79,6 +79,8 @@ def _files(paths: Sequence[str | Path]) -> pa.RecordBatchReader:
 
 def _lazy(given: Any) -> pa.RecordBatchReader:
     """Polars collects in pieces, so that a query over more than memory can be a frame."""
+    if not hasattr(given, "collect_batches"):  # before Polars 1.34
+        return pa.RecordBatchReader.from_stream(given.collect())
     schema = given.collect_schema().to_frame().to_arrow().schema
 
     def batches() -> Iterator[pa.RecordBatch]:

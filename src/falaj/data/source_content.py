@@ -10,6 +10,7 @@ import pyarrow.dataset as ds
 
 from falaj.data.columns import CREATED, EVENT_TS, INGEST_SEQ
 from falaj.data.content import ContentDigest
+from falaj.data.duckdb_rows import read_batches
 
 _BATCH_ROWS = 100_000
 
@@ -25,24 +26,25 @@ def source_content(rows: ds.Dataset, columns: Sequence[str]) -> str:
     """
     names = sorted({*columns, EVENT_TS, CREATED})
     scanner = rows.scanner([*names, INGEST_SEQ], batch_size=_BATCH_ROWS)
-    found = _digest(names, scanner.to_reader())
+    schema = scanner.projected_schema
+    found = _digest(names, schema, scanner.to_reader())
     if found is not None:
         return found
     with duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false"}) as engine:
         engine.register("rows", rows)
         chosen = ", ".join(f'"{name}"' for name in [*names, INGEST_SEQ])
         sql = f"SELECT {chosen} FROM rows ORDER BY {INGEST_SEQ}"  # noqa: S608 - names were checked when declared
-        sorted_digest = _digest(names, engine.sql(sql).to_arrow_reader(_BATCH_ROWS))
+        sorted_digest = _digest(names, schema, read_batches(engine.sql(sql), _BATCH_ROWS))
     assert sorted_digest is not None
     return sorted_digest
 
 
-def _digest(names: Sequence[str], reader: pa.RecordBatchReader) -> str | None:
+def _digest(names: Sequence[str], schema: pa.Schema, reader: pa.RecordBatchReader) -> str | None:
     """Return the digest, or None when the rows are not in order."""
-    schema = reader.schema
     content = ContentDigest(pa.schema([schema.field(name) for name in names]))
     last = None
-    for batch in reader:
+    for piece in reader:
+        batch = piece.cast(schema)  # DuckDB names the zone of its session, which may be another name of UTC
         seq = batch.column(INGEST_SEQ)
         if batch.num_rows == 0:
             continue

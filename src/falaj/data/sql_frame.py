@@ -9,6 +9,7 @@ import duckdb
 import pyarrow as pa
 
 from falaj.data.columns import CREATED, INGEST_SEQ
+from falaj.data.duckdb_rows import read_batches
 from falaj.definitions.source import Source
 from falaj.kernel.errors import InputError
 from falaj.kernel.sentence import one_sentence
@@ -18,7 +19,7 @@ _BEGINS = re.compile(r"\s*(select|with|from)\b", re.IGNORECASE)
 _SETTINGS = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
-    "memory_limit": "50%",
+    "memory_limit": "4GiB",
     "temp_directory": "",  # it would be in the folder that this process happens to stand in
     "threads": "1",
 }
@@ -79,7 +80,7 @@ def sql_frame(
             statements = engine.extract_statements(text)
             if [statement.type.name for statement in statements] != ["SELECT"]:
                 raise InputError("the SQL text is not one SELECT", hint="a frame's SQL only reads: write one SELECT")
-            yield engine.sql(statements[0]).to_arrow_reader(BATCH_ROWS)
+            yield read_batches(engine.sql(statements[0]), BATCH_ROWS)
 
 
 def _counting(relation: str, source: Source, schema: Mapping[str, str]) -> str:

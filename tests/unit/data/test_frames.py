@@ -122,7 +122,7 @@ def test_sql_sees_each_event_once_as_it_counts() -> None:
         "INSTALL httpfs",
         "LOAD httpfs",
         "SET threads=4",
-        "PRAGMA database_list",
+        "PRAGMA threads=4",
         "CREATE TABLE t AS SELECT 1",
         "DROP VIEW tx",
         "SELECT FROM FROM",
