@@ -18,10 +18,13 @@ from alembic.script import ScriptDirectory
 
 from falaj.app import tables
 from falaj.app.migrate import SCRIPTS, migrate, revisions
+from falaj.data.dataset import Request
+from falaj.data.datasets import Datasets
 from falaj.governance.access import SYSTEM
 from falaj.governance.audit import audited
 from falaj.kernel.clock import SystemClock
 from falaj.kernel.errors import ProjectError
+from falaj.storage.blobs.memory import MemoryBlobs
 from falaj.storage.metadata.database import Database
 from falaj.storage.metadata.schema import metadata
 
@@ -70,7 +73,12 @@ def ddl(db: Database) -> dict[str, str]:
     """Return what the database says it is made of, but for Alembic's own table."""
     with db.read() as connection:
         rows = connection.execute(sa.text("SELECT name, sql FROM sqlite_master")).all()
-    return {row.name: re.sub(r"\s+", " ", row.sql or "") for row in rows if "alembic_version" not in row.name}
+    # a table that was made anew has its name in quotes
+    return {
+        row.name: re.sub(r"\s+", " ", row.sql or "").replace('"', "")
+        for row in rows
+        if "alembic_version" not in row.name
+    }
 
 
 def revision_of(db: Database) -> str | None:
@@ -201,6 +209,23 @@ def test_a_revision_that_fails_leaves_the_older_one(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError):
         migrate(db, with_further(tmp_path, "fail", "1 / 0"))
     assert (revision_of(db), ddl(db)) == (NEWEST, before)
+    db.close()
+
+
+def test_datasets_of_before_are_kept(tmp_path: Path) -> None:
+    first = tmp_path / "first"
+    shutil.copytree(SCRIPTS, first)
+    for path in (first / "versions").glob("r000[2-9]*"):
+        path.unlink()
+    db = Database.sqlite(tmp_path / "falaj.db")
+    migrate(db, first)
+    columns = "digest, name, content, blob, rows, columns, size_bytes, split, spec_digest, inputs, created, created_by"
+    values = "'d', 'fraud', 'c', 'b', 1, '{}', 1, '{}', 's', '{}', 1, 'ada'"
+    with db.write() as connection:
+        connection.execute(sa.text(f"INSERT INTO dataset ({columns}) VALUES ({values})"))  # noqa: S608
+    migrate(db)
+    (dataset,) = Datasets(MemoryBlobs(), db, SystemClock()).list()
+    assert (dataset.digest, dataset.engine, dataset.request) == ("d", "duckdb", Request("", {}))
     db.close()
 
 

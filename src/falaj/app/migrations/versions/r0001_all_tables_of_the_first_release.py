@@ -193,8 +193,6 @@ def _dataset() -> None:
         sa.Column("size_bytes", sa.BigInteger(), nullable=False),
         sa.Column("split", sa.Text(), nullable=False),
         sa.Column("spec_digest", sa.String(length=64), nullable=False),
-        sa.Column("request", sa.Text(), nullable=False),
-        sa.Column("engine", sa.String(), nullable=False),
         sa.Column("inputs", sa.Text(), nullable=False),
         sa.Column("created", sa.BigInteger(), nullable=False),
         sa.Column("created_by", sa.String(), nullable=False),
