@@ -1,6 +1,7 @@
 """History: what a view's entities looked like after any `ingest_seq`, from all versions of all events."""
 
 import math
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,13 +18,17 @@ from falaj.features.rows import entity_rows
 EVERYTHING = INT64_MAX - 1
 """The number after which all events are known."""
 
+_KEPT = 4
+"""Answers kept: decisions of one moment ask for the same events of a view without an entity."""
+
 
 class History:
     """All versions of a source's events, by the entities of a view.
 
     Args:
         view: The view.
-        table: Every row of its source, as it is materialised, in the order of `_ingest_seq`.
+        table: Rows of its source, as it is materialised, in the order of `_ingest_seq`: of every event that matters to
+            whoever asks, every version.
     """
 
     def __init__(self, view: ViewSpec, table: pa.Table) -> None:
@@ -34,6 +39,7 @@ class History:
         self._order = np.argsort(rows.entity, kind="stable")
         self._bounds = np.searchsorted(rows.entity[self._order], np.arange(len(rows.keys) + 1))
         self._until = _winning_until(rows.events.identity, rows.events.created, rows.events.seq)
+        self._given: OrderedDict[bytes, list[Event]] = OrderedDict()
 
     def events(self, entity: Mapping[str, Any], seq: int, *, versions: bool = False) -> list[Event]:
         """Return an entity's events in total order as they stood when rows up to a number had been applied.
@@ -56,7 +62,20 @@ class History:
         known = self._events.seq[rows] <= seq
         if not versions:
             known &= self._until[rows] > seq
-        events = self._events.take(rows[known])
+        return self._told(rows[known])
+
+    def _told(self, rows: Int64s) -> list[Event]:
+        """Return rows as events in total order; the same list when the same were just asked for."""
+        asked = rows.tobytes()
+        found = self._given.get(asked)
+        if found is None:
+            found = self._given[asked] = self._as_events(rows)
+            if len(self._given) > _KEPT:
+                self._given.popitem(last=False)
+        return found
+
+    def _as_events(self, rows: Int64s) -> list[Event]:
+        events = self._events.take(rows)
         columns = plain_columns(self._view, events)
         found = [
             Event(ts, None if created == INT64_MIN else created, number, {n: v[i] for n, v in columns.items()})
