@@ -19,7 +19,7 @@ from falaj.definitions.verdict import Outcome, Verdict
 from falaj.features.agreement import TOLERANCE, agrees, same, slack
 from falaj.features.history import EVERYTHING, magnitude
 from falaj.features.mismatch_reason import Served, explain
-from falaj.features.naive import Event, feature_value
+from falaj.features.naive import Event, feature_value, reach
 from falaj.features.on_demand import OnDemand, column_of
 from falaj.features.sampled_histories import SampledHistories
 from falaj.features.status import OUTSIDE_RETENTION
@@ -195,7 +195,8 @@ class _Check:
             self.skipped["its record names no applied number"] += 1
             return
         history = self._histories.of(view)
-        events, now = history.events(record.entities, seq), history.events(record.entities, EVERYTHING)
+        within = reach(view, record.at_us)
+        events, now = (history.events(record.entities, number, within=within) for number in (seq, EVERYTHING))
         values: dict[str, Any] = {}
         wrong: dict[str, Any] = {}
         for feature in view.features:

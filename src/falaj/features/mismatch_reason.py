@@ -8,7 +8,7 @@ import msgspec
 from falaj.definitions.service_spec import FeatureSpec, ViewSpec
 from falaj.features.agreement import agrees
 from falaj.features.history import EVERYTHING, History
-from falaj.features.naive import Event, visible
+from falaj.features.naive import Event, reach, visible
 from falaj.kernel.duration import format_duration
 
 UNEXPLAINED = "the record or the logged value was altered, or other code computed it"
@@ -41,8 +41,16 @@ class Served(NamedTuple):
 class _Slip(NamedTuple):
     reason: str
     view: ViewSpec
-    events: list[Event]
     at_us: int
+    seq: int
+    versions: bool = False
+    nothing: bool = False
+
+    def events(self, served: Served, history: History) -> list[Event]:
+        """Return the events that would have been visible."""
+        if self.nothing:
+            return []
+        return history.events(served.entity, self.seq, versions=self.versions, within=reach(self.view, self.at_us))
 
 
 def explain(served: Served, wrong: Sequence[str], others: Sequence[ViewSpec], history: Callable[[ViewSpec], History]
@@ -58,42 +66,40 @@ def explain(served: Served, wrong: Sequence[str], others: Sequence[ViewSpec], hi
         others: Other definitions of the same view over the same source.
         history: Gives a view's history.
     """
-    common = list(_of_events(served, history(served.view)))
-    for slip in (*common, *_of_definition(served, wrong, others, history), *_of_clock(served, history(served.view))):
-        if _explains(slip, served.values):
+    mine = history(served.view)
+    common = list(_of_events(served, mine))
+    for slip in (*common, *_of_definition(served, wrong, others), *_of_clock(served)):
+        of = mine if slip.view.digest == served.view.digest else history(slip.view)
+        if _explains(slip, served.values, slip.events(served, of)):
             return dict.fromkeys(wrong, slip.reason)
     found = {}
     for name in wrong:
         single = {name: served.values[name]}
-        found[name] = next((slip.reason for slip in common if _explains(slip, single)), UNEXPLAINED)
+        explaining = (slip.reason for slip in common if _explains(slip, single, slip.events(served, mine)))
+        found[name] = next(explaining, UNEXPLAINED)
     return found
 
 
-def _explains(slip: _Slip, values: Mapping[str, Any]) -> bool:
+def _explains(slip: _Slip, values: Mapping[str, Any], events: list[Event]) -> bool:
     """Return whether a slip gives these values; of those that its view does not have nothing is said."""
     features = [feature for feature in slip.view.features if feature.name in values]
     return bool(features) and all(
-        agrees(slip.view, feature, values[feature.name], slip.events, slip.at_us) for feature in features
+        agrees(slip.view, feature, values[feature.name], events, slip.at_us) for feature in features
     )
 
 
 def _of_events(served: Served, history: History) -> Iterator[_Slip]:
     view, at_us, seq = served.view, served.at_us, served.seq
-    known = history.events(served.entity, seq)
-    seen = {event.seq for feature in view.features for event in visible(view, feature, known, at_us)}
-    newest = max(seen, default=0)
-    yield _Slip(f"events after ingest_seq {seq} were visible", view, history.events(served.entity, EVERYTHING), at_us)
-    missing = history.events(served.entity, newest - 1)
-    yield _Slip(f"the event of ingest_seq {newest} was missing", view, missing, at_us)
-    versions = history.events(served.entity, seq, versions=True)
-    yield _Slip("a repeated or corrected event was counted twice", view, versions, at_us)
-    yield _Slip("an event at exactly T was counted", view, known, at_us + 1)
-    yield _Slip("no event of the entity was visible", view, [], at_us)
+    known = history.events(served.entity, seq, within=reach(view, at_us))
+    newest = max((e.seq for feature in view.features for e in visible(view, feature, known, at_us)), default=0)
+    yield _Slip(f"events after ingest_seq {seq} were visible", view, at_us, EVERYTHING)
+    yield _Slip(f"the event of ingest_seq {newest} was missing", view, at_us, newest - 1)
+    yield _Slip("a repeated or corrected event was counted twice", view, at_us, seq, versions=True)
+    yield _Slip("an event at exactly T was counted", view, at_us + 1, seq)
+    yield _Slip("no event of the entity was visible", view, at_us, seq, nothing=True)
 
 
-def _of_definition(
-    served: Served, wrong: Sequence[str], others: Sequence[ViewSpec], history: Callable[[ViewSpec], History]
-) -> Iterator[_Slip]:
+def _of_definition(served: Served, wrong: Sequence[str], others: Sequence[ViewSpec]) -> Iterator[_Slip]:
     for other in others:
         if set(other.keys) != set(served.view.keys) or not set(wrong) <= {feature.name for feature in other.features}:
             continue
@@ -101,29 +107,28 @@ def _of_definition(
             f"definition: the view was computed by another definition of {other.name!r}, {other.digest[:8]} "
             f"instead of {served.view.digest[:8]}"
         )
-        yield _Slip(reason, other, history(other).events(served.entity, served.seq), served.at_us)
+        yield _Slip(reason, other, served.at_us, served.seq)
 
 
-def _of_clock(served: Served, history: History) -> Iterator[_Slip]:
-    view, at_us = served.view, served.at_us
+def _of_clock(served: Served) -> Iterator[_Slip]:
+    view, at_us, seq = served.view, served.at_us, served.seq
     if view.timeless:
         return
-    known = history.events(served.entity, served.seq)
     if served.received_us != at_us:
-        yield _Slip("clock: the features are those of the time of receipt, not of T", view, known, served.received_us)
+        yield _Slip("clock: the features are those of the time of receipt, not of T", view, served.received_us, seq)
     if view.delay_us:
-        yield _Slip("clock: the view's delay was left out", view, known, at_us + view.delay_us)
-        yield _Slip("clock: the view's delay was taken off twice", view, known, at_us - view.delay_us)
+        yield _Slip("clock: the view's delay was left out", view, at_us + view.delay_us, seq)
+        yield _Slip("clock: the view's delay was taken off twice", view, at_us - view.delay_us, seq)
     for hours in range(1, _MOST_HOURS + 1):
         for sign, word in ((1, "after"), (-1, "before")):
             reason = f"clock: the features are those of {hours} h {word} T, as of another time zone"
-            yield _Slip(reason, view, known, at_us + sign * hours * _HOUR_US)
+            yield _Slip(reason, view, at_us + sign * hours * _HOUR_US, seq)
     for hop_us in _HOPS_US:
         reason = f"window: it began at a whole {format_duration(hop_us)}, as a sawtooth window does, and not exactly"
-        yield _Slip(reason, _with_hop(view, hop_us), known, at_us)
+        yield _Slip(reason, _with_hop(view, hop_us), at_us, seq)
     if any(feature.hop_us for feature in view.features):
         reason = "window: it was an exact sliding one, and not the sawtooth of the definition"
-        yield _Slip(reason, _with_hop(view, None), known, at_us)
+        yield _Slip(reason, _with_hop(view, None), at_us, seq)
 
 
 def _with_hop(view: ViewSpec, hop_us: int | None) -> ViewSpec:

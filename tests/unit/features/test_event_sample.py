@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from falaj.definitions.aggregation import column, count
 from falaj.features.event_sample import SHIFT_US, EventSample
 from falaj.features.history import EVERYTHING, History
-from falaj.features.naive import visible
+from falaj.features.naive import reach, visible
 from falaj.kernel.errors import DataError
 from support.feature_worlds import World, make_service, row, table, worlds
 
@@ -38,6 +38,20 @@ def test_it_says_what_the_whole_table_says(world: World, seq: int, later: int) -
                     # As text, because NaN is not equal to itself
                     of_all = repr(visible(view, feature, expected, instant))
                     assert repr(visible(view, feature, found, instant)) == of_all
+                near = histories[1].events(entity, number, versions=versions, within=reach(view, instant))
+                for feature in view.features:
+                    of_all = repr(visible(view, feature, found, instant))
+                    assert repr(visible(view, feature, near, instant)) == of_all
+
+
+def test_the_same_events_are_the_same_list() -> None:
+    view = make_service(c=column("amount")).views[0]
+    history = History(view, table([row("x", at=1), row("y", at=5), row("x", at=2, known=1)]))
+    before, all_of_it = (history.events({"a": "1"}, seq, within=(3, 9)) for seq in (2, EVERYTHING))
+    assert before is all_of_it
+    assert [event.seq for event in before] == [2]
+    assert [event.seq for event in history.events({"a": "1"}, 2)] == [1, 2]
+    assert [event.seq for event in history.events({"a": "1"}, EVERYTHING)] == [3, 2]
 
 
 def read(
