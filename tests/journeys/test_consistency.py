@@ -29,9 +29,10 @@ def checked(serving: FalajProject) -> Iterator[FalajProject]:
 
 
 def scraped(project: FalajProject) -> dict[str, float]:
-    """The numbers of control's `/metrics`, by their name with its labels."""
+    """What control's `/metrics` says of consistency, by names with their labels."""
     lines = project.control("GET", "/metrics").text.splitlines()
-    return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if not line.startswith("#")}
+    found = [line.rpartition(" ") for line in lines if line.startswith("falaj_consistency_")]
+    return {name: float(value) for name, _, value in found}
 
 
 def served_view(project: FalajProject) -> ViewSpec:
