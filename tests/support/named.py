@@ -4,6 +4,7 @@ from typing import TypeVar
 
 import msgspec
 
+from falaj.app.values.consistency import ConsistencyStatus
 from falaj.app.values.status import (
     AlertStatus,
     DriftStatus,
@@ -59,5 +60,6 @@ def status_of(text: str, name: str) -> Status:
         alerts=(made(AlertStatus, text, name), made(AlertStatus, text, name, open=False)),
         runs=(made(RunStatus, text, name, seconds=None),),
         sources=(made(SourceStatus, text, name, last_event_us=None),),
+        consistency=made(ConsistencyStatus, text, name, outcome="PASS", age_s=1.0, changed_by_view={name: 1}),
         audit=({"at": 1, "actor": name, "action": name, "resource": name},),
     )

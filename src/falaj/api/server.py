@@ -139,9 +139,10 @@ def _reads(handlers: Handlers) -> list[Any]:
 
     @get("/metrics", sync_to_thread=True)
     def metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
-        """How fresh the online views are, for Prometheus; the gateway's own numbers are on its port."""
+        """What control watches, for Prometheus; the gateway's own numbers are on its port."""
         views = handlers.result(request, "features.freshness", {})
-        return Response(render_control(views), media_type=CONTENT_TYPE.decode())
+        checked = handlers.result(request, "features.consistency", {})
+        return Response(render_control(views, checked), media_type=CONTENT_TYPE.decode())
 
     return [status, models, version, runs, run, why, alerts, audit, metrics]
 

@@ -44,6 +44,7 @@ OPERATIONS: dict[str, Operation] = {
     "source.replay": Operation("source.replay", "source:replay"),
     "features.materialise": Operation("features.materialise", "features:materialise"),
     "features.verify": Operation("features.verify", "features:verify"),
+    "features.consistency": Operation("monitor.read", "consistency:consistency"),
     "features.online": Operation("features.online", "features:online"),
     "features.freshness": Operation("monitor.read", "freshness:freshness"),
     "features.sql": Operation("features.read", "features:sql"),

@@ -10,7 +10,7 @@ from falaj.cli.command import FalajGroup, Session, pass_session, plain
 from falaj.cli.prediction import pairs
 from falaj.lifecycle.caught_up import CaughtUp
 
-_COLOURS = {"PASS": "green", "FAIL": "red", "INCONCLUSIVE": "yellow"}
+OUTCOME_COLOURS = {"PASS": "green", "FAIL": "red", "INCONCLUSIVE": "yellow"}
 _PIECE_S = 2.0
 MISMATCH = 11
 """Exit code of `falaj features verify` when it does not pass."""
@@ -98,14 +98,17 @@ def verify(context: click.Context, session: Session, *, endpoint: str, sample: i
     found = session.client().perform("features.verify", Verify(endpoint, sample), VerifyResult)
 
     def human() -> None:
-        click.echo(f"{click.style(found.outcome, fg=_COLOURS[found.outcome], bold=True)}  {found.reason}")
+        click.echo(f"{click.style(found.outcome, fg=OUTCOME_COLOURS[found.outcome], bold=True)}  {found.reason}")
         click.echo(
             f"  {found.decisions:,} decisions, {found.compared:,} values compared, "
             f"{found.non_default_share:.1%} of them not defaults, {found.changed_since:,} changed by late data since"
         )
+        for view, values in found.changed_by_view.items():
+            click.echo(f"    {plain(view)}: {values:,} changed since")
         for one in found.mismatches[:20]:
             served, recomputed = plain(one["served"]), plain(one["recomputed"])
             click.echo(f"  {one['request_id']} {one['column']}: served {served}, recomputed {recomputed}")
+            click.echo(f"    {plain(one['reason'])}")
 
     session.show(found, human)
     if found.outcome != "PASS":

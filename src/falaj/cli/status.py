@@ -2,11 +2,14 @@
 
 import click
 
+from falaj.app.values.consistency import ConsistencyStatus
 from falaj.app.values.freshness import ViewFreshness
 from falaj.app.values.status import EndpointStatus, Status, StatusQuery
 from falaj.cli.command import FalajCommand, Session, counted, pass_session, plain
+from falaj.cli.features import OUTCOME_COLOURS
 from falaj.cli.monitor import drift_subject, realised_lines
 from falaj.kernel.clock import from_us, rfc3339
+from falaj.kernel.duration import format_duration
 
 _DRIFT = {"DRIFT": ("drift", "red"), "NO_DRIFT": ("no drift", "green"), "INCONCLUSIVE": ("drift undecided", "yellow")}
 
@@ -41,10 +44,20 @@ def _print(s: Status) -> None:
         click.echo(f"source    {source.name}: {counted(source.rows, 'row')}, {source.quarantined:,} quarantined{last}")
     for view in s.views:
         click.echo(f"view      {_freshness(view)}")
+    if s.consistency is not None and s.consistency.age_s is not None:
+        click.echo(f"features  {_consistency(s.consistency)}")
     for alert in [a for a in s.alerts if a.open][:5]:
         click.echo(f"alert     {click.style(alert.severity, fg='red')} {alert.subject}: {plain(alert.message)}")
     for kind, amount in s.cost.items():
         click.echo(f"cost      {kind}: {amount:.4f} {s.currency}")
+
+
+def _consistency(found: ConsistencyStatus) -> str:
+    """Return what the last check of served features found, as one line."""
+    age = format_duration(round(found.age_s or 0.0) * 1_000_000) if found.age_s else "0s"
+    outcome = click.style(found.outcome, fg=OUTCOME_COLOURS[found.outcome])
+    off = "" if found.every_s is not None else "; not checked by itself"
+    return f"{outcome}  {plain(found.reason)}, checked {age} ago{off}"
 
 
 def _print_endpoint(endpoint: EndpointStatus) -> None:

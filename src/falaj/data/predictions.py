@@ -29,6 +29,7 @@ from falaj.storage.tables.port import TableStore
 
 WRITER = "compact"
 BATCH_BYTES = 64 << 20
+_FIRST_SPAN = 1_000
 
 _JOINED = """
     SELECT p.* EXCLUDE (place, _segment), f.outcome, f.at_us AS outcome_at_us, f.received_us AS outcome_received_us
@@ -134,6 +135,29 @@ class Predictions:
     def scan_feedback(self, after: int = 0, *, limit: int = 10_000) -> tuple[pa.Table, int]:
         """Return compacted outcomes in the order of compaction, and the cursor to go on from; as `scan` does."""
         return self._scan(FEEDBACK, FEEDBACK_SCHEMA, after, None, limit)
+
+    def newest(self, limit: int, *, endpoint: str | None = None) -> pa.Table:
+        """Return the newest compacted decisions, oldest first; what is older is not read.
+
+        Args:
+            limit: Most rows.
+            endpoint: Only this endpoint's.
+
+        Returns:
+            Rows of `PREDICTION_SCHEMA`.
+        """
+        with self._db.read() as connection:  # before the rows: what it counts, the table has
+            last = log.last_batch(connection, "DONE")
+        until = 0 if last is None else last.first_seq + last.records - 1
+        rows, span = PREDICTION_SCHEMA.empty_table(), max(limit, _FIRST_SPAN)
+        while until > 0 and rows.num_rows < limit:
+            wanted = (ds.field(SEQ) > until - span) & (ds.field(SEQ) <= until)
+            if endpoint is not None:
+                wanted &= ds.field("endpoint") == endpoint
+            found = self._rows(PREDICTIONS, PREDICTION_SCHEMA).to_table(filter=wanted).sort_by(SEQ)
+            rows = pa.concat_tables([found.slice(max(0, found.num_rows - limit + rows.num_rows)), rows])
+            until, span = until - span, span * 2  # outcomes and other endpoints' decisions have numbers too
+        return rows
 
     def unknown(self, request_ids: Iterable[str]) -> list[str]:
         """Return those of the request ids that no compacted decision has, each once, in their order."""

@@ -2,7 +2,7 @@
 
 Every vector is recomputed by the naive definition over the events that its record claims to have held: those with
 `ingest_seq` up to the logged number, before T. What differs is a fault. What only differs now that more events are
-known is none, and is counted apart.
+known is none, and is counted apart. Only the rows that the decisions rest on are read.
 """
 
 from collections import Counter
@@ -10,18 +10,26 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-import pyarrow as pa
+import pyarrow.dataset as ds
 
 from falaj.definitions.aggregation import COUNTS
 from falaj.definitions.prediction_record import PredictionRecord
 from falaj.definitions.service_spec import FeatureSpec, ServiceSpec, ViewSpec
 from falaj.definitions.verdict import Outcome, Verdict
 from falaj.features.agreement import TOLERANCE, agrees, same, slack
-from falaj.features.history import EVERYTHING, History, magnitude
-from falaj.features.naive import feature_value
+from falaj.features.history import EVERYTHING, magnitude
+from falaj.features.mismatch_reason import Served, explain
+from falaj.features.naive import Event, feature_value, reach
 from falaj.features.on_demand import OnDemand, column_of
+from falaj.features.sampled_histories import SampledHistories
 from falaj.features.status import OUTSIDE_RETENTION
 from falaj.kernel.errors import DataError, InputError
+
+KIND = "consistency"
+"""What its verdicts and alerts are called."""
+
+_LOOKED_INTO = 100
+_AS_MANY = f"not looked into: only the first {_LOOKED_INTO} vectors that differ are"
 
 
 class Mismatch(msgspec.Struct, frozen=True):
@@ -50,7 +58,7 @@ class ConsistencyReport(msgspec.Struct, frozen=True):
         compared: Values compared.
         non_default: Those that an unknown entity would not have had.
         mismatches: Those that differ.
-        changed_since: Values that differ now that later events are known; no fault.
+        changed_by_view: Values per view that differ now that later events are known; no fault.
         skipped: Why decisions or values were left out, and how many.
         verdict: PASS, FAIL, or INCONCLUSIVE when there was nothing but defaults to compare.
     """
@@ -59,9 +67,14 @@ class ConsistencyReport(msgspec.Struct, frozen=True):
     compared: int
     non_default: int
     mismatches: tuple[Mismatch, ...]
-    changed_since: int
+    changed_by_view: dict[str, int]
     skipped: dict[str, int]
     verdict: Verdict
+
+    @property
+    def changed_since(self) -> int:
+        """Values that differ now that later events are known."""
+        return sum(self.changed_by_view.values())
 
     @property
     def non_default_share(self) -> float:
@@ -72,9 +85,10 @@ class ConsistencyReport(msgspec.Struct, frozen=True):
 def verify(
     records: Iterable[PredictionRecord],
     specs: Mapping[tuple[str, int], ServiceSpec],
-    read_events: Callable[[str], pa.Table],
+    open_source: Callable[[str], ds.Dataset],
     *,
     columns: Mapping[tuple[str, int], Sequence[str]] | None = None,
+    others: Iterable[ViewSpec] = (),
     subject: str = "",
     at_us: int = 0,
 ) -> ConsistencyReport:
@@ -83,17 +97,19 @@ def verify(
     Args:
         records: Served decisions, any sample of them.
         specs: The services of the models' versions, by model and version.
-        read_events: Gives every row of a source, in the order of `_ingest_seq`; called once per source.
+        open_source: Gives every row of a source as a dataset, of which what matters is read; called once per source.
         columns: What the logged features of a version are called, in their order, where its signature does not take
             the service's outputs as they stand.
+        others: Definitions that may have been served by mistake, such as those applied now.
         subject: What the verdict is about.
         at_us: When, for the verdict.
 
     Returns:
         The report; the order of mismatches follows the records.
     """
-    check = _Check(read_events)
-    for record in records:
+    sample = list(records)
+    check = _Check(open_source, sample, specs, others)
+    for record in sample:
         version = (record.model, record.version)
         spec = specs.get(version)
         names: Sequence[str] = () if spec is None else [name for name, _ in spec.outputs]
@@ -111,12 +127,17 @@ def verify(
 
 
 class _Check:
-    def __init__(self, read_events: Callable[[str], pa.Table]) -> None:
-        self._read_events = read_events
-        self._tables: dict[str, pa.Table] = {}
-        self._histories: dict[str, History] = {}
+    def __init__(
+        self,
+        open_source: Callable[[str], ds.Dataset],
+        sample: Sequence[PredictionRecord],
+        specs: Mapping[tuple[str, int], ServiceSpec],
+        others: Iterable[ViewSpec],
+    ) -> None:
+        self._histories = SampledHistories(open_source, sample, specs, others)
         self._on_demand: dict[str, OnDemand] = {}
-        self._decisions = self._compared = self._non_default = self._changed = 0
+        self._decisions = self._compared = self._non_default = self._looked_into = 0
+        self._changed: Counter[str] = Counter()
         self._mismatches: list[Mismatch] = []
         self.skipped: Counter[str] = Counter()
 
@@ -137,7 +158,9 @@ class _Check:
             "compared": self._compared,
             "non_default": self._non_default,
             "mismatches": len(self._mismatches),
-            "changed_since": self._changed,
+            "non_default_share": round(self._non_default / self._compared, 6) if self._compared else 0.0,
+            "changed_since": self._changed.total(),
+            "changed_by_view": self._changed_by_view(),
             "skipped": dict(self.skipped),
         }
         return ConsistencyReport(
@@ -145,10 +168,13 @@ class _Check:
             self._compared,
             self._non_default,
             tuple(self._mismatches),
-            self._changed,
+            self._changed_by_view(),
             dict(self.skipped),
-            Verdict("consistency", subject, outcome, reason, evidence, at_us),
+            Verdict(KIND, subject, outcome, reason, evidence, at_us),
         )
+
+    def _changed_by_view(self) -> dict[str, int]:
+        return {view: values for view, values in self._changed.items() if values}
 
     def _judge(self) -> tuple[Outcome, str]:
         if self._mismatches:
@@ -164,13 +190,15 @@ class _Check:
         return "PASS", f"{self._compared} served values of {self._decisions} decisions are what the events say"
 
     def _compare_view(self, record: PredictionRecord, view: ViewSpec, served: Mapping[str, Any]) -> None:
-        history = self._history(view)
         seq = record.applied_seq.get(view.name)
         if seq is None:
             self.skipped["its record names no applied number"] += 1
             return
-        events = history.events(record.entities, seq)
-        now = history.events(record.entities, EVERYTHING)
+        history = self._histories.of(view)
+        within = reach(view, record.at_us)
+        events, now = (history.events(record.entities, number, within=within) for number in (seq, EVERYTHING))
+        values: dict[str, Any] = {}
+        wrong: dict[str, Any] = {}
         for feature in view.features:
             column = view.column_name(feature.name)
             if column not in served:
@@ -178,15 +206,27 @@ class _Check:
             if record.statuses.get(column, record.statuses.get("*")) == OUTSIDE_RETENTION:
                 self.skipped["the value was outside retention"] += 1
                 continue
-            value = served[column]
+            value = values[feature.name] = served[column]
             expected = feature_value(view, feature, events, record.at_us)
             self._compared += 1
             self._non_default += value is not None and not (feature.function in COUNTS and value == 0)
-            tolerance = slack(view, feature, events, record.at_us)
-            self._changed += not same(expected, feature_value(view, feature, now, record.at_us), tolerance)
-            if not agrees(view, feature, value, events, record.at_us):
-                reason = self._explain(record, view, feature, value)
-                self._mismatches.append(Mismatch(record.request_id, column, value, expected, reason))
+            if now is not events:
+                self._changed[view.name] += _changed(view, feature, expected, events, now, record.at_us)
+            # What is the very same needs no tolerance, which costs as much as the value did.
+            if not same(value, expected, 0.0) and not agrees(view, feature, value, events, record.at_us):
+                wrong[feature.name] = expected
+        if wrong:
+            question = Served(view, values, record.entities, record.at_us, record.received_us, seq)
+            self._mismatch(question, record, wrong)
+
+    def _mismatch(self, served: Served, record: PredictionRecord, wrong: Mapping[str, Any]) -> None:
+        view, reasons = served.view, dict.fromkeys(wrong, _AS_MANY)
+        if self._looked_into < _LOOKED_INTO:
+            self._looked_into += 1
+            reasons = explain(served, list(wrong), self._histories.other_definitions(view), self._histories.of)
+        for name, expected in wrong.items():
+            column, value = view.column_name(name), served.values[name]
+            self._mismatches.append(Mismatch(record.request_id, column, value, expected, reasons[name]))
 
     def _compare_on_demand(self, record: PredictionRecord, spec: ServiceSpec, served: Mapping[str, Any]) -> None:
         """Recompute from the served inputs, so that a wrong input is reported once, and as itself."""
@@ -214,27 +254,9 @@ class _Check:
                 reason = "other code computed it, or the function looks at more than its own row"
                 self._mismatches.append(Mismatch(record.request_id, name, value, expected, reason))
 
-    def _history(self, view: ViewSpec) -> History:
-        if view.digest not in self._histories:
-            if view.source not in self._tables:
-                self._tables[view.source] = self._read_events(view.source)
-            self._histories[view.digest] = History(view, self._tables[view.source])
-        return self._histories[view.digest]
 
-    def _explain(self, record: PredictionRecord, view: ViewSpec, feature: FeatureSpec, served: Any) -> str:
-        """Return the first slip that would have led to what was served."""
-        history, at_us, seq = self._history(view), record.at_us, record.applied_seq[view.name]
-        entity = record.entities
-        arrived = history.events(entity, seq, versions=True)
-        newest = max((event.seq for event in arrived), default=0)
-        slips = [
-            (f"events after ingest_seq {seq} were visible", history.events(entity, EVERYTHING), at_us),
-            (f"the event of ingest_seq {newest} was missing", history.events(entity, newest - 1), at_us),
-            ("a repeated or corrected event was counted twice", arrived, at_us),
-            ("an event at exactly T was counted", history.events(entity, seq), at_us + 1),
-            ("no event of the entity was visible", [], at_us),
-        ]
-        for reason, events, instant in slips:
-            if agrees(view, feature, served, events, instant):
-                return reason
-        return "the record or the logged value was altered, or other code computed it"
+def _changed(
+    view: ViewSpec, feature: FeatureSpec, expected: Any, events: list[Event], now: list[Event], at_us: int
+) -> bool:
+    later = feature_value(view, feature, now, at_us)
+    return not same(expected, later, 0.0) and not same(expected, later, slack(view, feature, events, at_us))

@@ -11,6 +11,9 @@ from typing import Any, NamedTuple
 
 from falaj.definitions.service_spec import FeatureSpec, ViewSpec
 
+ALWAYS = -(1 << 63), (1 << 63) - 1
+"""All of time, in microseconds."""
+
 
 class Event(NamedTuple):
     """One row of a source, or one version of it.
@@ -112,6 +115,16 @@ def visible(view: ViewSpec, feature: FeatureSpec, events: Sequence[Event], at_us
         start_us = -(1 << 63) if view.ttl_us is None else at_us - view.ttl_us
     end_us = at_us + (feature.function == "column")  # a plain column is that of the latest row not after T
     return [e for e in events if start_us <= e.ts_us < end_us]
+
+
+def reach(view: ViewSpec, at_us: int) -> tuple[int, int]:
+    """Return from when on, and before when, events can be visible to any of a view's features at T."""
+    if view.timeless:
+        return ALWAYS
+    at_us -= view.delay_us
+    oldest_us = ALWAYS[0] if view.ttl_us is None else at_us - view.ttl_us
+    starts = (oldest_us if feature.window_us is None else feature.start_us(at_us) for feature in view.features)
+    return min(starts, default=oldest_us), at_us + 1
 
 
 def aggregate(function: str, values: Sequence[Any], q: float | None = None) -> Any:

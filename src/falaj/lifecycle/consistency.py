@@ -2,18 +2,17 @@
 
 from datetime import datetime
 
-import pyarrow as pa
-
 from falaj.data.prediction_table import to_records
-from falaj.definitions.prediction_record import PredictionRecord
 from falaj.definitions.service_spec import ServiceSpec
-from falaj.features.consistency import ConsistencyReport, verify
+from falaj.definitions.verdict import Verdict
+from falaj.features.consistency import KIND, ConsistencyReport, verify
 from falaj.kernel.clock import to_us
 from falaj.lifecycle.catch_up import land_all
 from falaj.lifecycle.rooms import Rooms
 from falaj.monitoring import alerts
+from falaj.monitoring.verdicts import latest_verdicts
 
-_SCAN_ROWS = 50_000
+EVERY_ENDPOINT = "all endpoints"
 
 
 def verify_served(rooms: Rooms, endpoint: str, sample: int) -> ConsistencyReport:
@@ -25,7 +24,7 @@ def verify_served(rooms: Rooms, endpoint: str, sample: int) -> ConsistencyReport
         sample: Most decisions, the newest.
     """
     rooms.predictions.compact()
-    records = _newest(rooms, endpoint, sample)
+    records = to_records(rooms.predictions.newest(sample, endpoint=endpoint or None))
     specs: dict[tuple[str, int], ServiceSpec] = {}
     columns: dict[tuple[str, int], list[str]] = {}
     for key in {(record.model, record.version) for record in records}:
@@ -37,56 +36,52 @@ def verify_served(rooms: Rooms, endpoint: str, sample: int) -> ConsistencyReport
         declared = rooms.definitions.sources.get(source)
         if declared is not None and declared.stream is not None:  # of one that is gone, all has landed
             land_all(rooms, source)
-
-    def read_events(source: str) -> pa.Table:
-        return rooms.tables.read(f"source/{source}").to_table().sort_by("_ingest_seq")
-
     report = verify(
         records,
         specs,
-        read_events,
+        lambda source: rooms.tables.read(f"source/{source}"),
         columns=columns,
-        subject=endpoint or "all endpoints",
+        others=[view for service in rooms.applied.document.services.values() for view in service.views],
+        subject=endpoint or EVERY_ENDPOINT,
         at_us=to_us(rooms.clock.now()),
     )
     alerts.report(rooms.db, report.verdict, "critical")
+    if not endpoint:
+        rooms.last_check = report.verdict
     return report
 
 
-def _newest(rooms: Rooms, endpoint: str, sample: int) -> list[PredictionRecord]:
-    """Return the newest logged decisions, oldest first."""
-    kept: list[PredictionRecord] = []
-    after = 0
-    while True:
-        rows, after_next = rooms.predictions.scan(after, endpoint=endpoint or None, limit=_SCAN_ROWS)
-        if after_next == after:
-            return kept
-        after = after_next
-        kept = (kept + to_records(rows.slice(max(0, rows.num_rows - sample))))[-sample:]
+def last_check(rooms: Rooms) -> Verdict | None:
+    """Return what the last check of all endpoints found, in whatever process; None before any.
+
+    A check that found what the one before it found is kept by the process that did it, and by no row.
+    """
+    with rooms.db.read() as connection:
+        kept = [one.verdict for one in latest_verdicts(connection, kind=KIND, subject=EVERY_ENDPOINT)]
+    if rooms.last_check is not None:
+        kept.append(rooms.last_check)
+    return max(kept, key=lambda verdict: verdict.at_us, default=None)
 
 
 class ScheduledVerify:
-    """Reconciler: verifies a sample now and then, and keeps the verdict as a metric and an alert.
+    """Reconciler: verifies the newest decisions now and then, as the settings say, and keeps what it found.
 
     Args:
         rooms: The project.
-        every_s: Pause between checks.
-        sample: Most decisions a check looks at.
     """
 
     name = "consistency"
 
-    def __init__(self, rooms: Rooms, every_s: float = 300.0, sample: int = 500) -> None:
+    def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
-        self._every_s = every_s
-        self._sample = sample
-        self._next = rooms.clock.monotonic() + every_s
+        self._settings = rooms.settings.consistency
+        self._next = rooms.clock.monotonic() + self._settings.every_s
 
     def run_pass(self, now: datetime) -> bool:
         """Verify when it is time."""
         del now
-        if self._rooms.clock.monotonic() < self._next:
+        if not self._settings.enabled or self._rooms.clock.monotonic() < self._next:
             return False
-        self._next = self._rooms.clock.monotonic() + self._every_s
-        verify_served(self._rooms, "", self._sample)
+        self._next = self._rooms.clock.monotonic() + self._settings.every_s
+        verify_served(self._rooms, "", self._settings.decisions)
         return False

@@ -17,6 +17,7 @@ from falaj.data.predictions import Predictions
 from falaj.data.quarantine import Quarantine
 from falaj.data.reader import Logs, SourceReader
 from falaj.definitions.project import Definitions
+from falaj.definitions.verdict import Verdict
 from falaj.features.materialise import CHUNK_ROWS
 from falaj.features.streaming import Applier
 from falaj.governance.approvals import Approvals
@@ -83,6 +84,7 @@ class Rooms:
         self.promoting = threading.Lock()
         self.deciding = threading.Lock()
         self.rates = Rates()
+        self.last_check: Verdict | None = None
         self._applied = Applied()
 
     @property

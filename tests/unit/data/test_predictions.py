@@ -239,6 +239,20 @@ def test_scanning_goes_on_where_it_stopped(world: World) -> None:
     assert world.predictions.scan_feedback(0, limit=3)[0]["outcome"].to_pylist() == [0.0, 1.0, 0.0]
 
 
+def test_the_newest_are_given_oldest_first(world: World) -> None:
+    assert world.predictions.newest(3).num_rows == 0
+    for number in range(1_200):  # more numbers than are looked through at first
+        world.log(prediction(f"r{number}", endpoint="churn" if number % 600 == 5 else "fraud"))
+        world.log(FeedbackRecord(f"r{number}", 1, 1, 1))
+    world.predictions.compact()
+    assert world.predictions.newest(3)["request_id"].to_pylist() == ["r1197", "r1198", "r1199"]
+    assert world.predictions.newest(700)["request_id"].to_pylist() == [f"r{n}" for n in range(500, 1_200)]
+    assert world.predictions.newest(5_000).num_rows == 1_200
+    assert world.predictions.newest(9, endpoint="churn")["request_id"].to_pylist() == ["r5", "r605"]
+    assert world.predictions.newest(1, endpoint="churn")["request_id"].to_pylist() == ["r605"]
+    assert world.predictions.newest(9, endpoint="none").num_rows == 0
+
+
 def test_the_last_known_outcome_wins_and_decisions_count_once(world: World) -> None:
     world.log(*[prediction("r1", score=0.9)] * 2, prediction("r2"), prediction("r3", endpoint="x"))
     world.log(

@@ -2,16 +2,17 @@
 
 from typing import Any
 
-import pyarrow as pa
+import pyarrow.dataset as ds
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from falaj.definitions.aggregation import column, count, last, sum
+from falaj.definitions.aggregation import column, count, count_distinct, last, quantile, sawtooth, sum
 from falaj.definitions.prediction_record import PredictionRecord
 from falaj.definitions.service_spec import OnDemandSpec, RequestSpec, ServiceSpec
 from falaj.features.consistency import ConsistencyReport, verify
 from falaj.features.entity_key import encode_key, record_key
 from falaj.features.materialise import apply_batch
+from falaj.features.mismatch_reason import UNEXPLAINED
 from falaj.features.on_demand import OnDemand
 from falaj.features.online import OnlineReader
 from falaj.features.record import decode, encode
@@ -37,7 +38,7 @@ def store(rows: list[dict[str, Any]], spec: ServiceSpec = SPEC) -> MemoryStore:
 
 
 def check(*records: PredictionRecord, rows: list[dict[str, Any]] = ROWS, spec: ServiceSpec = SPEC) -> ConsistencyReport:
-    return verify(records, {("m", 1): spec}, lambda _source: table(rows), subject="e")
+    return verify(records, {("m", 1): spec}, lambda _source: ds.dataset(table(rows)), subject="e")
 
 
 def test_what_was_served_is_what_the_events_say() -> None:
@@ -92,11 +93,114 @@ def test_likely_reasons_are_named() -> None:
     )
 
 
+HOUR = 3_600_000_000
+
+
+def reasons(*records: PredictionRecord, rows: list[dict[str, Any]], spec: ServiceSpec, **more: Any) -> set[str]:
+    report = verify(records, {("m", 1): spec}, lambda _source: ds.dataset(table(rows)), **more)
+    assert report.verdict.outcome == "FAIL"
+    return {one.reason for one in report.mismatches}
+
+
+def test_a_clock_that_was_another_is_named() -> None:
+    spec = make_service(n=count(window="3h"), s=sum("amount", window="2h"), c=last("amount"), lateness="1d")
+    rows = [row(f"e{i}", at=i * HOUR, amount=float(i)) for i in range(12)]
+    kv, at = store(rows, spec), 5 * HOUR + 5
+
+    def taken_for(instant: int, **more: Any) -> set[str]:
+        features = served(kv, spec, {"a": "1"}, instant).features
+        return reasons(_replace(served(kv, spec, {"a": "1"}, at), features=features, **more), rows=rows, spec=spec)
+
+    assert taken_for(8 * HOUR + 5) == {"clock: the features are those of 3 h after T, as of another time zone"}
+    assert taken_for(3 * HOUR + 5) == {"clock: the features are those of 2 h before T, as of another time zone"}
+    receipt = 10 * HOUR + 7
+    assert taken_for(receipt, received_us=receipt) == {"clock: the features are those of the time of receipt, not of T"}
+
+
+def test_a_shifted_clock_must_explain_the_right_values_too() -> None:
+    spec = make_service(n=count(window="3h"), c=last("amount"), lateness="1d")
+    rows = [row(f"e{i}", at=i * HOUR, amount=float(i)) for i in range(4)]
+    record = served(store(rows, spec), spec, {"a": "1"}, HOUR + HOUR // 2)
+    assert record.features == [2, 1.0]
+    assert reasons(_replace(record, features=[3, 2.0]), rows=rows, spec=spec) == {
+        "clock: the features are those of 1 h after T, as of another time zone"
+    }
+    assert reasons(_replace(record, features=[3, 1.0]), rows=rows, spec=spec) == {UNEXPLAINED}
+
+
+def test_a_delay_that_was_left_out_or_taken_twice_is_named() -> None:
+    features: dict[str, Any] = {"n": count(window="20us"), "c": last("amount")}
+    late, at_once, twice = (make_service(**features, lateness="1h", delay=by) for by in ("7us", None, "14us"))
+    rows = [row(f"e{i}", at=i * 5, amount=float(i)) for i in range(9)]
+    record = served(store(rows, late), late, {"a": "1"}, 40)
+
+    def computed_by(spec: ServiceSpec) -> set[str]:
+        features = served(store(rows, spec), spec, {"a": "1"}, 40).features
+        assert features != record.features
+        return reasons(_replace(record, features=features), rows=rows, spec=late)
+
+    assert computed_by(at_once) == {"clock: the view's delay was left out"}
+    assert computed_by(twice) == {"clock: the view's delay was taken off twice"}
+
+
+def test_another_definition_of_the_view_is_named_by_its_digest() -> None:
+    old = make_service(n=count(window="10us"), s=sum("amount", window="10us"), lateness="1h")
+    new = make_service(n=count(window="25us"), s=sum("points", window="25us"), more=count(window="1h"), lateness="1h")
+    rows = [row(f"e{i}", at=i * 3, amount=1.5 * i, points=100 + i) for i in range(9)]
+    record = served(store(rows, old), old, {"a": "1"}, 25)
+    planted = _replace(record, features=served(store(rows, new), new, {"a": "1"}, 25).features[:2])
+    assert planted.features != record.features
+    assert reasons(planted, rows=rows, spec=old, others=new.views) == {
+        f"definition: the view was computed by another definition of 'v', {new.views[0].digest[:8]} "
+        f"instead of {old.views[0].digest[:8]}"
+    }
+    assert reasons(planted, rows=rows, spec=old) == {UNEXPLAINED}
+
+
+def test_a_window_of_the_other_kind_is_named() -> None:
+    exact = make_service(n=count(window="2h"), s=sum("amount", window="3h"), lateness="1d")
+    hops = make_service(
+        n=count(window=sawtooth("2h", hop="1h")), s=sum("amount", window=sawtooth("3h", hop="1h")), lateness="1d"
+    )
+    rows = [row(f"e{i}", at=i * HOUR // 4, amount=float(i)) for i in range(40)]
+    at = 9 * HOUR + HOUR // 2 + 1
+    of_exact, of_hops = (served(store(rows, spec), spec, {"a": "1"}, at) for spec in (exact, hops))
+    assert reasons(_replace(of_exact, features=of_hops.features), rows=rows, spec=exact) == {
+        "window: it began at a whole 1h, as a sawtooth window does, and not exactly"
+    }
+    assert reasons(_replace(of_hops, features=of_exact.features), rows=rows, spec=hops) == {
+        "window: it was an exact sliding one, and not the sawtooth of the definition"
+    }
+
+
+def test_sketches_are_held_to_their_stated_error() -> None:
+    spec = make_service(
+        d=count_distinct("amount", window=sawtooth("2h", hop="1h"), sketch="hll"),
+        q=quantile("amount", 0.5, window=sawtooth("2h", hop="1h"), sketch="kll"),
+        lateness="1d",
+    )
+    rows = [row(f"e{i}", at=i, amount=float(i)) for i in range(1_000)]
+    record = served(store(rows, spec), spec, {"a": "1"}, 2_000)
+    assert check(record, rows=rows, spec=spec).verdict.outcome == "PASS"
+    near, far = (_replace(record, features=[1_000 + off, 500.0 + off]) for off in (20, 60))
+    assert check(near, rows=rows, spec=spec).verdict.outcome == "PASS"
+    assert [m.column for m in check(far, rows=rows, spec=spec).mismatches] == ["v__d", "v__q"]
+
+
+def test_only_so_many_differences_are_looked_into() -> None:
+    record = served(store(ROWS), SPEC, {"a": "1"}, 5)
+    wrong = _replace(record, features=[7, 7.0, 7.0])
+    found = check(*[wrong] * 102).mismatches
+    assert len(found) == 306
+    assert [one.reason.startswith("not looked into") for one in found] == [False] * 300 + [True] * 6
+
+
 def test_late_events_are_no_fault_and_are_counted() -> None:
     record = served(store(ROWS), SPEC, {"a": "1"}, 5)
     report = check(record, rows=[*ROWS, row("w", at=2, amount=9.0)])
     assert report.verdict.outcome == "PASS"
     assert report.changed_since == 2
+    assert report.changed_by_view == {"v": 2}
 
 
 def test_a_correction_that_moved_the_event_counts_only_from_its_number() -> None:
@@ -155,7 +259,7 @@ def test_on_demand_features_are_recomputed_from_what_was_served() -> None:
     report = check(_replace(record, features=[*record.features[:-2], 3.0, 10.0]), spec=spec)
     names = {("m", 1): ["ratio", "v__s"]}
     few = _replace(record, features=[2.0, 4.0])
-    part = verify([few], {("m", 1): spec}, lambda _source: table(ROWS), columns=names)
+    part = verify([few], {("m", 1): spec}, lambda _source: ds.dataset(table(ROWS)), columns=names)
     assert [(m.column, m.recomputed) for m in part.mismatches] == [("v__s", 5.0), ("ratio", 2.5)]
     assert [(m.column, m.served, m.recomputed) for m in report.mismatches] == [("ratio", 3.0, 2.0)]
 
@@ -171,14 +275,13 @@ def test_whatever_was_served_between_batches_verifies(world: World, data: st.Dat
         start = end
         entity, at = data.draw(st.sampled_from(world.questions))
         records.append(served(kv, world.spec, entity, at))
-    report = verify(records, {("m", 1): world.spec}, lambda _source: whole)
+    report = verify(records, {("m", 1): world.spec}, lambda _source: ds.dataset(whole))
     assert report.mismatches == ()
-    assert report == verify(records, {("m", 1): world.spec}, lambda _source: whole)
+    assert report == verify(records, {("m", 1): world.spec}, lambda _source: ds.dataset(whole))
 
 
 def test_last_of_a_window_is_checked_too() -> None:
     spec = make_service(c=last("country", window="10us"), lateness="1h")
     rows = [row("x", country="AE")]
-    report = verify([served(store(rows, spec), spec, {"a": "1"}, 5)], {("m", 1): spec}, lambda _source: table(rows))
+    report = check(served(store(rows, spec), spec, {"a": "1"}, 5), rows=rows, spec=spec)
     assert (report.verdict.outcome, report.non_default) == ("PASS", 1)
-    assert isinstance(table(rows), pa.Table)

@@ -79,4 +79,5 @@ def verify(rooms: Rooms, actor: Actor, params: Verify) -> VerifyResult:
         report.non_default_share,
         [msgspec.to_builtins(one) for one in report.mismatches],
         report.changed_since,
+        report.changed_by_view,
     )

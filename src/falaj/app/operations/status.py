@@ -1,11 +1,13 @@
 """The status operation: what serves, how well, at what cost."""
 
+from falaj.app.operations.consistency import consistency
 from falaj.app.operations.freshness import freshness
 from falaj.app.operations.model import list_versions
 from falaj.app.operations.monitor import list_alerts, monitor_status
 from falaj.app.operations.run import list_runs
 from falaj.app.operations.source import source_facts
 from falaj.app.running import find_control
+from falaj.app.values.consistency import ConsistencyQuery
 from falaj.app.values.freshness import FreshnessQuery
 from falaj.app.values.model import VersionsQuery
 from falaj.app.values.monitor import AlertsQuery
@@ -49,6 +51,7 @@ def status(rooms: Rooms, actor: Actor, params: StatusQuery) -> Status:
         tuple({"at": r.at, "actor": r.actor, "action": r.action, "resource": r.resource} for r in audit),
         cost,
         rooms.settings.cost.currency,
+        consistency=consistency(rooms, actor, ConsistencyQuery()),
     )
 
 

@@ -94,6 +94,7 @@ class VerifyResult(msgspec.Struct, frozen=True):
         non_default_share: Share of them that were not defaults.
         mismatches: Each with request_id, column, served, recomputed and the likely reason.
         changed_since: Values that late data has changed since they were served; no fault, but good to know.
+        changed_by_view: The same per view.
     """
 
     outcome: str
@@ -103,3 +104,4 @@ class VerifyResult(msgspec.Struct, frozen=True):
     non_default_share: float
     mismatches: list[dict[str, Any]]
     changed_since: int
+    changed_by_view: dict[str, int] = {}

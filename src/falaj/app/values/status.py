@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from falaj.app.values.consistency import ConsistencyStatus
 from falaj.app.values.freshness import ViewFreshness
 
 
@@ -218,6 +219,7 @@ class Status(msgspec.Struct, frozen=True):
         audit: The newest audit records: at, actor, action, resource; empty for who may not read them.
         cost: Total cost by kind.
         currency: Of the costs.
+        consistency: What the last check of served features found.
     """
 
     project: str
@@ -233,6 +235,7 @@ class Status(msgspec.Struct, frozen=True):
     audit: tuple[dict[str, Any], ...] = ()
     cost: dict[str, float] = {}
     currency: str = ""
+    consistency: ConsistencyStatus | None = None
 
 
 class StatusQuery(msgspec.Struct, frozen=True):
