@@ -94,8 +94,10 @@ class Applier:
         return [] if line is None else [(v, line.at[v.digest]) for v in line.views if v.digest in line.at]
 
     def applied_seq(self, source: str) -> int | None:
-        """Return the number up to which every view of the source is; None when it has no views."""
-        return min((progress.applied_seq for _, progress in self.views(source)), default=None)
+        """Return the number up to which every view of the source is, as the store says; None when it has no views."""
+        line = self._lines.get(source)
+        views = () if line is None else line.views
+        return min((progress.applied_seq for progress in read_progress(self._kv, views)), default=None)
 
     def live_seq(self, source: str) -> int | None:
         """Return the number up to which the source's live views are; None when it has no views."""
