@@ -36,7 +36,7 @@ from falaj.definitions.on_demand import OnDemandView, on_demand
 from falaj.definitions.policy import Policy
 from falaj.definitions.retrain import retrain
 from falaj.definitions.rollout import canary, error_ratio, p99_ms
-from falaj.definitions.source import Csv, Parquet, Push, Source
+from falaj.definitions.source import Csv, Follow, Parquet, Push, Source
 from falaj.definitions.trainer import lightgbm, sklearn, xgboost
 from falaj.kernel.version import __version__ as __version__
 
@@ -49,6 +49,7 @@ __all__ = [
     "Entity",
     "FeatureService",
     "FeatureView",
+    "Follow",
     "Label",
     "Model",
     "Monitor",

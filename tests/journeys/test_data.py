@@ -224,6 +224,52 @@ def _velocity(project: FalajProject, at: str) -> object:
     return dict(zip(shown["columns"], shown["values"][0], strict=True))["card_activity__velocity_1h"]
 
 
+def test_lines_appended_to_a_followed_file_become_fresh_features(running: FalajProject) -> None:
+    running.edit("fraud.py", "stream=fj.Push(),", 'stream=fj.Follow("data/events/*.jsonl"),')
+    running.falaj("apply")
+    folder = running.folder / "data" / "events"
+    folder.mkdir()
+    at = (AFTER + timedelta(minutes=1)).isoformat()
+
+    def append(*lines: str) -> None:
+        with (folder / "now.jsonl").open("a") as file:
+            file.write("\n".join(lines) + "\n")
+
+    append(_line(event(0)), _line(event(1)), "no JSON")
+    until(lambda: _velocity(running, at) == 2, "the lines are features")
+    (folder / "now.jsonl").rename(folder / "before.jsonl")
+    append(_line(event(2)))
+    running.falaj("down")
+    append(_line(event(3)), _line(event(3)))
+    running.up()
+    until(lambda: _velocity(running, at) == 4, "lines written while nothing ran, and to a new file, are features")
+    until(lambda: rows_of(running)["quarantined"] == 1, "what is no event is landed")
+    (letter,) = running.json("source", "quarantine", "transactions")
+    assert letter["_reasons"][-1].startswith("taken from data/events/now.jsonl at ")
+    shown = running.falaj("status").out
+    sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
+    for size in sizes.values():
+        assert f"taken up to {size:,} of {size:,}" in shown
+    views = running.json("status")["views"]
+    assert views[0]["p99_ms"] is not None  # measured as for pushed events
+    refused = running.control("POST", "/v1/events/transactions", event(9))
+    assert (refused.status, "takes no pushes" in refused.json()["error"]) == (400, True)
+
+
+def test_followed_lines_are_taken_by_ingest_where_no_control_runs(fresh: FalajProject) -> None:
+    fresh.edit("fraud.py", "stream=fj.Push(),", 'stream=fj.Follow("data/events/*.jsonl"),')
+    fresh.falaj("apply")
+    folder = fresh.folder / "data" / "events"
+    folder.mkdir()
+    (folder / "a.jsonl").write_text(_line(event(0)) + "\n" + _line(event(1)) + "\n" + _line(event(2))[:40])
+    (done,) = fresh.json("ingest")
+    assert (done["accepted"], done["quarantined"]) == (2_002, 0)
+    (partition,) = done["feed"]["partitions"]
+    assert partition["taken"] == partition["end"] - 40
+    assert "taken up to" in fresh.falaj("ingest").out
+    assert rows_of(fresh)["streamed"] == 2
+
+
 def test_pushes_are_refused_while_too_much_waits_and_commands_wait_with_them(serving: FalajProject) -> None:
     serving.env["FALAJ_EVENTS_MAX_WAITING"] = "1"
     serving.up()

@@ -1,5 +1,6 @@
 """The data room on real stores: embedded ones on a folder, in-memory ones without."""
 
+import json
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ import pyarrow as pa
 import falaj as fj
 from falaj.data.columns import quarantine_table, source_table
 from falaj.data.events import Events
+from falaj.data.feeds import Feeds
 from falaj.data.ingest import Ingestion
 from falaj.data.reader import SourceReader
 from falaj.data.report import IngestReport
@@ -20,6 +22,7 @@ from falaj.kernel.clock import Clock, ManualClock
 from falaj.storage.eventlog import EventLog
 from falaj.storage.eventlog.local import LocalLog
 from falaj.storage.eventlog.memory import MemoryLog
+from falaj.storage.feeds.files import FileFeed
 from falaj.storage.metadata.database import Database
 from falaj.storage.tables.delta import DeltaTables
 from falaj.storage.tables.memory import MemoryTables
@@ -47,6 +50,11 @@ def pushed_source(**changes: Any) -> Source:
     return Source("tx", **(fields | changes))
 
 
+def followed_source(**changes: Any) -> Source:
+    """Return a source that follows the files of `outside/`; its events have no id, so that none may come twice."""
+    return pushed_source(**({"batch": None, "stream": fj.Follow("outside/*.jsonl"), "id": None} | changes))
+
+
 def event(id: str, at_us: int, amount: float | None = 1.0, **more: Any) -> dict[str, Any]:
     """Return one event of `pushed_source`."""
     return {"id": id, "at": at_us, "amount": amount, **more}
@@ -64,6 +72,13 @@ def event_file(path: Path, events: Sequence[Mapping[str, Any]]) -> Path:
     return path
 
 
+def append_lines(path: Path, *lines: Mapping[str, Any] | str, end: str = "\n") -> None:
+    """Append lines to a file, objects as JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", newline="") as file:
+        file.writelines((line if isinstance(line, str) else json.dumps(line)) + end for line in lines)
+
+
 class DataRoom:
     """All parts of the data room over one set of stores."""
 
@@ -79,6 +94,7 @@ class DataRoom:
         self._opening = threading.Lock()
         self.ingestion = Ingestion(tables, self.log, db, self.clock)
         self.events = Events(tables, self.log, db, self.clock)
+        self.feeds = Feeds(self.events, lambda _: FileFeed(folder / "outside" / "*.jsonl", folder))
         self.reader = SourceReader(tables, self.log, db)
 
     @classmethod
@@ -100,6 +116,13 @@ class DataRoom:
                 folder = self._log_folder
                 self._logs[source] = MemoryLog() if folder is None else LocalLog.open(folder / source)
             return self._logs[source]
+
+    def take(self, of: Source, *, limit: int = 1000) -> int:
+        """Take what lies in `outside/`, and return how many payloads came."""
+        total = 0
+        while count := self.feeds.take(of, of.schema, limit=limit, timeout_s=0).count:
+            total += count
+        return total
 
     def use_log(self, source: str, log: EventLog) -> None:
         self._logs[source] = log

@@ -1,5 +1,6 @@
 """Backends: the one place that chooses them; `online` does for the online store, which gateways open too."""
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +9,9 @@ from typing import Any
 
 from falaj.app.migrate import migrate
 from falaj.app.online import chunk_rows, open_online_reader, open_online_writer
+from falaj.definitions.source import Follow, Source
 from falaj.kernel.clock import Clock, SystemClock
+from falaj.kernel.errors import InputError
 from falaj.kernel.ids import id_maker
 from falaj.kernel.settings import Settings, load_settings
 from falaj.lifecycle.rooms import Rooms
@@ -19,6 +22,8 @@ from falaj.pipelines.worker import Worker
 from falaj.storage.blobs.local import LocalBlobs
 from falaj.storage.eventlog import EventLog
 from falaj.storage.eventlog.local import LocalLog
+from falaj.storage.feeds import Feed
+from falaj.storage.feeds.files import FileFeed
 from falaj.storage.folder import StateFolder
 from falaj.storage.keyvalue import KeyValueStore
 from falaj.storage.metadata.database import Database
@@ -52,6 +57,23 @@ class OpenLogs:
             log.close()
 
 
+def open_feed(folder: Path, source: Source) -> Feed:
+    """Open what a source's events are taken from.
+
+    Args:
+        folder: The project's folder.
+        source: The definition.
+
+    Raises:
+        InputError: Its events are pushed, or it has none.
+    """
+    if isinstance(source.stream, Follow):
+        return FileFeed(Path(os.path.normpath(folder.absolute() / source.stream.path)), folder.absolute())
+    raise InputError(
+        f"source {source.name!r} follows nothing", hint="declare it with stream=fj.Follow('events/*.jsonl')"
+    )
+
+
 @contextmanager
 def open_rooms(folder: Path, settings: Settings, *, writer: bool = True, clock: Clock | None = None) -> Iterator[Rooms]:
     """Open a project's rooms on the embedded backends.
@@ -70,12 +92,17 @@ def open_rooms(folder: Path, settings: Settings, *, writer: bool = True, clock: 
     clock = clock or SystemClock()
     db = Database.sqlite(state.db)
     logs = OpenLogs(state.log / "events", readonly=not writer)
-    opened: list[KeyValueStore] = []
+    opened: list[KeyValueStore | Feed] = []
 
     def open_online() -> KeyValueStore:
         store = (open_online_writer if writer else open_online_reader)(state.online, settings)
         opened.append(store)
         return store
+
+    def open_source_feed(source: Source) -> Feed:
+        feed = open_feed(folder, source)
+        opened.append(feed)
+        return feed
 
     try:
         if writer:
@@ -91,11 +118,12 @@ def open_rooms(folder: Path, settings: Settings, *, writer: bool = True, clock: 
             blobs=LocalBlobs(state.blobs),
             logs=logs,
             open_online=open_online,
+            open_feed=open_source_feed,
             chunk_rows=chunk_rows(settings),
         )
     finally:
-        for store in opened:
-            store.close()
+        for one in opened:
+            one.close()
         logs.close()
         db.close()
 

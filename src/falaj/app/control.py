@@ -20,6 +20,7 @@ from falaj.app.running import announce, find_control, folder_mark, withdraw
 from falaj.kernel.errors import FalajError, StorageError
 from falaj.kernel.settings import Settings
 from falaj.lifecycle.catch_up import apply_new_rows, backfill_views, refresh_views
+from falaj.lifecycle.feeds import TakeFeeds
 from falaj.lifecycle.publication import publish_snapshots
 from falaj.lifecycle.rooms import Rooms
 from falaj.pipelines.process import this_worker
@@ -29,6 +30,7 @@ from falaj.storage.folder import StateFolder
 log = logging.getLogger("falaj.control")
 APPLY_EVERY_S = 0.05
 BACKFILL_EVERY_S = 0.5
+TAKE_EVERY_S = 0.05
 REFRESH_EVERY_S = 1.0
 LONGEST_PAUSE_S = 2.0
 _SWITCH_S = 0.0005
@@ -125,7 +127,7 @@ async def _until_listening(host: str, port: int) -> None:
 
 @contextmanager
 def _background(rooms: Rooms) -> Iterator[None]:
-    """Run the worker, the reconcilers, the applier and the backfiller in threads."""
+    """Run the worker, the reconcilers, the applier, the backfiller and the taker of feeds in threads."""
     stop = threading.Event()
     worker = worker_for(rooms)
     loop = ReconcilerLoop(
@@ -135,6 +137,7 @@ def _background(rooms: Rooms) -> Iterator[None]:
         threading.Thread(target=worker.run_forever, args=(stop,), name="worker"),
         threading.Thread(target=_apply_forever, args=(rooms, stop), name="applier"),
         threading.Thread(target=_backfill_forever, args=(rooms, stop), name="backfiller"),
+        threading.Thread(target=_take_forever, args=(rooms, stop), name="taker"),
     ]
     for thread in threads:
         thread.start()
@@ -172,6 +175,17 @@ def _backfill_forever(rooms: Rooms, stop: threading.Event) -> None:
             stop.wait(BACKFILL_EVERY_S)
 
     _again_and_again(one_pass, stop, "backfilling views failed")
+
+
+def _take_forever(rooms: Rooms, stop: threading.Event) -> None:
+    """Take the events of every feed."""
+    feeds = TakeFeeds(rooms)
+
+    def one_pass() -> None:
+        if not feeds.take(stop, wait_s=TAKE_EVERY_S):
+            stop.wait(TAKE_EVERY_S)
+
+    _again_and_again(one_pass, stop, "taking events failed")
 
 
 def _again_and_again(one_pass: Callable[[], None], stop: threading.Event, what: str) -> None:

@@ -4,6 +4,7 @@ import sqlalchemy as sa
 
 from falaj.cost.meter import USAGE
 from falaj.data.datasets import DATASET
+from falaj.data.feed_position import FEED_POSITION
 from falaj.data.lineage import LINEAGE_EDGE
 from falaj.data.prediction_log import PREDICTION_BATCH, PREDICTION_SEGMENT
 from falaj.data.provenance import INGEST_RANGE, INGESTED_FILE, REPLAYED_ROW, SOURCE_STATE
@@ -35,6 +36,7 @@ ALL: tuple[sa.Table, ...] = (
     DATASET,
     DELIVERY,
     ENDPOINT_ROUTING,
+    FEED_POSITION,
     INGESTED_FILE,
     INGEST_RANGE,
     LINEAGE,

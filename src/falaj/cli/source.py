@@ -11,6 +11,7 @@ from falaj.app.values.source import Ingest, Ingested, Pushed, QuarantineQuery, R
 from falaj.app.values.status import SourceStatus
 from falaj.cli.command import FalajCommand, FalajGroup, Session, counted, pass_session, plain
 from falaj.data.quarantine import Replayed
+from falaj.data.report import FeedState
 from falaj.kernel.clock import from_us, rfc3339
 from falaj.kernel.errors import Overloaded
 
@@ -22,6 +23,8 @@ _TELL_EVERY_S = 1.0
 @pass_session
 def ingest(session: Session, *, name: str) -> None:
     """Read the files of source NAME, or of all sources, into their tables; what was read before is left out.
+
+    Of a source that follows files it takes the lines that wait, as a running control does by itself.
 
     Example: falaj ingest transactions
     """
@@ -37,6 +40,8 @@ def ingest(session: Session, *, name: str) -> None:
             for file in new:
                 for reason, count in file.warnings.items():
                     click.echo(f"  warning: {counted(count, 'row')} of {file.path}: {reason}")
+            for line in feed_lines(one.feed):
+                click.echo(f"  {line}")
 
     session.show(done, human)
 
@@ -84,6 +89,21 @@ def push(session: Session, *, name: str, file: IO[bytes], wait: Literal["logged"
     )
 
 
+def feed_lines(feed: FeedState, most: int | None = None) -> list[str]:
+    """Return how far a feed was taken, a line for each partition that is there and for each problem.
+
+    Args:
+        feed: The feed.
+        most: Most partitions to show, those with something left first; None for all.
+    """
+    there = [(one, one.end) for one in feed.partitions if one.end is not None]
+    there.sort(key=lambda found: (found[0].taken == found[1], found[0].name))
+    lines = [f"{plain(one.name)}: taken up to {one.taken:,} of {end:,}" for one, end in there[:most]]
+    if len(lines) < len(there):
+        lines.append(f"and {len(there) - len(lines):,} more: 'falaj source list' shows them")
+    return lines + [f"{plain(place)} {plain(problem)}" for place, problem in feed.problems.items()]
+
+
 @click.group(cls=FalajGroup)
 def source() -> None:
     """Sources: rows, files and quarantine."""
@@ -106,6 +126,8 @@ def list_(session: Session) -> None:
                 f"{counted(one.files, 'file')}, latest event {last}"
                 f"{f', {one.replayed:,} accepted by a replay' if one.replayed else ''}"
             )
+            for line in feed_lines(one.feed):
+                click.echo(f"  {line}")
 
     session.show(found, human)
 

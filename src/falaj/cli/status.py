@@ -8,10 +8,13 @@ from falaj.app.values.status import EndpointStatus, Status, StatusQuery
 from falaj.cli.command import FalajCommand, Session, counted, pass_session, plain
 from falaj.cli.features import OUTCOME_COLOURS
 from falaj.cli.monitor import drift_subject, realised_lines
+from falaj.cli.source import feed_lines
 from falaj.kernel.clock import from_us, rfc3339
 from falaj.kernel.duration import format_duration
 
 _DRIFT = {"DRIFT": ("drift", "red"), "NO_DRIFT": ("no drift", "green"), "INCONCLUSIVE": ("drift undecided", "yellow")}
+
+_MOST_PARTITIONS = 5
 
 
 @click.command(cls=FalajCommand)
@@ -42,6 +45,8 @@ def _print(s: Status) -> None:
     for source in s.sources:
         last = "" if source.last_event_us is None else f", latest event {rfc3339(from_us(source.last_event_us))}"
         click.echo(f"source    {source.name}: {counted(source.rows, 'row')}, {source.quarantined:,} quarantined{last}")
+        for line in feed_lines(source.feed, _MOST_PARTITIONS):
+            click.echo(f"  {line}")
     for view in s.views:
         click.echo(f"view      {_freshness(view)}")
     if s.consistency is not None and s.consistency.age_s is not None:

@@ -38,6 +38,8 @@ class EventFrame(msgspec.Struct, frozen=True, array_like=True):
         replays: The number of the quarantined row of which this is a replay; 0 for an event that is new.
         file: Where that row came from, and
         digest: of what content; empty for a pushed event.
+        partition: The partition of a feed that it was taken from; empty for an event that did not come by a feed.
+        following: Where to go on in that partition after it.
     """
 
     at: int
@@ -49,6 +51,8 @@ class EventFrame(msgspec.Struct, frozen=True, array_like=True):
     replays: int = 0
     file: str = ""
     digest: str = ""
+    partition: str = ""
+    following: int = 0
 
 
 _DECODER = msgspec.msgpack.Decoder(EventFrame)

@@ -7,18 +7,21 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from falaj.data import provenance
+from falaj.data import feed_position, provenance
 from falaj.data.columns import quarantine_table, rows_schema, source_table
 from falaj.data.event_frame import EventFrame, Numbered, accepted_rows, decode_frames, rejected_rows
 from falaj.data.event_row import raw_event, read_event
 from falaj.data.quality import Rules
 from falaj.data.reader import Logs
-from falaj.definitions.source import Source
+from falaj.definitions.source import Push, Source
 from falaj.kernel.clock import Clock, to_us
 from falaj.kernel.codec import to_msgpack
 from falaj.kernel.errors import InputError
+from falaj.storage.feeds import Batch, Payload
 from falaj.storage.metadata.database import Database
 from falaj.storage.tables.port import TableStore
+
+_READ_EVENTS = 10_000
 
 WRITER = "land"
 """The name under which the tables keep landing's own growing number."""
@@ -45,8 +48,29 @@ class Accepted(msgspec.Struct, frozen=True):
         return self.first_seq + self.count - 1 if self.count else 0
 
 
+class Taken(msgspec.Struct, frozen=True):
+    """What became of events that came by a feed; all of it is durable.
+
+    Attributes:
+        accepted: How many were accepted.
+        refused: How many went to quarantine.
+        known: How many had been taken before and were passed over.
+        last_seq: The number of the last one; 0 when all were known.
+    """
+
+    accepted: int = 0
+    refused: int = 0
+    known: int = 0
+    last_seq: int = 0
+
+    @property
+    def count(self) -> int:
+        """How many payloads the feed gave."""
+        return self.accepted + self.refused + self.known
+
+
 class Events:
-    """The pushed events of all sources.
+    """The events of all sources, pushed or taken from feeds.
 
     Args:
         tables: The tables.
@@ -62,6 +86,8 @@ class Events:
         self._clock = clock
         self._turn = threading.Lock()
         self._last_landed: dict[str, int] = {}
+        self._taking = threading.Lock()
+        self._taken: dict[str, dict[str, int]] = {}
 
     def accept(self, source: Source, schema: Mapping[str, str], events: Sequence[object]) -> Accepted:
         """Check events and log them; returns when they are durable. The caller has authorised `source.push`.
@@ -81,11 +107,64 @@ class Events:
         """
         if source.stream is None:
             raise InputError(f"source {source.name!r} takes no events", hint="declare it with stream=fj.Push()")
+        if not isinstance(source.stream, Push):
+            raise InputError(
+                f"source {source.name!r} takes no pushes: it follows {source.stream.path}",
+                hint="append events to one of those files, or declare it with stream=fj.Push()",
+            )
         if not events:
             return Accepted(0, 0, [])
         read = [(event, *read_event(source, schema, event)) for event in events]
         accepted, rejected, warnings = self._judge(source, schema, read)
         return self._log(source, accepted, rejected, warnings)
+
+    def take(self, source: Source, schema: Mapping[str, str], batches: Sequence[Batch]) -> Taken:
+        """Check a feed's payloads and log them, each exactly once; returns when they are durable.
+
+        The events and where to go on after them are one append. A payload that lies before that is passed over, so a
+        feed that gives something again does no harm. What is refused goes to quarantine, as by `accept`.
+
+        Args:
+            source: The definition.
+            schema: Column to dtype.
+            batches: What the feed gave.
+
+        Raises:
+            DiskFull: No space is left; nothing of the batches was kept, and the feed has to `seek` to `positions`.
+        """
+        with self._taking:
+            taken = self._taken[source.name] = self.positions(source.name)
+            fresh = [(b, p) for b in batches for p in b.payloads if p.position >= taken.get(b.partition, 0)]
+            known = sum(len(batch.payloads) for batch in batches) - len(fresh)
+            if not fresh:
+                return Taken(known=known)
+            texts = [payload.data.decode(errors="backslashreplace") for _, payload in fresh]
+            accepted, rejected, _ = self._judge(source, schema, [(t, *read_event(source, schema, t)) for t in texts])
+            good = iter(accepted)
+            # In the feed's order: what a power cut leaves of an append is its beginning, and its last event must not
+            # say that one was taken which is gone.
+            frames = [
+                _taken_frame(rejected[place] if place in rejected else next(good), batch, payload)
+                for place, (batch, payload) in enumerate(fresh)
+            ]
+            first_seq = self.append(source.name, frames)
+            self._taken[source.name] = taken | feed_position.latest_positions(frames)
+            return Taken(len(accepted), len(rejected), known, first_seq + len(frames) - 1)
+
+    def positions(self, source: str) -> dict[str, int]:
+        """Return partition to where to go on, after the last event of it that is durable."""
+        known = self._taken.get(source)
+        if known is not None:  # whoever took last is the only one that takes
+            return dict(known)
+        with self._turn:  # what lands meanwhile could leave the log before it is read
+            with self._db.read() as connection:
+                found = feed_position.positions(connection, source)
+                seq = provenance.landing(connection, source)[0] + 1
+            log = self._logs(source)
+            while payloads := log.read(seq, _READ_EVENTS):
+                found |= feed_position.latest_positions(frame for _, frame in decode_frames(source, payloads))
+                seq = payloads[-1][0] + 1
+            return found
 
     def _judge(
         self, source: Source, schema: Mapping[str, str], read: Sequence[tuple[object, dict[str, Any], list[str]]]
@@ -139,8 +218,10 @@ class Events:
             if accepted.num_rows:
                 self._tables.append(source_table(source), accepted, app=(WRITER, landing))
             replays = [(frame.replays, seq, frame.reasons is None) for seq, frame in frames if frame.replays]
+            positions = feed_position.latest_positions(frame for _, frame in frames)
             with self._db.write() as connection:
                 provenance.note_replays(connection, source, replays)
+                feed_position.set_positions(connection, source, positions)
                 provenance.set_landing(connection, source, landing, landing)
             self._last_landed[source] = landing
             return landing
@@ -203,3 +284,9 @@ def make_frame(source: Source, at: int, row: dict[str, Any], reasons: list[str] 
     event_ts = 0 if source.timestamp is None else row.get(source.timestamp)
     created = None if source.created is None else row.get(source.created)
     return EventFrame(at, event_ts, created, row, reasons, raw)
+
+
+def _taken_frame(frame: EventFrame, batch: Batch, payload: Payload) -> EventFrame:
+    """Return the frame of an event with the place that it was taken from."""
+    reasons = frame.reasons and [*frame.reasons, feed_position.came_from(batch.place, payload.position)]
+    return msgspec.structs.replace(frame, reasons=reasons, partition=batch.partition, following=payload.following)

@@ -21,6 +21,7 @@ from falaj.data.convert import convert_rows
 from falaj.data.event_frame import EventFrame
 from falaj.data.event_row import read_event
 from falaj.data.events import Events, make_frame
+from falaj.data.feed_position import FROM
 from falaj.data.quality import Rules, not_of_type
 from falaj.definitions.source import Source
 from falaj.governance.audit import record
@@ -131,7 +132,7 @@ class Quarantine:
                     self._events.append(source.name, changed)
                 looked_at += len(frames)
                 accepted += sum(frame.reasons is None for frame in frames)
-                refused.update(why for frame in frames for why in frame.reasons or ())
+                refused.update(why for f in frames for why in f.reasons or () if not why.startswith(FROM))
                 on_chunk(looked_at)
             if not dry_run:
                 self._events.land_all(source.name, schema)
@@ -173,6 +174,7 @@ def _judge_again(source: Source, schema: Mapping[str, str], letters: Sequence[Le
     frames = []
     for letter, (row, malformed) in zip(letters, read, strict=True):
         reasons = malformed or (next(why) if next(failed) else None)
+        reasons = reasons and [*reasons, *(said for said in letter[REASONS] or () if said.startswith(FROM))]
         frame = make_frame(source, at, row, reasons, raw="" if reasons is None else letter[RAW])
         file, digest = ("", "") if letter[FILE] == STREAM else (letter[FILE], letter[DIGEST])
         frames.append(msgspec.structs.replace(frame, replays=letter[INGEST_SEQ], file=file, digest=digest))

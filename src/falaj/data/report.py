@@ -54,3 +54,29 @@ class IngestReport(msgspec.Struct, frozen=True):
     def quarantined(self) -> int:
         """Rows quarantined now."""
         return sum(file.quarantined for file in self.files if not file.skipped)
+
+
+class Partition(msgspec.Struct, frozen=True):
+    """How far one partition was taken.
+
+    Attributes:
+        name: The partition; of a followed file, the path that it first had, and a mark of its first line.
+        taken: Where to go on, for a file in bytes.
+        end: Where it ends now; None where it is not there any more.
+    """
+
+    name: str
+    taken: int
+    end: int | None = None
+
+
+class FeedState(msgspec.Struct, frozen=True):
+    """How far a source's feed was taken.
+
+    Attributes:
+        partitions: Its partitions, by name.
+        problems: What a person calls it to what keeps it from being taken, or was lost of it.
+    """
+
+    partitions: tuple[Partition, ...] = ()
+    problems: dict[str, str] = {}

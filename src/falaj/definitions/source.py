@@ -37,13 +37,30 @@ class Push(msgspec.Struct, frozen=True, tag="push"):
     """Events that arrive by `falaj push` and `POST /v1/events/{source}`."""
 
 
+class Follow(msgspec.Struct, frozen=True, tag="follow"):
+    """Events that other programs append to files, one JSON object a line; control takes them as they come.
+
+    Args:
+        path: A path or a glob pattern, relative to the project. A file is known by its first line: it may be renamed.
+
+    Raises:
+        DefinitionError: The path is empty.
+    """
+
+    path: str
+
+    def __post_init__(self) -> None:
+        if not self.path.strip():
+            raise DefinitionError("follow has an empty path", hint="name the files: fj.Follow('data/events/*.jsonl')")
+
+
 class Source(msgspec.Struct, frozen=True):
     """Raw events or rows.
 
     Args:
         name: The source's name.
         batch: Files to ingest.
-        stream: Where events arrive one by one.
+        stream: Where events arrive one by one: pushed, or appended to files that are followed.
         id: The column that identifies an event: the same id counts once; with a later `created` it corrects.
         timestamp: The column that says when it happened. None: a timeless source, whose rows are always visible
             and which admits no windows.
@@ -65,7 +82,7 @@ class Source(msgspec.Struct, frozen=True):
 
     name: str
     batch: Parquet | Csv | None = None
-    stream: Push | None = None
+    stream: Push | Follow | None = None
     id: str | None = None
     timestamp: str | None = None
     created: str | None = None

@@ -11,12 +11,14 @@ import sqlalchemy as sa
 from falaj.cost.meter import Meter
 from falaj.data.datasets import Datasets
 from falaj.data.events import Events
+from falaj.data.feeds import Feeds
 from falaj.data.frames import Frames
 from falaj.data.ingest import Ingestion
 from falaj.data.predictions import Predictions
 from falaj.data.quarantine import Quarantine
 from falaj.data.reader import Logs, SourceReader
 from falaj.definitions.project import Definitions
+from falaj.definitions.source import Source
 from falaj.definitions.verdict import Verdict
 from falaj.features.materialise import CHUNK_ROWS
 from falaj.features.streaming import Applier
@@ -29,6 +31,7 @@ from falaj.lifecycle.applied import Applied, applied_epoch, read_applied
 from falaj.lifecycle.rates import Rates
 from falaj.models.registry import Registry
 from falaj.storage.blobs import BlobStore
+from falaj.storage.feeds import Feed
 from falaj.storage.folder import StateFolder
 from falaj.storage.keyvalue import KeyValueStore
 from falaj.storage.metadata import outbox
@@ -52,6 +55,7 @@ class Rooms:
         blobs: The blobs.
         logs: Gives a source's event log.
         open_online: Opens the online store for writing; called at most once.
+        open_feed: Opens what a source's events are taken from.
         chunk_rows: Rows to bring to the online store at once; None for the applier's own number.
     """
 
@@ -68,6 +72,7 @@ class Rooms:
         blobs: BlobStore,
         logs: Logs,
         open_online: Callable[[], KeyValueStore],
+        open_feed: Callable[[Source], Feed],
         chunk_rows: int | None = None,
     ) -> None:
         self.folder = folder
@@ -80,6 +85,7 @@ class Rooms:
         self.blobs = blobs
         self.logs = logs
         self._open_online = open_online
+        self._open_feed = open_feed
         self._chunk_rows = chunk_rows
         self.promoting = threading.Lock()
         self.deciding = threading.Lock()
@@ -113,6 +119,11 @@ class Rooms:
     def events(self) -> Events:
         """Pushed events into logs and tables."""
         return Events(self.tables, self.logs, self.db, self.clock)
+
+    @functools.cached_property
+    def feeds(self) -> Feeds:
+        """What waits outside into logs."""
+        return Feeds(self.events, self._open_feed)
 
     @functools.cached_property
     def quarantine(self) -> Quarantine:

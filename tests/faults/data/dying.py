@@ -1,7 +1,7 @@
 """Runs a piece of the data room's work again and again, killed as `kill -9` would after its n-th commit.
 
-Arguments: what to do (`ingest`, `land`, `replay`, `compact`), and a folder with a prepared copy of the project for each
-n, named 1, 2, 3, …. Prints how many commits the work has: the first n at which it came to its end, less one.
+Arguments: what to do (`ingest`, `land`, `replay`, `take`, `compact`), and a folder with a prepared copy of the project
+for each n, named 1, 2, 3, …. Prints how many commits the work has: the first n at which it came to its end, less one.
 
 Each life is a fork of this process, which itself opens nothing and starts no thread.
 """
@@ -23,7 +23,7 @@ from falaj.data.quarantine import Quarantine
 from falaj.storage.eventlog.local import LocalLog
 from falaj.storage.metadata.database import Database
 from falaj.storage.tables.delta import DeltaTables
-from support.data_room import EVENT_SCHEMA, DataRoom, pushed_source
+from support.data_room import EVENT_SCHEMA, DataRoom, followed_source, pushed_source
 
 
 class Life:
@@ -104,11 +104,22 @@ def replay(room: MortalRoom) -> None:
     Quarantine(room.tables, room.events, room.db, room.clock).replay(pushed_source(checks=[]), EVENT_SCHEMA, "ada")
 
 
+def take(room: MortalRoom) -> None:
+    while room.feeds.take(followed_source(), EVENT_SCHEMA, limit=2, timeout_s=0).count:
+        room.events.truncate("tx", room.events.land("tx", EVENT_SCHEMA))
+
+
 def compact(room: MortalRoom) -> None:
     Predictions(room.tables, room.folder / "segments", room.db).compact()
 
 
-WORK: dict[str, Callable[[MortalRoom], Any]] = {"ingest": ingest, "land": land, "replay": replay, "compact": compact}
+WORK: dict[str, Callable[[MortalRoom], Any]] = {
+    "ingest": ingest,
+    "land": land,
+    "replay": replay,
+    "take": take,
+    "compact": compact,
+}
 
 
 def live(work: str, folder: Path, commits: int) -> bool:

@@ -1,11 +1,8 @@
 """kill -9 after every commit of ingestion, landing and compaction: nothing is lost, nothing comes twice."""
 
-import os
-import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,34 +14,10 @@ from falaj.governance.audit import list_records
 from falaj.kernel.codec import to_msgpack
 from falaj.storage.eventlog.segments import SegmentWriter
 from support.data_room import EVENT_SCHEMA, DataRoom, event, event_file, pushed_source
+from support.killed_data import PROGRAMS, environment, lives, reopened
 
-HERE = Path(__file__).parent
-ROOT = HERE.parents[2]
 TX = pushed_source()
 ROWS = [event("a", 1), event("bad", 2, -1.0), event("c", 3), event("d", 4)]
-
-
-def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT / "tests")])}
-
-
-def lives(work: str, base: Path, expected: int, prepare: Callable[[Path], None]) -> list[Path]:
-    """Run the work until it survives, and return the folder of each life, the last one's being the survivor's."""
-    first = base / "1"
-    first.mkdir(parents=True)
-    prepare(first)
-    copies = [Path(shutil.copytree(first, base / str(number))) for number in range(2, expected + 2)]
-    done = subprocess.run(
-        [sys.executable, "-W", "error", str(HERE / "dying.py"), work, str(base)],
-        capture_output=True, text=True, env=environment(), check=False, timeout=120,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert int(done.stdout) == expected
-    return [first, *copies]
-
-
-def reopened(folder: Path) -> DataRoom:
-    return DataRoom.embedded(folder / ".falaj", folder)
 
 
 def prepare_file(folder: Path) -> None:
@@ -197,7 +170,7 @@ def test_compaction(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("acknowledged", [1, 23])
 def test_no_acknowledged_event_is_lost(tmp_path: Path, acknowledged: int) -> None:
-    command = [sys.executable, "-W", "error", str(HERE / "pushing.py"), str(tmp_path)]
+    command = [sys.executable, "-W", "error", str(PROGRAMS / "pushing.py"), str(tmp_path)]
     seen: list[tuple[int, int]] = []
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as process:
         assert process.stdout is not None

@@ -92,6 +92,7 @@ EXAMPLES: dict[str, tuple[Any, str]] = {
     "Parquet": (fj.Parquet("data/*.parquet"), "parquet: data/*.parquet"),
     "Csv": (fj.Csv("a.csv", delimiter=";"), "csv: {path: a.csv, delimiter: ;}"),
     "Push": (fj.Push(), "push"),
+    "Follow": (fj.Follow("events/*.jsonl"), "follow: events/*.jsonl"),
     "Monitor": (fj.Monitor(min_outcomes=5), "monitor: {min_outcomes: 5}"),
 }
 """Each part of a definition, in Python and in YAML."""

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
@@ -10,33 +11,60 @@ from falaj.app.values.source import Ingest, Ingested, Push, Pushed, QuarantineQu
 from falaj.app.values.status import SourceStatus
 from falaj.data.columns import STREAM
 from falaj.data.quarantine import Replayed
+from falaj.data.report import FeedState
 from falaj.definitions.source import Source
 from falaj.governance.access import Actor, authorise
 from falaj.kernel.clock import to_us
 from falaj.kernel.errors import InputError, Overloaded
 from falaj.lifecycle.apply import schema_of
 from falaj.lifecycle.back_pressure import admit
-from falaj.lifecycle.catch_up import apply_pushed, land_events, refresh_views
+from falaj.lifecycle.catch_up import apply_pushed, land_all, land_events, refresh_views
+from falaj.lifecycle.feeds import fed_sources, take_some
 from falaj.lifecycle.rooms import Rooms
 
 _MOST_EVENTS = 50_000
 
 
 def ingest(rooms: Rooms, actor: Actor, params: Ingest) -> list[Ingested]:
-    """Read the files that have not been read before."""
+    """Read the files that have not been read before, and take what lies in feeds."""
     sources = rooms.definitions.sources
-    names = [params.source] if params.source else [n for n, s in sources.items() if s.batch is not None]
+    fed = fed_sources(rooms)
+    names = [params.source] if params.source else [n for n, s in sources.items() if s.batch is not None or n in fed]
     if not names:
         hint = "send events with 'falaj push'" if sources else "no definitions are in force yet: run 'falaj apply'"
         raise InputError("no source has files", hint=hint)
     done = []
     for name in names:
         source = rooms.definitions.source(name)
-        if source.batch is None:
+        if source.batch is None and name not in fed:
             raise InputError(f"source {name!r} has no files", hint="send it events with 'falaj push'")
-        report = rooms.ingestion.ingest(source, schema_of(rooms, name), rooms.folder, actor)
-        done.append(Ingested(name, report.files, report.rows, report.accepted, report.quarantined))
+        one = Ingested(name, [], 0, 0, 0)
+        if source.batch is not None:
+            report = rooms.ingestion.ingest(source, schema_of(rooms, name), rooms.folder, actor)
+            one = Ingested(name, report.files, report.rows, report.accepted, report.quarantined)
+        done.append(_take_all(rooms, actor, source, one) if name in fed else one)
     return done
+
+
+def _take_all(rooms: Rooms, actor: Actor, source: Source, one: Ingested) -> Ingested:
+    """Take what lies in a source's feed now, and add it to what its files gave."""
+    authorise(actor, "source.ingest", source.name)
+    accepted = refused = 0
+    ends = rooms.feeds.state(source)
+    left = sum((partition.end or 0) > partition.taken for partition in ends.partitions)
+    while left:
+        _admit(rooms, source.name)
+        taken = take_some(rooms, source, timeout_s=0)
+        if not taken.count:
+            break
+        accepted, refused = accepted + taken.accepted, refused + taken.refused
+        now = rooms.events.positions(source.name)
+        left = sum((partition.end or 0) > now.get(partition.name, 0) for partition in ends.partitions)
+    land_all(rooms, source.name)
+    return msgspec.structs.replace(
+        one, rows=one.rows + accepted + refused, accepted=one.accepted + accepted,
+        quarantined=one.quarantined + refused, feed=rooms.feeds.state(source),
+    )  # fmt: skip
 
 
 def push(rooms: Rooms, actor: Actor, params: Push) -> Pushed:
@@ -96,11 +124,12 @@ def source_facts(rooms: Rooms, source: Source) -> SourceStatus:
     """Return what a source's tables hold now."""
     name = f"source/{source.name}"
     refused, replayed = rooms.quarantine.count(source.name)
+    feed = rooms.feeds.state(source) if source.name in fed_sources(rooms) else FeedState()
     if rooms.tables.version(name) is None:
-        return SourceStatus(source.name, quarantined=refused, replayed=replayed)
+        return SourceStatus(source.name, quarantined=refused, replayed=replayed, feed=feed)
     rows = rooms.tables.read(name, ["_event_ts", "_file"])
     streamed = rows.count_rows(filter=ds.field("_file") == STREAM)
     files = pc.count_distinct(rows.to_table(columns=["_file"]).column("_file")).as_py() - (1 if streamed else 0)
     latest = None if source.timeless else pc.max(rows.to_table(columns=["_event_ts"]).column("_event_ts")).as_py()
     last_us = None if latest is None else to_us(latest)
-    return SourceStatus(source.name, rows.count_rows(), refused, files, streamed, last_us, replayed)
+    return SourceStatus(source.name, rows.count_rows(), refused, files, streamed, last_us, replayed, feed)

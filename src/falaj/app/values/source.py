@@ -5,7 +5,7 @@ from typing import Any, Literal
 import msgspec
 
 from falaj.app.values.bounds import Limit
-from falaj.data.report import FileReport
+from falaj.data.report import FeedState, FileReport
 
 
 class Ingest(msgspec.Struct, frozen=True):
@@ -27,6 +27,7 @@ class Ingested(msgspec.Struct, frozen=True):
         rows: Rows read now.
         accepted: Rows that entered the table now.
         quarantined: Rows that were refused now, with reasons.
+        feed: How far the source's feed was taken; empty where it has none.
     """
 
     source: str
@@ -34,6 +35,7 @@ class Ingested(msgspec.Struct, frozen=True):
     rows: int
     accepted: int
     quarantined: int
+    feed: FeedState = FeedState()
 
 
 class Push(msgspec.Struct, frozen=True):

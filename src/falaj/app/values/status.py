@@ -6,6 +6,7 @@ import msgspec
 
 from falaj.app.values.consistency import ConsistencyStatus
 from falaj.app.values.freshness import ViewFreshness
+from falaj.data.report import FeedState
 
 
 class VariantStatus(msgspec.Struct, frozen=True):
@@ -171,6 +172,7 @@ class SourceStatus(msgspec.Struct, frozen=True):
         streamed: Events that arrived one by one.
         last_event_us: The latest event time in the table; None when empty or timeless.
         replayed: Refused rows that a replay accepted; they count as rows now, and as quarantined no more.
+        feed: How far the source's feed was taken; empty where it has none.
     """
 
     name: str
@@ -180,6 +182,7 @@ class SourceStatus(msgspec.Struct, frozen=True):
     streamed: int = 0
     last_event_us: int | None = None
     replayed: int = 0
+    feed: FeedState = FeedState()
 
 
 class AlertStatus(msgspec.Struct, frozen=True):
