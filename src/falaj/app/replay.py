@@ -8,7 +8,7 @@ import http.client
 import itertools
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -17,7 +17,7 @@ import msgspec
 from falaj.app.client import Client
 from falaj.app.values.source import Push, Pushed
 from falaj.definitions.endpoint import Endpoint
-from falaj.definitions.source import Source
+from falaj.definitions.source import Follow, Source
 from falaj.kernel.clock import parse_instant, to_us
 from falaj.kernel.codec import from_json
 from falaj.kernel.errors import InputError, Unavailable, error_by_code
@@ -102,9 +102,11 @@ class Replay:
             rate: Events per second at the most; 0 for as fast as they are answered.
 
         Raises:
-            InputError: A line is no JSON object or has no timestamp; or the answers cannot be written.
+            InputError: A source takes no pushes; a line is no JSON object or has no timestamp; or the answers cannot be
+                written.
             Unavailable: The gateway does not answer.
         """
+        _refuse_followed(streams)
         began = time.monotonic()
         waiting: dict[str, list[dict[str, Any]]] = {stream.source.name: [] for stream in streams}
         out = _open(answers) if answers is not None else None
@@ -237,3 +239,12 @@ def _keep_rate(began: float, done: int, rate: float) -> None:
         ahead_s = done / rate - (time.monotonic() - began)
         if ahead_s > 0:
             time.sleep(ahead_s)
+
+
+def _refuse_followed(streams: Sequence[Stream]) -> None:
+    for stream in streams:
+        if isinstance(stream.source.stream, Follow):
+            raise InputError(
+                f"source {stream.source.name!r} takes no pushes: it follows {stream.source.stream.path}",
+                hint="replay into a project that declares it with stream=fj.Push()",
+            )

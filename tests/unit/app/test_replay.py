@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import falaj as fj
-from falaj.app.replay import Stream, merged
+from falaj.app.client import Client
+from falaj.app.replay import Replay, Stream, merged
 from falaj.definitions.source import Source
 from falaj.kernel.errors import InputError
-from support.rooms_world import START
+from support.rooms_world import START, endpoint
 
 TIMED = Source("tx", stream=fj.Push(), timestamp="at", schema={"at": "timestamp", "n": "int64"})
 TIMELESS = Source("rows", stream=fj.Push(), schema={"n": "int64"})
@@ -75,3 +76,11 @@ def test_what_is_no_row_is_named_by_its_line(tmp_path: Path, line: str) -> None:
         file.write(line + "\n")
     with pytest.raises(InputError, match="line 2"):
         list(merged([one]))
+
+
+def test_a_followed_source_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
+    followed = Source("tx", stream=fj.Follow("events/*"), timestamp="at", schema=TIMED.schema)
+    (tmp_path / "falaj.toml").write_text('[project]\nname = "demo"\n')
+    replay = Replay(Client(tmp_path), endpoint())
+    with pytest.raises(InputError, match="takes no pushes: it follows events"):
+        replay.run([stream(tmp_path, "a", [at(1)], followed)], None)
