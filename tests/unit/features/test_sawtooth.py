@@ -1,14 +1,17 @@
 """Sawtooth windows: right from tiles as from events, small, and honest where they cannot know."""
 
 import random
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from falaj.definitions.aggregation import count, count_distinct, last, quantile, sawtooth, std, sum
+from falaj.definitions.service_spec import ViewSpec
 from falaj.features import layout
 from falaj.features.agreement import agrees
 from falaj.features.entity_key import encode_key, record_key
@@ -155,3 +158,22 @@ def test_a_damaged_tile_is_never_put_together() -> None:
         bad[at] ^= 0x41
         with pytest.raises(CorruptionError, match="view 'v'"):
             ViewReader(spec.views[0]).read(bytes(bad), 60, [], [])
+
+
+def test_many_corrections_of_tiles_read_the_source_once() -> None:
+    spec = make_service(**HOURS)
+    rows = [row(f"e{i}", at=i // 4, a=str(i % 40), amount=1.0, points=i) for i in range(240)]
+    fixed = [row(f"e{i}", at=i // 4, a=str(i * 7 % 40), amount=9.0, known=1) for i in range(20)]
+    whole = table([*rows, *fixed])
+    asked: list[list[Mapping[str, Any]]] = []
+
+    def reread(_view: ViewSpec, entities: Sequence[Mapping[str, Any]], through_seq: int) -> pa.Table:
+        asked.append(list(entities))
+        return whole.slice(0, through_seq)
+
+    kv = MemoryStore()
+    apply_batch(kv, spec.views, whole.slice(0, 240), 240)
+    apply_batch(kv, spec.views, whole.slice(240), 260, reread=reread)
+    assert [len(entities) for entities in asked] == [20]
+    world = World(spec, [*rows, *fixed], [], [({"a": str(i)}, 60) for i in range(40)])
+    assert online(world, kv).values == naive(world)
