@@ -161,7 +161,6 @@ def make_service(
     lateness: str = "0s",
     ttl: str | None = None,
     delay: str | None = None,
-    transform: dict[str, str] | None = None,
     **features: Any,
 ) -> ServiceSpec:
     source = Source(
@@ -179,7 +178,7 @@ def make_service(
         source,
         features or WINDOWED | UNWINDOWED,
         ttl=ttl,
-        transform=transform or (TRANSFORM if features.keys() & FILTERED.keys() else {}),
+        transform=TRANSFORM if features.keys() & FILTERED.keys() else {},
         delay=delay,
     )
     return compile_service(FeatureService("s", [view]), {"tx": SCHEMA})

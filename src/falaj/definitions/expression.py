@@ -104,7 +104,8 @@ def text_of(node: Expression) -> str:
     """
     if node.op == "column":
         name: str = node.value
-        return name
+        plain = name.isidentifier() and name not in ("None", "True", "False")
+        return name if plain else f"`{name.replace('`', '``')}`"  # the text of a column "5" is not that of the number
     if node.op == "literal":
         return f"{node.dtype}({node.value})" if node.dtype in ("timestamp", NULL) else repr(node.value)
     parts = [text_of(arg) for arg in node.args]

@@ -118,7 +118,6 @@ def test_many_fresh_entities_answer_as_their_events_say(name: str, entity: str) 
             lateness="0s" if seed < 3 else "1h",
             ttl=dice.choice([None, "15us"]),
             delay=dice.choice([None, "7us"]),
-            transform={"doubled": "amount * 2"} if name == "filtered" else None,
             **PLAIN[name],
         )
         world = crowd(spec, dice, null=dice.choice([0.0, 0.02]))

@@ -113,3 +113,11 @@ def test_division_by_zero_is_null_and_nan_equals_itself() -> None:
 def test_a_null_without_a_type_is_decided_before_any_engine_sees_it(text: str, value: bool | None) -> None:
     rows = [{"n": None, "x": None, "ok": True, "text": None, "at": None}]
     assert by_arrow(bound(text), rows) == by_duckdb(bound(text), rows) == [value]
+
+
+@pytest.mark.parametrize(("name", "text"), [("5", "n > 5"), ("True", "ok = TRUE"), ("'a'", "text = 'a'")])
+def test_no_column_has_the_text_of_a_value(name: str, text: str) -> None:
+    """The text is what tells a changed definition from the old."""
+    one = bound(text)
+    other = one.args[0], Expression("column", (), name, one.args[1].dtype)
+    assert text_of(one) != text_of(Expression(one.op, other, None, one.dtype))
