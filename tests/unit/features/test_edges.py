@@ -254,3 +254,12 @@ def test_a_deviation_with_the_least_whole_number_is_right() -> None:
     rows = [row("x", points=1 << 52), row("y", at=1, points=0), row("z", at=2, points=-(1 << 63))]
     ask(spec, rows, (ONE, 5))
     ask(spec, [*rows, row("u", at=3, points=-1), row("v", at=3, points=-(1 << 63))], (ONE, 5))
+
+
+@pytest.mark.parametrize("amounts", [[1e308, -1e308], [1.7e308, -1e308, 1.5e308], [1.7e308, 1.6e308, 0.0]])
+def test_a_deviation_of_the_greatest_floats_is_right(amounts: list[float]) -> None:
+    spec = service(spread=std("amount", window="20us"), variance=var("amount", window="20us"))
+    world = World(spec, [row(f"e{i}", at=i, amount=value) for i, value in enumerate(amounts)], [], [(ONE, 9)])
+    expected = statistics.stdev([value / 1e10 for value in amounts]) * 1e10
+    for spread, variance in (*online(world).values, *offline(world)):
+        assert (spread, variance) == (pytest.approx(expected, rel=1e-9), math.inf)
