@@ -104,7 +104,8 @@ def text_of(node: Expression) -> str:
     """
     if node.op == "column":
         name: str = node.value
-        return name
+        plain = name.isidentifier() and name not in ("None", "True", "False")
+        return name if plain else f"`{name.replace('`', '``')}`"  # the text of a column "5" is not that of the number
     if node.op == "literal":
         return f"{node.dtype}({node.value})" if node.dtype in ("timestamp", NULL) else repr(node.value)
     parts = [text_of(arg) for arg in node.args]
@@ -136,7 +137,8 @@ class _Binder:
         if node.op in ("case", "coalesce"):
             return self._choice(node.op, args)
         if node.op == "is_null":
-            return Expression("is_null", args, None, "bool")
+            # a null of no type is nothing that an engine could be given
+            return literal(True, "bool") if args[0].dtype == NULL else Expression("is_null", args, None, "bool")  # noqa: FBT003
         if node.op in ARITHMETIC or node.op in _OF_FLOATS:
             return Expression(node.op, tuple(self._as(arg, "float64", node.op) for arg in args), None, "float64")
         if node.op == "to_int":
@@ -146,6 +148,8 @@ class _Binder:
             return arg if arg.dtype == "int64" else Expression("to_int", args, None, "int64")
         if node.op == "to_float":
             return self._as(args[0], "float64", "CAST AS DOUBLE")
+        if node.op == "to_timestamp":
+            return self._as(args[0], "timestamp", "CAST AS TIMESTAMPTZ")
         taken, given = _FUNCTIONS[node.op]
         return Expression(node.op, tuple(self._as(arg, taken, node.op) for arg in args), None, given)
 
@@ -178,6 +182,8 @@ class _Binder:
 
     def _comparison(self, op: str, one: Expression, two: Expression) -> Expression:
         dtype = self._common(op, (one, two))
+        if dtype == NULL:
+            return literal(None, "bool")
         if dtype in ("string", "bool") and op not in ("=", "<>"):
             raise DefinitionError(
                 f"{self._field}: {op!r} between values of type {dtype} has no single meaning",

@@ -11,6 +11,8 @@ from falaj.definitions.expression import NULL, Expression, is_number, literal
 from falaj.kernel.errors import DefinitionError
 
 _DEEPEST = 100
+_MOST_NODES = 50_000
+"""Of the tree that engines see, in which what NULLIF, IN and the like compare stands as often as it is compared."""
 _BINARY: dict[type[exp.Expression], str] = {
     exp.Add: "+",
     exp.Sub: "-",
@@ -62,7 +64,10 @@ def read(text: str, field: str) -> Expression:
         raise DefinitionError(
             f"{field} = {text!r:.80} cannot be read: {said}", hint="write an SQL expression"
         ) from None
-    return _Reader(text, field).read(tree, 0)
+    reader = _Reader(text, field)
+    node = reader.read(tree, 0)
+    reader.check_size(node)
+    return node
 
 
 class _Reader:
@@ -82,6 +87,18 @@ class _Reader:
         if type(node) in _UNARY and not node.args.get("decimals") and not node.args.get("to"):
             return Expression(_UNARY[type(node)], (self.read(node.this, depth + 1),))
         raise self._refused(f"{node.sql(dialect='duckdb'):.60} has no single meaning in all engines")
+
+    def check_size(self, node: Expression) -> None:
+        """Refuse what grows too large when everything that is written once and compared often is written out."""
+        sizes: dict[int, int] = {}
+
+        def size_of(one: Expression) -> int:
+            if id(one) not in sizes:
+                sizes[id(one)] = 1 + sum(map(size_of, one.args))
+            return sizes[id(one)]
+
+        if size_of(node) > _MOST_NODES:
+            raise self._refused("it grows too large when NULLIF, IN, BETWEEN and CASE are written out")
 
     def paren(self, node: exp.Paren, depth: int) -> Expression:
         return self.read(node.this, depth)
@@ -125,6 +142,8 @@ class _Reader:
         return found[0] if len(found) == 1 else Expression("or", tuple(found))
 
     def between(self, node: exp.Between, depth: int) -> Expression:
+        if node.args.get("symmetric"):
+            raise self._refused("BETWEEN SYMMETRIC is not known")
         this = self.read(node.this, depth)
         low, high = self.read(node.args["low"], depth), self.read(node.args["high"], depth)
         return Expression("and", (Expression(">=", (this, low)), Expression("<=", (this, high))))
@@ -160,7 +179,7 @@ class _Reader:
 
     def cast(self, node: exp.Cast, depth: int) -> Expression:
         if node.to.is_type("timestamp", "timestamptz"):  # of a timestamp, or of a literal that stands beside one
-            return self.read(node.this, depth)
+            return Expression("to_timestamp", (self.read(node.this, depth),))
         wanted = node.to.sql(dialect="duckdb")
         if wanted not in _CASTS:
             raise self._refused(f"CAST AS {wanted} has no single meaning in all engines")

@@ -34,7 +34,7 @@ def agrees(view: ViewSpec, feature: FeatureSpec, value: Any, events: Sequence[Ev
         return False
     if feature.function == "count_distinct":
         return bool(abs(value - expected) <= max(1.0, HLL_ERROR * expected))
-    known = _values(view, feature, events, at_us)
+    known = [float(v) for v in _values(view, feature, events, at_us)]  # as the sketch takes them
     below, upto = sum(v < value for v in known), sum(v <= value for v in known)
     assert feature.q is not None
     room = KLL_ERROR * len(known) + 1

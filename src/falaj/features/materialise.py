@@ -226,6 +226,7 @@ class _Stage:
         places = [record_key(self._view.namespace, key) for key in touched]
         held = self._kv.get_many(places)
         records = 0
+        unknowable: list[bytes] = []
         for key, place, raw, made in zip(
             touched, places, held, self._made(touched, held, parts, watermark_us), strict=True
         ):
@@ -236,8 +237,14 @@ class _Stage:
             try:
                 self._puts[place] = made or self._merged(raw, new, watermark_us, gone)
             except Unknowable:
-                self._puts[place] = self._merged(None, self._all_events(key), watermark_us, frozenset())
+                unknowable.append(key)
             records += 1
+        if unknowable:  # all at once: each time the source is read from its beginning
+            rows = self._all_events(unknowable)
+            events = by_entity(rows.entity, rows.keys, rows.events)
+            for key in unknowable:
+                place = record_key(self._view.namespace, key)
+                self._puts[place] = self._merged(None, events.slice_of(key), watermark_us, frozenset())
         return records
 
     def _made(
@@ -258,8 +265,8 @@ class _Stage:
             self._view, raw, new, applied_seq=self._through_seq, watermark_us=watermark_us, taken_back=taken_back
         )
 
-    def _all_events(self, key: bytes) -> Events | None:
-        """Return every event that lives in an entity, from its source's rows.
+    def _all_events(self, keys: Sequence[bytes]) -> EntityRows:
+        """Return every event that lives in some entities, and perhaps in others, from their source's rows.
 
         Raises:
             DataError: There is nothing to read them from.
@@ -269,15 +276,17 @@ class _Stage:
                 f"view {self._view.name!r}: a correction takes back what the online store holds no more as it was",
                 hint="remove the online store and run 'falaj features materialise'",
             )
-        table = self._reread(self._view, [decode_key(self._view, key)], self._through_seq)
-        rows = entity_rows(self._view, table)
-        events = rows.events.take([code >= 0 and rows.keys[code] == key for code in rows.entity.tolist()])
-        if events.identity is None or not len(events):
-            return events
-        places = [identity_key(self._view.namespace, identity) for identity in events.identity.tolist()]
+        entities = [decode_key(self._view, key) for key in keys]
+        rows = entity_rows(self._view, self._reread(self._view, entities, self._through_seq))
+        assert rows.events.identity is not None  # without one nothing can be taken back
+        places = [identity_key(self._view.namespace, identity) for identity in rows.events.identity.tolist()]
         found = [self._puts.get(place, kept) for place, kept in zip(places, self._kv.get_many(places), strict=True)]
-        lives = [_OWNER.pack(created) + key for created in events.created.tolist()]
-        return first_versions(events.take([owner == here for owner, here in zip(found, lives, strict=True)]))
+        lives = [*rows.keys, _NOWHERE]
+        here = [
+            owner == _OWNER.pack(created) + lives[code]
+            for owner, created, code in zip(found, rows.events.created.tolist(), rows.entity.tolist(), strict=True)
+        ]
+        return _first_versions(EntityRows(rows.keys, rows.entity[here], rows.events.take(here)))
 
 
 def _first_versions(rows: EntityRows) -> EntityRows:

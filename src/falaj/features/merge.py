@@ -103,7 +103,8 @@ def _without(events: Events, identities: Identities) -> Events:
 
 def _check_known(view: ViewSpec, old: EntityRecord, taken_back: Identities) -> None:
     """Refuse to take back what stands in a tile, and what stands for events that were dropped."""
-    if not taken_back or old.events.identity is None or old.floor_us == layout.NOTHING_DROPPED:
+    whole = old.floor_us == layout.NOTHING_DROPPED and old.tiles is None
+    if not taken_back or old.events.identity is None or whole:
         return
     held = old.events.identity.tolist()
     edge_us = old.floor_us if old.tiles is None else old.tiles.edge_us

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from falaj.definitions.service_spec import ServiceSpec, ViewSpec
-from falaj.features.view_reader import ViewReader
+from falaj.features.view_reader import UNREADABLE, ViewReader
 from falaj.kernel.errors import InputError
 from falaj.storage.keyvalue.port import KeyValueStore
 
@@ -84,8 +84,11 @@ class OnlineReader:
                         values += reader.absent
                         statuses += reader.not_found
                         applied[reader.name] = 0
-                    else:
+                        continue
+                    try:
                         applied[reader.name] = reader.read(raw, at, values, statuses)
+                    except UNREADABLE as error:
+                        raise reader.damaged() from error
                 values += rest
                 rows.values.append(values)
                 rows.statuses.append(statuses)

@@ -70,7 +70,7 @@ def reader_of(view: ViewSpec, damaged: Callable[[], Exception]) -> Read:
         "bisect_left": bisect_left,
         "bisect_right": bisect_right,
         "crc32": zlib.crc32,
-        "sawtooth": SawtoothReader(view),
+        "sawtooth": SawtoothReader(view, damaged),
         "damaged": damaged,
         "refusal": refusal,
         "unpack": _head_of(view).unpack_from,
@@ -221,7 +221,8 @@ class _Text:
     def _latest(self, number: int, span: Span) -> Iterator[str]:
         """Find the latest event before T, or not after it; one that may not be taken is taken for none.
 
-        Below the floor an event stands for those that were dropped, and only where all of them are before T.
+        Below the floor an event stands for those that were dropped, where it was kept for such a feature, and only
+        where all of them are before T.
         """
         start, age_us = f"start{number}", span.age_us
         if span.rows is None:
@@ -229,7 +230,9 @@ class _Text:
             unknown = f"{start} < carried"
         else:
             yield f"{start} = last_chosen(raw, {self._counts(span.rows)}, events, before)"
-            unknown = f"{start} < carried and at_us < floor_us"
+            unknown = f"{start} < carried"
+            if self._is_carried(span.rows):
+                unknown = f"{unknown} and at_us < floor_us"
         old = "" if age_us is None else f" or words[{self._ts_at} + {start}] < at_us - {age_us}"
         yield f"if {start} < 0 or {unknown}{old}:"
         kept = " and at_us >= floor_us" if span.rows is not None and age_us is None else ""
@@ -237,6 +240,14 @@ class _Text:
         yield f"    {start} = end{number} = 0"
         yield "else:"
         yield f"    refused{number}, end{number} = None, {start} + 1"
+
+    def _is_carried(self, rows: str) -> bool:
+        """Return whether of all rows below the floor in which a column is not null, a record keeps the latest.
+
+        A window alone has none kept: what it finds there was kept for another feature, and later ones were dropped.
+        """
+        unwindowed = (f for f in self._view.features if f.window_us is None)
+        return any((span.kind, span.rows) == ("before", rows) for span in (span_of(f, self._view) for f in unwindowed))
 
     def _first(self, number: int, span: Span) -> Iterator[str]:
         """Find the earliest event of a window, or of all times, which is kept when others are dropped."""

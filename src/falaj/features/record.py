@@ -179,7 +179,8 @@ def _encode_strings(body: _Body, slots: Int64s, codes: NDArray[Any], known: Sequ
 
 def _encode_tails(body: _Body, slots: Int64s, values: NDArray[Any], tails: tuple[str, ...]) -> None:
     """Write what the reader would otherwise compute of each tail of the values; nothing where floats cannot hold it."""
-    if "std" in tails and values.dtype == np.int64 and int(np.abs(values).max()) >= _EXACT_FLOATS:
+    # Not by absolute values: that of the least whole number does not fit, and is negative.
+    if "std" in tails and values.dtype == np.int64 and max(-int(values.min()), int(values.max())) >= _EXACT_FLOATS:
         return
     parts = [_TAILS[function](values[::-1])[::-1] for function in tails]
     if all(np.isfinite(part).all() for part in parts):

@@ -1,7 +1,9 @@
 """Sawtooth: features over windows whose older part stands in tiles, read from an entity record."""
 
 import struct
+import zlib
 from bisect import bisect_left
+from collections.abc import Callable
 from typing import Any
 
 from falaj.definitions.service_spec import FeatureSpec, ViewSpec
@@ -11,6 +13,7 @@ from falaj.features.status import NOT_FOUND, NULL_VALUE, OUTSIDE_RETENTION, PRES
 from falaj.features.tiles import Tiles, decode_tiles
 
 _head = struct.Struct("<q8xq48xqq").unpack_from  # from EVENTS on: events, floor_us, tiles_at, tiles_size
+_BODY_CRC = slice(layout.WORD * layout.CHECKSUMS + 4, layout.WORD * layout.CHECKSUMS + 8)
 _slot = struct.Struct("<qq").unpack_from
 
 
@@ -19,9 +22,11 @@ class SawtoothReader:
 
     Args:
         view: The view.
+        damaged: Makes what is raised when a record with tiles fails its checks.
     """
 
-    def __init__(self, view: ViewSpec) -> None:
+    def __init__(self, view: ViewSpec, damaged: Callable[[], Exception]) -> None:
+        self._damaged = damaged
         self._features = [f for f in view.features if f.hop_us is not None]
         self._states = {spec: place for place, spec in enumerate(tile_states(view))}
         self._columns = {name: (number, dtype) for number, (name, dtype) in enumerate(view.columns)}
@@ -39,6 +44,9 @@ class SawtoothReader:
         events, floor_us, tiles_at, tiles_size = _head(raw, layout.WORD * layout.EVENTS)
         tiles = None
         if tiles_at:
+            # Beside putting tiles together a checksum costs little, and what is in them has no bounds of its own.
+            if int.from_bytes(raw[_BODY_CRC], "little") != zlib.crc32(raw[layout.WORD * self._ts_at :]):
+                raise self._damaged()
             tiles = decode_tiles(raw[layout.WORD * tiles_at : layout.WORD * tiles_at + tiles_size])
         return [self._read(raw, feature, at_us, (events, before, floor_us), tiles) for feature in self._features]
 

@@ -16,6 +16,7 @@ HLL_BITS = 12
 KLL_K = 200
 """A rank error of 1.33 % for one quantile."""
 _HALF = 62
+_EMPTY = "\0"
 
 
 class StateSpec(NamedTuple):
@@ -185,7 +186,8 @@ def _hll(raws: Sequence[bytes], values: Sequence[Any] = ()) -> Any:
     for raw in raws:
         union.update(hll_sketch.deserialize(raw))
     for value in values:
-        union.update(int(value) if isinstance(value, bool) else value)
+        # the sketch passes over an empty text, which is a value like any other
+        union.update(int(value) if isinstance(value, bool) else _EMPTY if value == "" else value)
     return union.get_result()
 
 

@@ -147,9 +147,11 @@ class Applier:
             with line.turns.take():  # where live and past views part is decided while neither moves
                 self._look(line)
                 live, late = self.live_seq(source) or 0, self.behind(source)
+                # Here too: once the turn is over, the views may be replaced by others.
+                applied = min((line.at[view.digest].applied_seq for view in late), default=0)
                 line.in_backfill = frozenset(view.digest for view in late)
             try:
-                return bool(late) and self._backfill(source, line, late, live, limit)
+                return bool(late) and self._backfill(source, line, late, (applied, live), limit)
             finally:
                 line.in_backfill = frozenset()
 
@@ -230,8 +232,8 @@ class Applier:
         self.freshness.observe(views, table, to_us(self._clock.now()))
         return True
 
-    def _backfill(self, source: str, line: _Line, late: Sequence[ViewSpec], live: int, limit: int) -> bool:
-        applied = min(line.at[view.digest].applied_seq for view in late)
+    def _backfill(self, source: str, line: _Line, late: Sequence[ViewSpec], span: tuple[int, int], limit: int) -> bool:
+        applied, live = span
         # Read at once and written bit by bit: a table is not searched anew for each write.
         if line.past is None or line.past[1] != applied:
             table, through = self._read_from(source, applied + 1, self._chunk_rows)

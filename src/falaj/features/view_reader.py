@@ -1,5 +1,6 @@
 """ViewReader: all features of a view at T, from an entity record's bytes."""
 
+import struct
 from typing import Any
 
 from falaj.definitions.aggregation import COUNTS
@@ -8,6 +9,9 @@ from falaj.features.entity_key import KeyEncoder
 from falaj.features.reader_code import reader_of
 from falaj.features.status import NOT_FOUND
 from falaj.kernel.errors import CorruptionError
+
+UNREADABLE = (struct.error, IndexError, ValueError, OverflowError)
+"""What reading a record may end with whose offsets, counts or texts are damaged."""
 
 
 class ViewReader:
@@ -22,7 +26,8 @@ class ViewReader:
         absent: The values of an entity that has no record.
         not_found: The statuses of an entity that has no record.
         read: Appends values and statuses at T to two lists, and returns the record's applied `ingest_seq`; raises
-            CorruptionError when the bytes are no record, or their header fails its check.
+            CorruptionError when the bytes are no record, or their header fails its check, and one of `UNREADABLE` where
+            only what comes after the header is damaged.
     """
 
     __slots__ = ("absent", "name", "names", "not_found", "place", "read", "view")
@@ -34,9 +39,10 @@ class ViewReader:
         self.names = tuple(view.column_name(f.name) for f in view.features)
         self.absent: tuple[Any, ...] = tuple(0 if f.function in COUNTS else None for f in view.features)
         self.not_found = (NOT_FOUND,) * len(view.features)
-        self.read = reader_of(view, self._damaged)
+        self.read = reader_of(view, self.damaged)
 
-    def _damaged(self) -> CorruptionError:
+    def damaged(self) -> CorruptionError:
+        """Return the error for a record that cannot be read."""
         return CorruptionError(
             f"online store: a record of view {self.name!r} is damaged and was not used",
             hint="run 'falaj features materialise' after removing the store, and check the disk",

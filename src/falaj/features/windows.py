@@ -111,7 +111,10 @@ def spread(values: Sequence[float]) -> float | None:
     moved = [value - base for value in values]
     mean = add_up(moved) / n
     if not math.isfinite(mean):
-        return math.nan
+        if not all(map(math.isfinite, values)):
+            return math.nan
+        deviation = spread([value / 4 for value in values])  # they were too far apart to be added up
+        return deviation and 4 * deviation
     # The distance to the mean point is the root of the sum of squared deviations, in C and without overflow.
     return math.dist(moved, (mean,) * n) / math.sqrt(n - 1)
 
@@ -130,7 +133,7 @@ def variance(values: Sequence[float]) -> float | None:
     moved = [value - base for value in values]
     mean = add_up(moved) / n
     if not math.isfinite(mean):
-        return math.nan
+        return math.inf if all(map(math.isfinite, values)) else math.nan
     return add_up([(value - mean) * (value - mean) for value in moved]) / (n - 1)
 
 

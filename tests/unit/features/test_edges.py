@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from falaj.definitions.aggregation import column, count, last, max, mean, min, std, sum
+from falaj.definitions.aggregation import column, count, first, last, last_non_null, max, mean, min, std, sum, var
 from falaj.definitions.service_spec import ServiceSpec
 from falaj.features.offline import training_frame
 from falaj.features.online import OnlineReader
@@ -238,3 +238,28 @@ def test_where_a_correction_moves_the_latest_away_the_next_is_read_from_the_sour
     assert answers.values[0] == ["AE", "AE", None]
     assert answers.statuses[0] == [PRESENT, PRESENT, OUTSIDE_RETENTION]
     assert online(World(spec, [*rows, row("v", at=1, country="US")], [3], [(ONE, 2)])).values[0][:2] == ["US", "US"]
+
+
+def test_a_single_row_kept_for_another_feature_does_not_stand_for_a_window() -> None:
+    """Of what was pruned the first value is kept at any age, and not the latest of a window that began there."""
+    spec = make_service(ever=first("amount"), known=last_non_null("amount", window="10us"), long=count(window="25us"))
+    rows = [row("x", at=0, amount=1.0), row("y", at=2, amount=2.0), row("z", at=28, a="12"), row("w", at=4)]
+    answers = online(World(spec, rows, [3], [(ONE, 3), (ONE, 28)]))
+    assert (answers.values[0], answers.values[1]) == ([1.0, None, None], [1.0, None, 1])
+    assert answers.statuses[0] == [PRESENT, OUTSIDE_RETENTION, OUTSIDE_RETENTION]
+
+
+def test_a_deviation_with_the_least_whole_number_is_right() -> None:
+    spec = service(spread=std("points", window="20us"), variance=var("points", window="20us"))
+    rows = [row("x", points=1 << 52), row("y", at=1, points=0), row("z", at=2, points=-(1 << 63))]
+    ask(spec, rows, (ONE, 5))
+    ask(spec, [*rows, row("u", at=3, points=-1), row("v", at=3, points=-(1 << 63))], (ONE, 5))
+
+
+@pytest.mark.parametrize("amounts", [[1e308, -1e308], [1.7e308, -1e308, 1.5e308], [1.7e308, 1.6e308, 0.0]])
+def test_a_deviation_of_the_greatest_floats_is_right(amounts: list[float]) -> None:
+    spec = service(spread=std("amount", window="20us"), variance=var("amount", window="20us"))
+    world = World(spec, [row(f"e{i}", at=i, amount=value) for i, value in enumerate(amounts)], [], [(ONE, 9)])
+    expected = statistics.stdev([value / 1e10 for value in amounts]) * 1e10
+    for spread, variance in (*online(world).values, *offline(world)):
+        assert (spread, variance) == (pytest.approx(expected, rel=1e-9), math.inf)

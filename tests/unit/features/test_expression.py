@@ -69,6 +69,10 @@ def test_arrow_and_duckdb_give_what_python_gives(node: Expression, rows: list[di
         ("n = 99999999999999999999", "does not fit 64 bits"),
         ("t.n = 1", "not a column of the row"),
         ("(" * 300 + "n" + ")" * 300, "x ="),
+        ("n BETWEEN SYMMETRIC 5 AND x", "SYMMETRIC is not known"),
+        ("cast(text AS timestamptz) = cast('a' AS timestamptz)", "needs timestamp"),
+        ("cast(n AS timestamptz) = 5", "needs timestamp"),
+        ("nullif(" * 25 + "n" + ", 1)" * 25 + " = x", "grows too large"),
         ("n" + " + n" * 4000, "not an expression"),
     ],
 )
@@ -100,3 +104,20 @@ def test_division_by_zero_is_null_and_nan_equals_itself() -> None:
     for engine in (by_arrow, by_duckdb):
         assert engine(bound("1 / n"), rows) == [None]
         assert engine(bound("x = x AND x > 1e308"), rows) == [True]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("NULL IS NULL", True), ("NULL = NULL", None), ("coalesce(NULL, NULL) IS NULL AND ok", True)],
+)
+def test_a_null_without_a_type_is_decided_before_any_engine_sees_it(text: str, value: bool | None) -> None:
+    rows = [{"n": None, "x": None, "ok": True, "text": None, "at": None}]
+    assert by_arrow(bound(text), rows) == by_duckdb(bound(text), rows) == [value]
+
+
+@pytest.mark.parametrize(("name", "text"), [("5", "n > 5"), ("True", "ok = TRUE"), ("'a'", "text = 'a'")])
+def test_no_column_has_the_text_of_a_value(name: str, text: str) -> None:
+    """The text is what tells a changed definition from the old."""
+    one = bound(text)
+    other = one.args[0], Expression("column", (), name, one.args[1].dtype)
+    assert text_of(one) != text_of(Expression(one.op, other, None, one.dtype))

@@ -1,14 +1,19 @@
 """The entity record: what is written is read, nothing is changed in place, damage is refused."""
 
+import contextlib
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from falaj.definitions.aggregation import sum
+from falaj.features import layout
 from falaj.features.entity_key import encode_key, record_key
 from falaj.features.events import Column, Events
 from falaj.features.layout import INT64_MIN
 from falaj.features.merge import merge
+from falaj.features.online import OnlineReader
 from falaj.features.record import EntityRecord, decode, encode
 from falaj.features.rows import entity_rows
 from falaj.features.view_reader import ViewReader
@@ -77,3 +82,19 @@ def test_damage_is_refused(at: str) -> None:
     if at != "body":  # the reader checks what its offsets come from; `verify` and the next merge find the rest
         with pytest.raises(CorruptionError, match="view 'v'"):
             ViewReader(world.view).read(bytes(raw), 5, [], [])
+
+
+@settings(deadline=None, max_examples=50)
+@given(worlds(lateness="1h"), st.data())
+def test_a_damaged_body_never_crashes_a_reader(world: World, data: st.DataObject) -> None:
+    """What stands in it may be wrong then, until the next merge; but nobody has to catch anything else."""
+    kv = online_store(world)
+    begin = layout.WORD * layout.timestamps_at(len(world.view.columns))
+    for key, raw in kv.scan(world.view.namespace + b"r", 100):
+        bad = bytearray(raw)
+        for _ in range(data.draw(st.integers(1, 20)) if len(raw) > begin else 0):
+            bad[data.draw(st.integers(begin, len(raw) - 1))] = data.draw(st.integers(0, 255))
+        kv.write([(key, bytes(bad))])
+    entities = [entity for entity, _ in world.questions]
+    with contextlib.suppress(CorruptionError):
+        OnlineReader(kv).read(world.spec, entities, [at for _, at in world.questions])

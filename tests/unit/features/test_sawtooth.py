@@ -1,19 +1,25 @@
 """Sawtooth windows: right from tiles as from events, small, and honest where they cannot know."""
 
 import random
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from falaj.definitions.aggregation import count, count_distinct, last, quantile, sawtooth, std, sum
+from falaj.definitions.service_spec import ViewSpec
+from falaj.features import layout
 from falaj.features.agreement import agrees
 from falaj.features.entity_key import encode_key, record_key
 from falaj.features.materialise import apply_batch
 from falaj.features.record import decode
 from falaj.features.status import NOT_FOUND, OUTSIDE_RETENTION, PRESENT
-from falaj.kernel.errors import DataError
+from falaj.features.view_reader import ViewReader
+from falaj.kernel.errors import CorruptionError, DataError
 from falaj.storage.keyvalue.memory import MemoryStore
 from support.feature_worlds import (
     World,
@@ -121,3 +127,53 @@ def test_sketches_keep_their_stated_error_and_their_size() -> None:
     for question, values in zip(world.questions, answers.values, strict=True):
         for feature, value in zip(world.view.features, values, strict=True):
             assert agrees(world.view, feature, value, events_of(world, ONE), question[1]), (feature, value)
+
+
+def test_a_correction_of_the_latest_row_that_stands_in_a_tile_too_makes_the_record_anew() -> None:
+    """Nothing was dropped yet: the only row below the tiles' edge is kept, since a feature takes the latest."""
+    spec = make_service(now=last("amount"), rows=count(window=sawtooth("100us", hop="10us")))
+    rows = [row("other", at=50, a="12"), row("e", at=5, amount=1.0)]
+    world = World(spec, [*rows, row("e", at=6, amount=2.0, known=1)], [1, 2], [(ONE, 60)])
+    assert online(world).values == naive(world) == [[2.0, 1]]
+
+
+def test_an_empty_text_is_one_of_the_values_that_a_sketch_counts() -> None:
+    hop = sawtooth("100us", hop="10us")
+    spec = make_service(countries=count_distinct("country", window=hop, sketch="hll"))
+    rows = [row("x", at=0, country=""), row("y", at=1, country="AE"), row("z", at=200, country="")]
+    world = World(spec, rows, [2], [(ONE, 2), (ONE, 201)])
+    assert online(World(spec, rows[:2], [], [(ONE, 2)])).values == [[2]]
+    assert online(world).values[1] == [1]
+
+
+def test_a_damaged_tile_is_never_put_together() -> None:
+    spec = make_service(spent=sum("amount", window=sawtooth("100us", hop="10us")))
+    rows = [row(f"e{i}", at=i, amount=1.5) for i in range(60)]
+    raw = stored(World(spec, rows, [], []))
+    record, words = decode(spec.views[0], raw), np.frombuffer(raw, np.int64)
+    assert record.tiles is not None
+    start, size = (int(words[at]) for at in (layout.TILES_AT, layout.TILES_SIZE))
+    for at in range(8 * start, 8 * start + size):
+        bad = bytearray(raw)
+        bad[at] ^= 0x41
+        with pytest.raises(CorruptionError, match="view 'v'"):
+            ViewReader(spec.views[0]).read(bytes(bad), 60, [], [])
+
+
+def test_many_corrections_of_tiles_read_the_source_once() -> None:
+    spec = make_service(**HOURS)
+    rows = [row(f"e{i}", at=i // 4, a=str(i % 40), amount=1.0, points=i) for i in range(240)]
+    fixed = [row(f"e{i}", at=i // 4, a=str(i * 7 % 40), amount=9.0, known=1) for i in range(20)]
+    whole = table([*rows, *fixed])
+    asked: list[list[Mapping[str, Any]]] = []
+
+    def reread(_view: ViewSpec, entities: Sequence[Mapping[str, Any]], through_seq: int) -> pa.Table:
+        asked.append(list(entities))
+        return whole.slice(0, through_seq)
+
+    kv = MemoryStore()
+    apply_batch(kv, spec.views, whole.slice(0, 240), 240)
+    apply_batch(kv, spec.views, whole.slice(240), 260, reread=reread)
+    assert [len(entities) for entities in asked] == [20]
+    world = World(spec, [*rows, *fixed], [], [({"a": str(i)}, 60) for i in range(40)])
+    assert online(world, kv).values == naive(world)

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import pyarrow as pa
 from hypothesis import given, settings
@@ -170,3 +171,21 @@ def test_the_delay_of_pushed_rows_is_counted_once_they_are_visible() -> None:
     rows.rows.extend(Rows(2).rows)
     applier.catch_up("tx")
     assert (delays.events, delays.total_us) == (6, 20_000)
+
+
+class Replacing(Applier):
+    """Another thread replaces the views between the moment a backfill is decided on and its work."""
+
+    def _backfill(self, *given: Any) -> bool:
+        self.set_views(SPEC.views)
+        return super()._backfill(*given)
+
+
+def test_views_that_go_while_they_are_backfilled_stop_nobody() -> None:
+    rows, kv = Rows(5), MemoryStore()
+    applier = Replacing(kv, rows.read_from, SPEC.views)
+    applier.catch_up("tx")
+    applier.set_views([*SPEC.views, *make_service(m=fj.count(window="2s"), lateness="1h").views])
+    assert applier.backfill("tx")
+    assert [view.digest for view, _ in applier.views("tx")] == [SPEC.views[0].digest]
+    assert applier.catch_up("tx") == 5

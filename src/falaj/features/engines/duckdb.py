@@ -227,5 +227,5 @@ def _extremes(engine: Any, events: str, floats: list[str]) -> tuple[set[str], di
         if answer[2 * i]:
             nonfinite.add(name)
         if (answer[2 * i + 1] or 0.0) > _SAFE_SQUARE:
-            huge[name] = math.ldexp(1.0, math.frexp(answer[2 * i + 1])[1])
+            huge[name] = math.ldexp(1.0, min(math.frexp(answer[2 * i + 1])[1], 1023))  # the greatest power there is
     return nonfinite, huge
