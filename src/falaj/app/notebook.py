@@ -80,8 +80,7 @@ class Project:
             NotFound: There is no such model or feature service.
             InputError: The frame cannot be used; the message names the column or the row.
 
-        Example:
-            >>> p.training_set("fraud", "SELECT card_id, ts AS event_timestamp FROM tx").to_pandas()  # doctest: +SKIP
+        `docs/how-to/make-a-training-set.md` has examples that run.
         """
         called = name if isinstance(name, str) else name.name
         return TrainingSet(*build_training_set(self._client, called, frame, known_time=known_time, engine=engine or ""))
