@@ -78,7 +78,7 @@ def encode_new(
     else:
         cutoff_us = max(watermark_us, layout.INT64_MIN + view.horizon_us) - view.horizon_us
         dropped = np.add.reduceat((ts < cutoff_us).astype(np.int64), first)
-        if any(f.function in ("column", "last") and f.window_us is None for f in view.features):
+        if layout.takes_latest(view):
             dropped = np.maximum(dropped - 1, 0)
         floors = np.where(dropped > 0, ts[np.maximum(first + dropped - 1, 0)] + 1, layout.NOTHING_DROPPED)
     left = counts - dropped
@@ -149,8 +149,8 @@ class Layout:
     def __init__(self, view: ViewSpec, counts: Int64s) -> None:
         self.header = layout.timestamps_at(len(view.columns))
         self.counts = counts
-        summed = {f.column for f in view.features if f.function in ("sum", "mean")}
-        self.sums = [(2 if dtype == "float64" else 1) if name in summed else 0 for name, dtype in view.columns]
+        words = {"float64": 2}
+        self.sums = [words.get(dtype, 1) if layout.is_summed(view, name) else 0 for name, dtype in view.columns]
         meta = 4 if view.has_id else 2
         sizes = self.header + counts * (1 + len(view.columns) + meta + sum(self.sums)) + sum(self.sums)
         self.ends = np.cumsum(sizes)
@@ -240,8 +240,9 @@ def _float_sums(
     low = np.minimum.reduceat(np.where(nonzero, exponent, big), first)
     top, unit = np.where(top == -big, 0, top), np.where(low == big, 0, low) - 53
     bits = 62 - np.frexp(at.counts.astype(np.float64))[1]
-    good &= (top - unit <= 2 * bits) & (unit >= -1000)
-    middle = np.where(top - unit > bits, unit + bits, unit)
+    good &= (top - unit <= 2 * bits) & (unit >= layout.LEAST_UNIT)
+    unit = np.minimum(unit, np.maximum(top - 2 * bits + layout.SPARE_BITS, layout.LEAST_UNIT))
+    middle = unit + bits
     unit, middle = np.where(good, unit, 0), np.where(good, middle, 0)
     finite = np.where(good[at.record], finite, 0.0)
     high = np.trunc(np.ldexp(finite, -middle[at.record]))

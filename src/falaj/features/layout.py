@@ -53,6 +53,11 @@ TAILS_AT: Final = 8  # 0: none
 DIRECT: Final = 1  # the running sums would not be exact: add the slice up
 NONFINITE: Final = 2  # NaN or an infinity is among the values
 
+SPARE_BITS: Final = 8
+"""How many bits a float column's running sums leave for greater values than there are."""
+LEAST_UNIT: Final = -1000
+"""The power of two that is the least unit of such sums."""
+
 NOTHING_DROPPED: Final = -(1 << 63)
 """The floor of a record from which nothing was pruned."""
 
@@ -92,6 +97,16 @@ def tails_of(view: ViewSpec, column: str, dtype: str) -> tuple[str, ...]:
         return ()
     exact = [f.function for f in view.features if f.column == column and f.hop_us is None]
     return tuple(dict.fromkeys(TAIL_OF[function] for function in sorted(exact) if function in TAIL_OF))
+
+
+def is_summed(view: ViewSpec, column: str) -> bool:
+    """Return whether a record keeps running sums of a column."""
+    return any(f.column == column and f.function in ("sum", "mean") and f.hop_us is None for f in view.features)
+
+
+def takes_latest(view: ViewSpec) -> bool:
+    """Return whether a feature takes the latest event however old it is, so that one stays when all are dropped."""
+    return any(f.function in ("column", "last") and f.window_us is None and f.rows is None for f in view.features)
 
 
 def words_of(size_bytes: int) -> int:

@@ -12,6 +12,7 @@ from falaj.definitions.service_spec import ViewSpec
 from falaj.features.bulk_records import EntitySlices, by_entity, encode_new
 from falaj.features.entity_key import decode_key, identity_key, progress_key, record_key
 from falaj.features.events import Events, Int64s, first_versions
+from falaj.features.growth import Growth
 from falaj.features.layout import INT64_MIN
 from falaj.features.merge import Identities, Unknowable, merge
 from falaj.features.rows import INGEST_SEQ, EntityRows, entity_rows, latest_us
@@ -166,6 +167,7 @@ class _Stage:
         self._reread = reread
         self._puts = puts
         self._through_seq = through_seq
+        self._growth = Growth(view)
 
     def apply(self, progress: Progress, chunk: pa.Table) -> int:
         """Return the number of records that change."""
@@ -261,9 +263,12 @@ class _Stage:
         return made
 
     def _merged(self, raw: bytes | None, new: Events | None, watermark_us: int, taken_back: Identities) -> bytes:
-        return merge(
-            self._view, raw, new, applied_seq=self._through_seq, watermark_us=watermark_us, taken_back=taken_back
-        )
+        at: dict[str, int] = {"applied_seq": self._through_seq, "watermark_us": watermark_us}
+        if raw is not None and new is not None and not taken_back:
+            grown = self._growth.grow(raw, new, **at)
+            if grown is not None:
+                return grown
+        return merge(self._view, raw, new, taken_back=taken_back, **at)
 
     def _all_events(self, keys: Sequence[bytes]) -> EntityRows:
         """Return every event that lives in some entities, and perhaps in others, from their source's rows.

@@ -110,7 +110,7 @@ def _check_known(view: ViewSpec, old: EntityRecord, taken_back: Identities) -> N
     edge_us = old.floor_us if old.tiles is None else old.tiles.edge_us
     standing = {identity for identity, ts in zip(held, old.events.ts.tolist(), strict=True) if ts >= edge_us}
     # The first event that is not carried may be the latest of many before the cutoff.
-    special = set(held[: old.carried + 1]) if _takes_latest(view) else set(held[: old.carried])
+    special = set(held[: old.carried + 1]) if layout.takes_latest(view) else set(held[: old.carried])
     if taken_back & special or (old.tiles is not None and not taken_back <= standing):
         raise Unknowable
 
@@ -162,11 +162,7 @@ def _folded(view: ViewSpec, tiles: Tiles, events: Events) -> Tiles:
 def _kept_from(view: ViewSpec, events: Events, cutoff_us: int) -> int:
     """Return the first event that stays: the first not before the cutoff, or the latest before it."""
     kept_from = int(np.searchsorted(events.ts, cutoff_us, "left"))
-    return kept_from - 1 if kept_from and _takes_latest(view) else kept_from
-
-
-def _takes_latest(view: ViewSpec) -> bool:
-    return any(f.function in ("column", "last") and f.window_us is None and f.rows is None for f in view.features)
+    return kept_from - 1 if kept_from and layout.takes_latest(view) else kept_from
 
 
 def _carried(view: ViewSpec, below: Events) -> Events | None:

@@ -49,10 +49,9 @@ def encode(view: ViewSpec, record: EntityRecord) -> bytes:
     slots = np.zeros((len(view.columns), layout.SLOTS), np.int64)
     latest = np.zeros(len(view.columns), np.int64)
     complete = len(events) > 0
-    summed = {f.column for f in view.features if f.function in ("sum", "mean") and f.hop_us is None}
     for number, ((name, dtype), column) in enumerate(zip(view.columns, events.columns, strict=True)):
         tails = layout.tails_of(view, name, dtype)
-        _encode_column(body, slots[number], column, dtype, summed=name in summed, tails=tails)
+        _encode_column(body, slots[number], column, dtype, summed=layout.is_summed(view, name), tails=tails)
         complete = complete and (column.valid is None or bool(column.valid[-1]))
         if complete:
             latest[number] = _latest(body, slots[number], column.values[-1:], dtype)
@@ -96,6 +95,20 @@ def decode(view: ViewSpec, raw: bytes | memoryview) -> EntityRecord:
     tiles = decode_tiles(words[tiles_at:meta_at].tobytes()[:tiles_size]) if tiles_at else None
     applied_seq, floor_us, carried = (int(words[at]) for at in (layout.APPLIED_SEQ, layout.FLOOR_US, layout.CARRIED))
     return EntityRecord(events, applied_seq, floor_us, carried, tiles)
+
+
+def encode_tails(values: NDArray[Any], tails: Sequence[str]) -> bytes | None:
+    """Return what the reader would otherwise compute of each tail of the values; None where floats cannot hold it.
+
+    Args:
+        values: At least one.
+        tails: Which aggregates, see `layout.tails_of`.
+    """
+    # Not by absolute values: that of the least whole number does not fit, and is negative.
+    if "std" in tails and values.dtype == np.int64 and max(-int(values.min()), int(values.max())) >= _EXACT_FLOATS:
+        return None
+    parts = [_TAILS[function](values[::-1])[::-1] for function in tails]
+    return b"".join(part.tobytes() for part in parts) if all(np.isfinite(part).all() for part in parts) else None
 
 
 def damaged(view: ViewSpec) -> CorruptionError:
@@ -147,8 +160,9 @@ def _encode_column(
         _encode_strings(body, slots, values, column.texts)
         return
     slots[layout.VALUES_AT] = body.add(values)
-    if tails and len(values):
-        _encode_tails(body, slots, values, tails)
+    written = encode_tails(values, tails) if tails and len(values) else None
+    if written is not None:
+        slots[layout.TAILS_AT] = body.add(written)
     if dtype == "float64":
         _encode_float_sums(body, slots, values, summed=summed)
     elif summed:
@@ -175,16 +189,6 @@ def _encode_strings(body: _Body, slots: Int64s, codes: NDArray[Any], known: Sequ
     slots[layout.LOW_SCALE] = body.add(b"".join(texts))
     if len(codes):
         body.text_of_last = int(offsets[codes[-1]]), int(offsets[codes[-1] + 1])
-
-
-def _encode_tails(body: _Body, slots: Int64s, values: NDArray[Any], tails: tuple[str, ...]) -> None:
-    """Write what the reader would otherwise compute of each tail of the values; nothing where floats cannot hold it."""
-    # Not by absolute values: that of the least whole number does not fit, and is negative.
-    if "std" in tails and values.dtype == np.int64 and max(-int(values.min()), int(values.max())) >= _EXACT_FLOATS:
-        return
-    parts = [_TAILS[function](values[::-1])[::-1] for function in tails]
-    if all(np.isfinite(part).all() for part in parts):
-        slots[layout.TAILS_AT] = body.add(b"".join(part.tobytes() for part in parts))
 
 
 def _spreads(backwards: NDArray[Any]) -> NDArray[np.float64]:
@@ -237,16 +241,18 @@ def _running_exactly(values: NDArray[np.float64]) -> tuple[Int64s, Int64s, float
 
     Every finite float is a whole number of units of the last bit of the smallest one. Where that number fits into
     two int64 with room for their sum, running sums and their differences are exact, so a window's sum is rounded
-    only once or twice, however long and large the history before it. None where the values span too much.
+    only once or twice, however long and large the history before it. None where the values span too much. The
+    unit is smaller than it need be, so that a later value that is smaller has room (see `growth`).
     """
     mantissa, exponent = np.frexp(values)
     nonzero = exponent[mantissa != 0]
     top = int(nonzero.max()) if len(nonzero) else 0
     unit = (int(nonzero.min()) if len(nonzero) else 0) - 53
     bits = 62 - len(values).bit_length()
-    if top - unit > 2 * bits or unit < -1000:
+    if top - unit > 2 * bits or unit < layout.LEAST_UNIT:
         return None
-    middle = unit + bits if top - unit > bits else unit
+    unit = min(unit, max(top - 2 * bits + layout.SPARE_BITS, layout.LEAST_UNIT))
+    middle = unit + bits
     high = np.trunc(np.ldexp(values, -middle))
     low = np.ldexp(values - np.ldexp(high, middle), -unit)
     scales = (float(np.ldexp(1.0, middle)), float(np.ldexp(1.0, unit)))

@@ -38,7 +38,12 @@ class _Wire(msgspec.Struct, array_like=True):
     states: list[list[Any]]
 
 
+class _Edge(msgspec.Struct, array_like=True):
+    edge_us: int
+
+
 _decoder = msgspec.msgpack.Decoder(_Wire)
+_edge_decoder = msgspec.msgpack.Decoder(_Edge)
 
 
 def encode_tiles(tiles: Tiles) -> bytes:
@@ -55,6 +60,16 @@ def decode_tiles(raw: bytes | memoryview) -> Tiles:
     """Return what the bytes hold."""
     wire = _decoder.decode(raw)
     return Tiles(wire.edge_us, wire.floor_us, wire.starts, wire.states)
+
+
+def edge_of(raw: bytes | memoryview) -> int:
+    """Return where encoded tiles end, and read no more of them.
+
+    Example:
+        >>> edge_of(encode_tiles(Tiles(60, 0, [0, 30], [[1, None]])))
+        60
+    """
+    return _edge_decoder.decode(raw).edge_us
 
 
 def fold(view: ViewSpec, tiles: Tiles, rows: Sequence[tuple[int, int, int]], columns: dict[str, list[Any]]) -> Tiles:
