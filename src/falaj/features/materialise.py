@@ -176,11 +176,12 @@ class _Stage:
         seen = int(np.searchsorted(chunk[INGEST_SEQ].to_numpy(), progress.applied_seq, "right"))
         chunk = chunk.slice(seen)
         after = Progress(self._through_seq, _later(progress.latest_us, latest_us(self._view, chunk)))
-        records = 0
+        records, new = 0, not progress.applied_seq  # a new view holds nothing yet
         if chunk.num_rows:
-            rows, taken_back = self._resolve_identities(entity_rows(self._view, chunk), new=not progress.applied_seq)
+            rows, taken_back = self._resolve_identities(entity_rows(self._view, chunk), new=new)
             watermark_us = after.watermark_us(self._view)
-            records = self._merge_entities(rows, taken_back, INT64_MIN if watermark_us is None else watermark_us)
+            watermark_us = INT64_MIN if watermark_us is None else watermark_us
+            records = self._merge_entities(rows, taken_back, watermark_us, new=new)
         at = INT64_MIN if after.latest_us is None else after.latest_us
         self._puts[progress_key(self._view.namespace)] = _PROGRESS.pack(self._through_seq, at)
         return records
@@ -222,31 +223,36 @@ class _Stage:
         taken_back.pop(_NOWHERE, None)
         return EntityRows(rows.keys, rows.entity[counts], rows.events.take(counts)), taken_back
 
-    def _merge_entities(self, rows: EntityRows, taken_back: dict[bytes, set[bytes]], watermark_us: int) -> int:
+    def _merge_entities(
+        self, rows: EntityRows, taken_back: dict[bytes, set[bytes]], watermark_us: int, *, new: bool
+    ) -> int:
         parts = by_entity(rows.entity, rows.keys, rows.events)
         touched = list(dict.fromkeys([*parts, *taken_back]))
-        places = [record_key(self._view.namespace, key) for key in touched]
-        held = self._kv.get_many(places)
+        prefix = record_key(self._view.namespace, b"")
+        places = [prefix + key for key in touched]
+        held = [None] * len(places) if new else self._kv.get_many(places)
         records = 0
         unknowable: list[bytes] = []
         for key, place, raw, made in zip(
             touched, places, held, self._made(touched, held, parts, watermark_us), strict=True
         ):
-            new = None if made is not None else parts.slice_of(key)
-            if raw is None and new is None and made is None:
+            if made is not None:
+                self._puts[place] = made
+                records += 1
                 continue
-            gone = frozenset(taken_back.get(key, ()))
+            events = parts.slice_of(key)
+            if raw is None and events is None:
+                continue
             try:
-                self._puts[place] = made or self._merged(raw, new, watermark_us, gone)
+                self._puts[place] = self._merged(raw, events, watermark_us, frozenset(taken_back.get(key, ())))
             except Unknowable:
                 unknowable.append(key)
             records += 1
         if unknowable:  # all at once: each time the source is read from its beginning
             rows = self._all_events(unknowable)
-            events = by_entity(rows.entity, rows.keys, rows.events)
+            parts = by_entity(rows.entity, rows.keys, rows.events)
             for key in unknowable:
-                place = record_key(self._view.namespace, key)
-                self._puts[place] = self._merged(None, events.slice_of(key), watermark_us, frozenset())
+                self._puts[prefix + key] = self._merged(None, parts.slice_of(key), watermark_us, frozenset())
         return records
 
     def _made(
