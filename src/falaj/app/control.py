@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -37,6 +38,7 @@ _SWITCH_S = 0.0005
 """How long a thread that computes may keep the others waiting. With Python's own 5 ms each answer waits that long
 several times over while views are brought up to date."""
 
+_COLLECT_AFTER = (20_000, 20, 50)
 _LOOK_EVERY_S = 0.02
 _ALONE_EVERY_S = 1.0
 
@@ -139,6 +141,11 @@ def _background(rooms: Rooms) -> Iterator[None]:
         threading.Thread(target=_backfill_forever, args=(rooms, stop), name="backfiller"),
         threading.Thread(target=_take_forever, args=(rooms, stop), name="taker"),
     ]
+    # A full collection walks everything that is loaded, some 50 ms, and every event waits for it: what is here by now
+    # is left out, and the others are looked through more seldom.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_COLLECT_AFTER)
     for thread in threads:
         thread.start()
     loop.start()
