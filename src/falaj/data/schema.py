@@ -11,7 +11,7 @@ from falaj.data.csv_file import CsvFile
 from falaj.data.parquet_file import ParquetFile
 from falaj.definitions.source import Csv, Source
 from falaj.kernel.errors import DataError
-from falaj.kernel.names import did_you_mean
+from falaj.kernel.names import alike, did_you_mean
 
 
 def source_schema(source: Source, folder: Path) -> dict[str, str]:
@@ -25,7 +25,7 @@ def source_schema(source: Source, folder: Path) -> dict[str, str]:
 
     Raises:
         DataError: No file matches, none holds a value, files disagree, a type is not supported, or a column that the
-            source's id, timestamp, created or checks name is absent.
+            source's id, timestamp, created or checks name is absent, or capital letters alone tell two columns apart.
     """
     declared = dict(source.schema)
     missing = [column for column in needed_columns(source) if column not in declared]
@@ -154,6 +154,12 @@ def _common(source: Source, column: str, before: str, now: str, path: Path) -> s
 
 
 def _complete(source: Source, schema: dict[str, str], where: str) -> dict[str, str]:
+    if both := alike(schema):
+        raise DataError(
+            f"source {source.name!r}: columns {both[0]!r} and {both[1]!r} differ in capital letters only, and SQL "
+            "takes them for one",
+            hint="rename one of them, or leave it out",
+        )
     for column in needed_columns(source):
         if column not in schema:
             raise DataError(

@@ -10,7 +10,7 @@ import pyarrow.dataset as ds
 
 from falaj.data.columns import CREATED, EVENT_TS, INGEST_SEQ
 from falaj.data.content import ContentDigest
-from falaj.data.duckdb_rows import read_batches
+from falaj.data.duckdb_rows import quoted, read_batches
 
 _BATCH_ROWS = 100_000
 
@@ -32,8 +32,8 @@ def source_content(rows: ds.Dataset, columns: Sequence[str]) -> str:
         return found
     with duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false"}) as engine:
         engine.register("rows", rows)
-        chosen = ", ".join(f'"{name}"' for name in [*names, INGEST_SEQ])
-        sql = f"SELECT {chosen} FROM rows ORDER BY {INGEST_SEQ}"  # noqa: S608 - names were checked when declared
+        chosen = ", ".join(quoted(name) for name in [*names, INGEST_SEQ])
+        sql = f"SELECT {chosen} FROM rows ORDER BY {INGEST_SEQ}"  # noqa: S608 - names are quoted
         sorted_digest = _digest(names, schema, read_batches(engine.sql(sql), _BATCH_ROWS))
     assert sorted_digest is not None
     return sorted_digest

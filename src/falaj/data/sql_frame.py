@@ -9,7 +9,7 @@ import duckdb
 import pyarrow as pa
 
 from falaj.data.columns import CREATED, INGEST_SEQ
-from falaj.data.duckdb_rows import read_batches
+from falaj.data.duckdb_rows import quoted, read_batches
 from falaj.definitions.source import Source
 from falaj.kernel.errors import InputError
 from falaj.kernel.sentence import one_sentence
@@ -73,7 +73,7 @@ def sql_frame(
     with duckdb.connect(":memory:", config=_SETTINGS) as engine:
         for i, (name, (source, rows)) in enumerate(sources.items()):
             engine.register(f"_rows_{i}", rows)
-            engine.execute(f'CREATE TEMP VIEW "{name}" AS {_counting(f"_rows_{i}", source, schemas[name])}')
+            engine.execute(f"CREATE TEMP VIEW {quoted(name)} AS {_counting(f'_rows_{i}', source, schemas[name])}")
         for setting in _LOCKED:
             engine.execute(setting)
         with _explained(list(schemas)):
@@ -84,13 +84,13 @@ def sql_frame(
 
 
 def _counting(relation: str, source: Source, schema: Mapping[str, str]) -> str:
-    columns = ", ".join(f'"{column}"' for column in schema)
-    sql = f"SELECT {columns} FROM {relation}"  # noqa: S608 - column names were checked when they were declared
+    sql = f"SELECT {', '.join(map(quoted, schema))} FROM {relation}"  # noqa: S608 - names are quoted
     if source.id is None:
         return sql
     order = f"epoch_us({CREATED}) DESC NULLS LAST, {INGEST_SEQ}"
-    rank = f'row_number() OVER (PARTITION BY "{source.id}" ORDER BY {order})'
-    return f'{sql} QUALIFY "{source.id}" IS NULL OR {rank} = 1 ORDER BY {INGEST_SEQ}'
+    identity = quoted(source.id)
+    rank = f"row_number() OVER (PARTITION BY {identity} ORDER BY {order})"
+    return f"{sql} QUALIFY {identity} IS NULL OR {rank} = 1 ORDER BY {INGEST_SEQ}"
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from falaj.definitions.expression import Expression, bind, literal, parse, text_
 from falaj.definitions.feature_service import FeatureService
 from falaj.definitions.feature_view import FeatureView
 from falaj.definitions.service_spec import DerivedSpec, FeatureSpec, OnDemandSpec, RequestSpec, ServiceSpec, ViewSpec
+from falaj.features.view_names import check_apart, check_taken
 from falaj.kernel.codec import to_builtins
 from falaj.kernel.digest import digest_value
 from falaj.kernel.errors import DefinitionError
@@ -27,7 +28,7 @@ def compile_view(view: FeatureView, schema: Mapping[str, str]) -> ViewSpec:
 
     Raises:
         DefinitionError: A column does not exist or has a type that its function cannot use, a key's type differs
-            from the entity's, or a ttl stands on a source without time.
+            from the entity's, a ttl stands on a source without time, or engines could not tell two names apart.
 
     Example:
         >>> from falaj.definitions.aggregation import count, sum
@@ -42,10 +43,11 @@ def compile_view(view: FeatureView, schema: Mapping[str, str]) -> ViewSpec:
     source = view.source
     _check_keys(view, schema)
     _check_ttl(view)
+    check_apart(view, schema)
     columns = _Columns(view, schema)
     features = tuple(_compile_feature(view, name, feature, columns) for name, feature in view.features.items())
     stored = tuple(dict.fromkeys((c, columns.dtype(c)) for f in features for c in (f.column, f.rows) if c is not None))
-    return ViewSpec(
+    spec = ViewSpec(
         name=view.name,
         digest=_digest(view, stored, columns.derived(stored), features),
         source=source.name,
@@ -63,6 +65,8 @@ def compile_view(view: FeatureView, schema: Mapping[str, str]) -> ViewSpec:
         lateness_us=source.lateness_us,
         delay_us=view.delay_us,
     )
+    check_taken(spec)
+    return spec
 
 
 def compile_service(service: FeatureService, schemas: Mapping[str, Mapping[str, str]]) -> ServiceSpec:

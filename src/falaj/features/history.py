@@ -98,11 +98,16 @@ class History:
 def magnitude(values: list[Any]) -> float:
     """Return the sum of absolute values, of those that are finite: what a float's tolerance is measured by.
 
+    It is infinite where floats cannot hold it.
+
     Example:
         >>> magnitude([1.5, None, -2, math.nan])
         3.5
     """
-    return math.fsum(abs(value) for value in values if value is not None and math.isfinite(value))
+    try:
+        return math.fsum(abs(value) for value in values if value is not None and math.isfinite(value))
+    except OverflowError:
+        return math.inf
 
 
 def _winning_until(identity: Any, created: Int64s, seq: Int64s) -> Int64s:

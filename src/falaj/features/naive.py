@@ -135,6 +135,8 @@ def aggregate(function: str, values: Sequence[Any], q: float | None = None) -> A
         (1.5, None, nan)
         >>> aggregate("quantile", [4, 1, 2], 0.75), aggregate("count_distinct", [1, 1, 2])
         (3.0, 2)
+        >>> aggregate("sum", [1e308, 1e308]), aggregate("sum", [1e308, 1e308, -1e308])
+        (inf, 1e+308)
     """
     if function == "count_distinct":
         return len({"NaN" if v != v else v for v in values})
@@ -143,8 +145,7 @@ def aggregate(function: str, values: Sequence[Any], q: float | None = None) -> A
     if function == "sum":
         return _sum(values)
     if function == "mean":
-        total = math.fsum(values) if _finite(values) else sum(values)
-        return total / len(values)
+        return _total(values) / len(values)
     if any(v != v for v in values):
         return math.nan
     if function == "quantile":
@@ -177,7 +178,20 @@ def _sum(values: Sequence[Any]) -> Any:
     if isinstance(values[0], int):  # booleans too
         total = sum(values)
         return total if -(1 << 63) <= total < 1 << 63 else None
-    return math.fsum(values) if _finite(values) else sum(values)
+    return _total(values)
+
+
+def _total(values: Sequence[Any]) -> Any:
+    if not _finite(values):
+        return sum(values)
+    try:
+        return math.fsum(values)
+    except OverflowError:  # it gives up on the way, though what follows may bring the sum back
+        exact = sum(map(Fraction, values))
+    try:
+        return float(exact)
+    except OverflowError:
+        return math.inf if exact > 0 else -math.inf
 
 
 def _finite(values: Sequence[Any]) -> bool:

@@ -42,6 +42,21 @@ def check_actor_name(name: str) -> str:
     return name
 
 
+def alike(names: Iterable[str]) -> tuple[str, str] | None:
+    """Return two different names that only capital letters tell apart, which most SQL engines do not; None without.
+
+    Example:
+        >>> alike(["amount", "card", "Amount"]), alike(["amount", "amount"])
+        (('amount', 'Amount'), None)
+    """
+    known: dict[str, str] = {}
+    for name in names:
+        other = known.setdefault(name.lower(), name)
+        if other != name:
+            return other, name
+    return None
+
+
 _SHOWN = 12
 
 

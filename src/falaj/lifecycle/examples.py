@@ -5,6 +5,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from falaj.data.duckdb_rows import quoted
 from falaj.definitions.model import Model
 from falaj.definitions.service_spec import ServiceSpec
 from falaj.features.offline import TIME_COLUMN
@@ -51,19 +52,20 @@ def examples(model: Model, spec: ServiceSpec, tables: TableStore, *, version: in
 
 def _query(model: Model, columns: list[str]) -> str:
     source, label = model.label.source, model.label
-    shown = "".join(f'"{c}", ' for c in columns)
+    shown = "".join(f"{quoted(c)}, " for c in columns)
     winners = "SELECT * FROM rows"
     if source.id is not None:
         # The same id counts once: the latest `created` wins, and among equals the first that came. A row without an id
         # is like no other.
         order = "epoch_us(_created) DESC NULLS LAST, _ingest_seq"
-        rank = f'row_number() OVER (PARTITION BY "{source.id}" ORDER BY {order})'
-        winners += f' QUALIFY "{source.id}" IS NULL OR {rank} = 1'
+        identity = quoted(source.id)
+        rank = f"row_number() OVER (PARTITION BY {identity} ORDER BY {order})"
+        winners += f" QUALIFY {identity} IS NULL OR {rank} = 1"
     newest = "SELECT epoch_us(max(_event_ts)) FROM winners"
     return (
-        f"WITH winners AS ({winners}) "  # noqa: S608 - column names were checked when they were declared
-        f'SELECT _event_ts AS {TIME_COLUMN}, {shown}"{label.column}" AS {LABEL} FROM winners '
-        f'WHERE "{label.column}" IS NOT NULL AND epoch_us(_event_ts) <= ({newest}) - {label.delay_us} '
+        f"WITH winners AS ({winners}) "  # noqa: S608 - names are quoted
+        f"SELECT _event_ts AS {TIME_COLUMN}, {shown}{quoted(label.column)} AS {LABEL} FROM winners "
+        f"WHERE {quoted(label.column)} IS NOT NULL AND epoch_us(_event_ts) <= ({newest}) - {label.delay_us} "
         "ORDER BY _event_ts, _ingest_seq"
     )
 

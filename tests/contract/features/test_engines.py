@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
+from falaj.definitions.aggregation import count, last, last_n
 from falaj.features.engines.port import Engine
 from support.feature_worlds import CREATED, ENTITIES, KNOWN, SETS, World, check, make_service, row, worlds
 
@@ -42,6 +43,19 @@ def test_an_engine_answers_what_the_definition_says(engine: Engine) -> None:
 @pytest.mark.timeout(0)
 def test_an_engine_answers_what_was_known_at_the_instant(engine: Engine) -> None:
     run(engine, known_time=True)
+
+
+TEXTS = ("${env:HOME}", "{a}", "$1", ":x", "?", "%s", "a\\b", "it's", '"q"', "--", "\\.", "\u00e9", "e\u0301", "", " ")
+
+
+def test_texts_are_what_they_are(engine: Engine) -> None:
+    """An engine substitutes, escapes, trims and normalises nothing."""
+    wheres = {f"is_{i}": "country = '" + text.replace("'", "''") + "'" for i, text in enumerate(TEXTS)}
+    features: dict[str, Any] = {name: count(window="100us", where=where) for name, where in wheres.items()}
+    rows = [row(f"e{i}", i, a=text, country=text) for i, text in enumerate([*TEXTS, "a\n\\.\nb", "a\r\nb"])]
+    check(World(make_service("all", **features), rows, [], [({}, 50)]), engine)
+    latest = make_service("text", country=last("country"), countries=last_n("country", 3, window="100us"))
+    check(World(latest, rows, [], [({"a": row["a"]}, 50) for row in rows]), engine)
 
 
 def crowded(seed: int, **features: Any) -> World:

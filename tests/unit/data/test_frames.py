@@ -36,6 +36,14 @@ def ask(text: str) -> pa.Table:
         return rows.read_all()
 
 
+def test_a_column_may_be_called_like_a_piece_of_sql(tmp_path: Path) -> None:
+    named = f"""n" FROM _rows_0; COPY (SELECT 1) TO '{tmp_path / "written"}'; CREATE TEMP VIEW other AS SELECT 1 --"""
+    rows = ds.dataset(ROWS.append_column(named, ROWS["n"]))
+    with sql_frame("SELECT * FROM tx", {"tx": (SOURCE, rows)}, {"tx": SCHEMA | {named: "int64"}}) as found:
+        assert found.read_all()[named].to_pylist() == [2, 3, 4, 5]
+    assert not (tmp_path / "written").exists()
+
+
 def test_files_are_read_in_the_order_given(tmp_path: Path) -> None:
     for i in range(3):
         pq.write_table(TABLE.slice(i, 1), tmp_path / f"{i}.parquet")

@@ -200,6 +200,15 @@ def test_the_tables_own_column_names_are_refused(tmp_path: Path) -> None:
         source_schema(source(), tmp_path)
 
 
+def test_columns_that_capital_letters_alone_tell_apart_are_refused(tmp_path: Path) -> None:
+    # DuckDB takes them for one even where they are quoted, and would give the values of the first for both.
+    parquet(tmp_path, {"amount": [1.0], "Amount": [10.0]})
+    with pytest.raises(DataError, match="columns 'amount' and 'Amount' differ in capital letters only"):
+        source_schema(source(), tmp_path)
+    with pytest.raises(DataError, match="'amount' and 'AMOUNT'"):
+        source_schema(Source("tx", stream=fj.Push(), schema={"amount": "int64", "AMOUNT": "int64"}), tmp_path)
+
+
 def test_parquet_files_that_disagree(tmp_path: Path) -> None:
     parquet(tmp_path, {"a": [1]}, "1.parquet")
     parquet(tmp_path, {"a": ["x"]}, "2.parquet")

@@ -1,5 +1,6 @@
 """Definitions to specs: types, order, digests and errors that name what is wrong."""
 
+import re
 from typing import Any
 
 import msgspec
@@ -9,7 +10,11 @@ import falaj as fj
 from falaj.definitions.feature_view import FeatureView
 from falaj.definitions.service_spec import ViewSpec
 from falaj.features.compile import compile_service, compile_view
+from falaj.features.dialect import DIALECTS
+from falaj.features.point_in_time import last_n_sql, one_row_sql, windowed_sql
+from falaj.features.point_in_time_join import events_sql, features_sql
 from falaj.kernel.errors import DefinitionError
+from support.feature_worlds import SETS, make_service
 
 SCHEMA = {"card": "string", "shop": "int64", "amount": "float64", "points": "int64", "ok": "bool", "at": "timestamp"}
 CARD = fj.Entity("card", key="card")
@@ -106,3 +111,37 @@ def test_outputs_are_stored_features_and_then_the_rest_in_order() -> None:
     assert spec.entity_keys == (("card", "string"),)
     assert spec == compile_service(service, {"tx": dict(reversed(SCHEMA.items()))})
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(spec), type=type(spec)) == spec
+
+
+def test_names_that_engines_would_mix_up_are_refused() -> None:
+    with pytest.raises(DefinitionError, match="features 'spent' and 'Spent' differ in capital letters only"):
+        compiled(spent=fj.sum("amount", window="1h"), Spent=fj.sum("points", window="1h"))
+    twice = fj.FeatureView("v", CARD, TX, {"x": fj.last("AMOUNT")}, transform={"AMOUNT": "amount * 2"})
+    with pytest.raises(DefinitionError, match="columns 'amount' and 'AMOUNT'"):
+        compile_view(twice, SCHEMA)
+    for name in ("_ts", "_SEQ", "_k0", "_question"):
+        schema = SCHEMA | {name: "int64"}
+        with pytest.raises(DefinitionError, match=f"uses the name '{name}', which engines keep"):
+            compile_view(view(x=fj.last(name)), schema)
+        with pytest.raises(DefinitionError, match=f"uses the name '{name}'"):
+            compile_view(view(fj.Entity("e", key=name, dtype="int64"), x=fj.last("amount")), schema)
+        with pytest.raises(DefinitionError, match=f"uses the name '{name}'"):
+            compiled(**{name: fj.last("amount")})
+    assert compile_view(view(x=fj.last("_id")), SCHEMA | {"_id": "string"}).columns == (("_id", "string"),)
+
+
+_OF_TABLES = {"_event_ts", "_created", "_ingest_seq"}
+
+
+@pytest.mark.parametrize("features", SETS.values(), ids=SETS)
+def test_every_name_that_statements_use_is_kept_from_views(features: dict[str, Any]) -> None:
+    spec = make_service("pair", **features).views[0]
+    said = [*one_row_sql(spec, "e"), *last_n_sql(spec, "e"), windowed_sql(spec, "e", {"amount"}, {}) or ""]
+    for dialect in (DIALECTS["duckdb"], DIALECTS["postgres"]):
+        events = [events_sql(spec, "r", dialect, known_time=known) for known in (False, True)]
+        said += [*events, features_sql(spec, "e", dialect, known_time=True)]
+    names = set(re.findall(r"\b_[a-z][a-z0-9]*\b(?!_)", " ".join(said))) - _OF_TABLES
+    assert names
+    for name in sorted(names):
+        with pytest.raises(DefinitionError, match="engines keep"):
+            compiled(**{name: fj.last("amount")})

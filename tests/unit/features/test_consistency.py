@@ -6,7 +6,7 @@ import pyarrow.dataset as ds
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from falaj.definitions.aggregation import column, count, count_distinct, last, quantile, sawtooth, sum
+from falaj.definitions.aggregation import column, count, count_distinct, last, mean, quantile, sawtooth, sum, var
 from falaj.definitions.prediction_record import PredictionRecord
 from falaj.definitions.service_spec import OnDemandSpec, RequestSpec, ServiceSpec
 from falaj.features.consistency import ConsistencyReport, verify
@@ -64,6 +64,14 @@ def test_a_planted_corruption_is_found_with_both_values() -> None:
     found = [(m.column, m.served, m.recomputed) for m in report.mismatches]
     assert found == [("v__s", 5.5, 5.0), ("v__c", 3.5, 3.0)]
     assert "altered" in report.mismatches[0].reason
+
+
+def test_sums_that_no_float_holds_do_not_end_the_check() -> None:
+    spec = make_service(s=sum("amount", window="10us"), m=mean("amount", window="10us"), v=var("amount", window="10us"))
+    rows = [row("x", amount=1e308), row("y", at=1, amount=1e308), row("z", at=2, amount=-1e308)]
+    kv = store(rows, spec)
+    report = check(*(served(kv, spec, {"a": "1"}, at) for at in range(1, 5)), rows=rows, spec=spec)
+    assert (report.compared, report.mismatches) == (12, ())
 
 
 def _with_amounts(events: Any, amounts: Any) -> Any:

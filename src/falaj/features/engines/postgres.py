@@ -21,6 +21,13 @@ from falaj.kernel.errors import DataError, InputError, StorageError
 
 _DIALECT = DIALECTS["postgres"]
 _NO_HEADER = pyarrow.csv.WriteOptions(include_header=False)
+_SETTINGS = {
+    "jit": "off",  # it pays off for long scans of one table only
+    "extra_float_digits": "1",
+    "standard_conforming_strings": "on",
+    "transform_null_equals": "off",
+}
+"""What the text needs to mean what it says and numbers to come whole, whatever the server, role or database has set."""
 _FETCHED = 20_000
 """Rows that are asked of the server at once."""
 
@@ -63,7 +70,8 @@ class PostgresEngine:
         except psycopg.DataError as error:
             raise DataError(
                 f"PostgreSQL refuses a value: {_said(error)}",
-                hint="a text with a zero byte, or a float result beyond float64; features.engine = 'duckdb' takes both",
+                hint="a text with a zero byte or a letter that its encoding lacks, or a float result beyond float64; "
+                "features.engine = 'duckdb' takes them all",
             ) from None
         except psycopg.OperationalError as error:  # its text names host and user, and never the password
             raise StorageError(
@@ -75,7 +83,7 @@ class PostgresEngine:
 
     def _connect(self, psycopg: Any) -> Any:
         try:
-            return psycopg.connect(self.url, connect_timeout=10)
+            return psycopg.connect(self.url, connect_timeout=10, client_encoding="utf8")
         except psycopg.ProgrammingError:  # its text holds the address with the password
             raise InputError(
                 "features.postgres_url is not an address of PostgreSQL",
@@ -84,7 +92,8 @@ class PostgresEngine:
 
 
 def _answer(cursor: Any, view: ViewSpec, questions: Questions, rows: Any, *, known_time: bool) -> pa.Table:
-    cursor.execute("SET LOCAL jit = off")  # it pays off for long scans of one table only
+    for setting, value in _SETTINGS.items():
+        cursor.execute(f"SET LOCAL {setting} = {value}")
     keys = {f"_k{i}": dtype for i, (_, dtype) in enumerate(view.keys)}
     _load(cursor, "asked", {"_question": "int64", "_t": "int64", **keys}, _batches(asked_table(view, questions)))
     names = source_columns(view)

@@ -23,8 +23,13 @@ _CONF = {
     "spark.sql.caseSensitive": "true",
     "spark.sql.ansi.enabled": "true",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
+    "spark.sql.variable.substitute": "false",  # else a text with ${env:HOME} in it would be another one
+    "spark.sql.parser.escapedStringLiterals": "false",
 }
 """What the text needs to mean what it says, whatever the session has set."""
+
+_PATTERN = set("*?[]{}\\")
+"""Spark reads a path with one of these as a pattern, which may mean other files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,4 +117,5 @@ def files_of(rows: Any) -> list[str]:
         system, base = system.base_fs, system.base_path
     if not isinstance(system, pyarrow.fs.LocalFileSystem):
         return []
-    return [f"file://{base}{name}" for name in rows.files]
+    files = [f"file://{base}{name}" for name in rows.files]
+    return [] if _PATTERN & set("".join(files)) else files
