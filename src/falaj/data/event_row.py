@@ -14,6 +14,9 @@ from falaj.kernel.sentence import one_sentence
 LONGEST_CHARACTERS = 1 << 20
 """An event that comes as text may be so long; what is longer is quarantined, cut off there."""
 
+_NAMED = 10
+"""So many unknown fields are named: to look for a near miss of each takes time, and an event may have thousands."""
+
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -46,7 +49,10 @@ def read_event(source: Source, schema: Mapping[str, str], event: object) -> tupl
             return {}, [error.message]
     if not isinstance(event, Mapping):
         return {}, ["the event is not an object of fields"]
-    reasons = [f"field {name!r} is unknown: {did_you_mean(str(name), schema)}" for name in event if name not in schema]
+    unknown = [name for name in event if name not in schema]
+    reasons = [f"field {name!r} is unknown: {did_you_mean(str(name), schema)}" for name in unknown[:_NAMED]]
+    if len(unknown) > _NAMED:
+        reasons.append(f"{len(unknown) - _NAMED:,} more fields are unknown")
     row = {}
     for name, dtype in schema.items():
         value = event.get(name)

@@ -34,10 +34,9 @@ class Feeds:
         """
         with self._turn:
             feed = self._feed(source)
-            batches = feed.poll(limit, timeout_s)
             kept = False
             try:
-                taken = self._events.take(source, schema, batches)
+                taken = self._events.take(source, schema, feed.poll(limit, timeout_s))
                 kept = True
             finally:
                 if not kept:  # the feed is ahead of what was kept: the next one begins where that ends

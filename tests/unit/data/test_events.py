@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import falaj as fj
-from falaj.data.event_row import LONGEST_CHARACTERS
+from falaj.data.event_row import LONGEST_CHARACTERS, read_event
 from falaj.kernel.clock import ManualClock, from_us
 from falaj.kernel.errors import CorruptionError, DataError, InputError
 from falaj.storage.metadata.database import Database
@@ -198,3 +198,11 @@ def test_pushes_landing_and_reading_at_the_same_time(tmp_path: Path) -> None:
     assert followed == room.read_all("tx", EVENT_SCHEMA)
     assert len({row["id"] for row in followed}) == 800
     room.close()
+
+
+def test_of_thousands_of_unknown_fields_the_first_are_named() -> None:
+    # To look for the near miss of each took a second for a thousand fields, and the reasons were longer than the event.
+    _, reasons = read_event(pushed_source(), EVENT_SCHEMA, {"at": 1} | {f"amount_{i}": 1 for i in range(50_000)})
+    assert len(reasons) == 11
+    assert reasons[0].startswith("field 'amount_0' is unknown")
+    assert reasons[-1] == "49,990 more fields are unknown"

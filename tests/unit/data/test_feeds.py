@@ -12,7 +12,7 @@ from falaj.data.events import Events
 from falaj.data.feeds import Feeds
 from falaj.data.quarantine import Quarantine
 from falaj.data.report import Partition
-from falaj.kernel.errors import DiskFull, InputError
+from falaj.kernel.errors import DiskFull, InputError, StorageError
 from falaj.storage.eventlog.local import LocalLog
 from falaj.storage.feeds import Batch, Payload
 from falaj.storage.feeds.memory import MemoryFeed
@@ -143,3 +143,33 @@ def test_a_feed_of_another_definition_is_opened_anew_where_the_former_ended(room
     feeds.take(other, EVENT_SCHEMA, limit=9, timeout_s=0)
     assert len(opened) == 3
     assert ids(room) == ["a", "b"]
+
+
+class _FailsOnce(MemoryFeed):
+    """Moves on, and fails before it gives what it moved past."""
+
+    failed = False
+
+    def poll(self, limit: int, timeout_s: float) -> list[Batch]:
+        found = super().poll(limit, timeout_s)
+        if found and not self.failed:
+            _FailsOnce.failed = True
+            raise StorageError("the broker went away")
+        return found
+
+
+def test_a_feed_that_fails_while_it_is_read_is_begun_anew_where_the_last_event_ended(room: DataRoom) -> None:
+    _FailsOnce.failed = False
+    opened: list[_FailsOnce] = []
+
+    def open_feed(_source: fj.Source) -> MemoryFeed:
+        opened.append(_FailsOnce())
+        opened[-1].write("p", [b'{"id": "a", "at": 1}', b'{"id": "b", "at": 2}'])
+        return opened[-1]
+
+    feeds = Feeds(room.events, open_feed)
+    with pytest.raises(StorageError):
+        feeds.take(TX, EVENT_SCHEMA, limit=1, timeout_s=0)
+    for _ in range(2):
+        feeds.take(TX, EVENT_SCHEMA, limit=1, timeout_s=0)
+    assert (ids(room), len(opened)) == (["a", "b"], 2)
