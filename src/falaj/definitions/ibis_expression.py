@@ -1,10 +1,15 @@
 """IbisExpression: an Ibis expression as the SQL text that a definition keeps."""
 
+import re
 from collections.abc import Mapping
+from datetime import datetime, timedelta, timezone, tzinfo
 from typing import Any
+from zoneinfo import ZoneInfo
 
+from falaj.kernel.clock import rfc3339
 from falaj.kernel.errors import DefinitionError, ExtraMissing
 
+_OFFSET = re.compile(r"UTC([+-])(\d\d):(\d\d)")
 _IBIS_TYPES = {"string": "string", "int64": "int64", "float64": "float64", "bool": "boolean", "timestamp": "timestamp"}
 
 
@@ -62,5 +67,38 @@ def _selected(statement: str, field: str) -> str:
     value = tree.expressions[0].unalias()
     for column in value.find_all(exp.Column):
         column.set("table", None)
-    text: str = value.sql(dialect="duckdb")
+    if value.find(exp.TimestampFromParts):
+        raise _no_instant(field)
+    text: str = value.transform(_instants_as_texts, field).sql(dialect="duckdb")
     return text
+
+
+def _instants_as_texts(node: Any, field: str) -> Any:
+    """Return the text of an instant that Ibis made of its parts; anything else as it is."""
+    from sqlglot import exp
+
+    if not isinstance(node, exp.Anonymous) or node.name.upper() != "MAKE_TIMESTAMPTZ":
+        return node
+    try:
+        *parts, seconds, zone = (part.name for part in node.expressions)
+        year, month, day, hour, minute = map(int, parts)
+        second, microsecond = divmod(round(float(seconds) * 1e6), 1_000_000)
+        at = datetime(year, month, day, hour, minute, second, microsecond, tzinfo=_zone(zone))
+        return exp.Literal.string(rfc3339(at))
+    except (TypeError, ValueError, KeyError, OverflowError):  # parts that are computed of the row among them
+        raise _no_instant(field) from None
+
+
+def _zone(name: str) -> tzinfo:
+    offset = _OFFSET.fullmatch(name)
+    if offset is None:
+        return ZoneInfo(name)
+    ahead = timedelta(hours=int(offset[2]), minutes=int(offset[3]))
+    return timezone(ahead if offset[1] == "+" else -ahead)
+
+
+def _no_instant(field: str) -> DefinitionError:
+    return DefinitionError(
+        f"{field} has an instant without a time zone, or one that is not written out",
+        hint="give an aware datetime, such as datetime(2026, 1, 31, tzinfo=UTC)",
+    )
