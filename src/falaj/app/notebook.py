@@ -13,13 +13,14 @@ import pyarrow as pa
 from falaj.app.client import Client, decide
 from falaj.app.frame import Frame
 from falaj.app.pushing import push_stream
+from falaj.app.replay_refused import replay_refused
 from falaj.app.training_run import TrainingResult, train_and_follow
 from falaj.app.training_set import TrainingSet, build_training_set
 from falaj.app.values.features import OnlineFeatures, OnlineQuery
 from falaj.app.values.model import Train, VersionsQuery
 from falaj.app.values.prediction import Explanation, WhyQuery
 from falaj.app.values.run import RunDetail, RunQuery, RunsQuery
-from falaj.app.values.source import Pushed, Replay
+from falaj.app.values.source import Pushed
 from falaj.app.values.status import RunStatus, Status, StatusQuery, VersionStatus
 from falaj.data.quarantine import Replayed
 from falaj.definitions.feature_service import FeatureService
@@ -154,7 +155,7 @@ class Project:
 
     def replay(self, source: str, *, reason: str = "", dry_run: bool = False) -> Replayed:
         """Judge a source's refused rows again by the present definition; see `falaj source replay`."""
-        return self._client.perform("source.replay", Replay(source, reason, dry_run), Replayed)
+        return replay_refused(self._client, source, reason=reason, dry_run=dry_run)
 
     def runs(self, *, limit: int = 100) -> Frame:
         """Return runs, the newest first."""

@@ -7,7 +7,8 @@ from typing import IO, Any, Literal
 import click
 
 from falaj.app.pushing import push_stream
-from falaj.app.values.source import Ingest, Ingested, Pushed, QuarantineQuery, Replay, SourceQuery
+from falaj.app.replay_refused import replay_refused
+from falaj.app.values.source import Ingest, Ingested, Pushed, QuarantineQuery, SourceQuery
 from falaj.app.values.status import SourceStatus
 from falaj.cli.command import FalajCommand, FalajGroup, Session, counted, pass_session, plain
 from falaj.data.quarantine import Replayed
@@ -166,7 +167,12 @@ def replay(session: Session, *, name: str, reason: str, dry_run: bool) -> None:
 
     Example: falaj source replay transactions --reason "amount is not between"
     """
-    done = session.client().perform("source.replay", Replay(name, reason, dry_run), Replayed)
+
+    def tell(so_far: Replayed) -> None:
+        if so_far.left:
+            session.say(f"{name}: {so_far.looked_at:,} refused rows looked at, {so_far.left:,} to go")
+
+    done = replay_refused(session.client(), name, reason=reason, dry_run=dry_run, on_piece=tell)
 
     def human() -> None:
         would = "would be " if dry_run else ""

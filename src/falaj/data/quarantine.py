@@ -7,13 +7,15 @@ replay that died is known before any row is looked at. So each row is replayed o
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
+from numpy.typing import NDArray
 
 from falaj.data import provenance
 from falaj.data.columns import DIGEST, FILE, INGEST_SEQ, RAW, REASONS, STREAM, quarantine_table, rows_schema
@@ -35,7 +37,7 @@ from falaj.storage.tables.port import TableStore
 Letter = dict[str, Any]
 """A row of the quarantine table."""
 
-_CHUNK_ROWS = 1_000
+_CHUNK_ROWS = 5_000
 _NEEDED = [INGEST_SEQ, FILE, DIGEST, REASONS, RAW]
 
 
@@ -49,6 +51,9 @@ class Replayed(msgspec.Struct, frozen=True):
         refused: Those that stay.
         reasons: Why they stay: reason to number of rows.
         dry_run: Whether nothing was changed.
+        through: The number of the last row looked at; those before it have been dealt with.
+        until: The number of the last row that stood in quarantine when the replay began.
+        left: Rows between the two that have not been looked at.
     """
 
     source: str
@@ -57,6 +62,9 @@ class Replayed(msgspec.Struct, frozen=True):
     refused: int
     reasons: dict[str, int]
     dry_run: bool
+    through: int = 0
+    until: int = 0
+    left: int = 0
 
 
 class Quarantine:
@@ -105,7 +113,9 @@ class Quarantine:
         *,
         reason: str = "",
         dry_run: bool = False,
-        on_chunk: Callable[[int], None] = lambda _looked_at: None,
+        after: int = 0,
+        until: int | None = None,
+        within_s: float | None = None,
     ) -> Replayed:
         """Give quarantined rows to the present definition again, each once; those refused again stay.
 
@@ -115,51 +125,65 @@ class Quarantine:
             actor: Who asks; already authorised.
             reason: Only rows one of whose reasons has this text in it.
             dry_run: Change nothing; say what would become of them.
-            on_chunk: Called with the number of rows looked at so far.
+            after: Only rows with a greater number: the `through` of the piece before.
+            until: Only rows up to this number; all that there are by default.
+            within_s: Begin on no further rows after so many seconds; None to go on to the end.
 
         Raises:
             DiskFull: No space is left; what was replayed before is kept, and the rest can be replayed again.
         """
-        at = to_us(self._clock.now())
-        looked_at = accepted = 0
+        at, began = to_us(self._clock.now()), self._clock.monotonic()
+        looked_at = accepted = place = 0
         refused: Counter[str] = Counter()
         with self._turn:
             self._events.land_all(source.name, schema)
-            for letters in self._letters(source.name, reason):
-                frames = _judge_again(source, schema, letters, at)
+            standing = self._standing(source.name, after, until)
+            while place < len(standing):
+                if place and within_s is not None and self._clock.monotonic() - began >= within_s:
+                    break
+                letters = self._letters(source.name, standing[place : place + _CHUNK_ROWS], reason)
+                place = min(place + _CHUNK_ROWS, len(standing))
+                frames = _judge_again(source, schema, letters, at) if letters else []
                 changed = [f for f, letter in zip(frames, letters, strict=True) if f.reasons != letter[REASONS]]
                 if changed and not dry_run:
                     self._events.append(source.name, changed)
                 looked_at += len(frames)
                 accepted += sum(frame.reasons is None for frame in frames)
                 refused.update(why for f in frames for why in f.reasons or () if not why.startswith(FROM))
-                on_chunk(looked_at)
             if not dry_run:
                 self._events.land_all(source.name, schema)
                 detail = {"looked_at": looked_at, "accepted": accepted, "reason": reason}
                 with self._db.write() as connection:
                     record(connection, self._clock, actor, "source.replay", source.name, detail)
-        return Replayed(source.name, looked_at, accepted, looked_at - accepted, dict(refused.most_common(20)), dry_run)
+        return Replayed(
+            source.name, looked_at, accepted, looked_at - accepted, dict(refused.most_common(20)), dry_run,
+            through=int(standing[place - 1]) if place else after,
+            until=int(standing[-1]) if len(standing) else until or after,
+            left=len(standing) - place,
+        )  # fmt: skip
 
     def _dataset(self, source: str) -> ds.Dataset | None:
         name = quarantine_table(source)
         return None if self._tables.version(name) is None else self._tables.read(name)
 
-    def _letters(self, source: str, reason: str) -> Iterator[list[Letter]]:
-        """Give the rows that stand in quarantine now, piece by piece."""
+    def _standing(self, source: str, after: int, until: int | None) -> NDArray[np.int64]:
+        """Return the numbers of the rows that stand in quarantine now, in their order."""
         found = self._dataset(source)
         if found is None:
-            return
+            return np.empty(0, np.int64)
+        numbers = found.to_table(columns=[INGEST_SEQ])[INGEST_SEQ].to_numpy()
         with self._db.read() as connection:
             gone = provenance.replayed_rows(connection, source)
-        for batch in found.to_batches(columns=_NEEDED, batch_size=_CHUNK_ROWS):
-            letters = [
-                letter
-                for letter in sorted(batch.to_pylist(), key=lambda letter: letter[INGEST_SEQ])
-                if letter[INGEST_SEQ] not in gone and any(reason in why for why in letter[REASONS] or [""])
-            ]
-            if letters:
-                yield letters
+        standing: NDArray[np.int64] = np.setdiff1d(numbers, np.fromiter(gone, np.int64))
+        return standing[(standing > after) & (standing <= (until or np.inf))]
+
+    def _letters(self, source: str, numbers: NDArray[np.int64], reason: str) -> list[Letter]:
+        """Return the rows of some numbers, in their order, one of whose reasons has a text in it."""
+        found, seq = self._dataset(source), ds.field(INGEST_SEQ)
+        assert found is not None
+        near = (seq >= int(numbers[0])) & (seq <= int(numbers[-1]))  # of the other files nothing is read
+        rows = found.to_table(columns=_NEEDED, filter=near & seq.isin(pa.array(numbers))).sort_by(INGEST_SEQ)
+        return [letter for letter in rows.to_pylist() if any(reason in why for why in letter[REASONS] or [""])]
 
 
 def _judge_again(source: Source, schema: Mapping[str, str], letters: Sequence[Letter], at: int) -> list[EventFrame]:

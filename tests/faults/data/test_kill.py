@@ -117,7 +117,7 @@ def test_replay_of_what_was_refused(tmp_path: Path) -> None:
         room.events.accept(TX, EVENT_SCHEMA, ["{"])
         room.close()
 
-    for folder in lives("replay", tmp_path, 10, prepare):
+    for folder in lives("replay", tmp_path, 9, prepare):
         room = reopened(folder)
         room.events.accept(TX, EVENT_SCHEMA, [event("e", 5)])
         quarantine = Quarantine(room.tables, room.events, room.db, room.clock)

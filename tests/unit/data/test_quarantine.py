@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import falaj as fj
-from falaj.data.quarantine import Quarantine
+from falaj.data.quarantine import Quarantine, Replayed
 from falaj.governance.audit import list_records
 from support.data_room import ADA, EVENT_SCHEMA, DataRoom, event, event_file, pushed_source
 
@@ -99,13 +99,29 @@ def test_nothing_was_refused(room: DataRoom) -> None:
     assert quarantine(room).replay(TX, EVENT_SCHEMA, ADA.name).looked_at == 0
 
 
-@pytest.mark.parametrize("rows", [2_500])
-def test_many_rows_piece_by_piece(tmp_path: Path, rows: int) -> None:
-    room = DataRoom.in_memory(tmp_path)
-    room.events.accept(TX, EVENT_SCHEMA, [event(str(n), n, 500.0) for n in range(rows)])
-    seen: list[int] = []
-    quarantine(room).replay(WIDER, EVENT_SCHEMA, "ada", on_chunk=seen.append)
-    assert seen[-1] == len(room.table("tx")) == rows
-    assert len(seen) > 1
-    assert quarantine(room).count("tx") == (0, rows)
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_many_rows_piece_by_piece(tmp_path: Path, dry_run: bool) -> None:
+    rows, room = 12_000, DataRoom.in_memory(tmp_path)
+    room.events.accept(TX, EVENT_SCHEMA, [event(str(n), n, 500.0 if n % 2 else 5_000.0) for n in range(rows)])
+    pieces: list[Replayed] = []
+    while not pieces or pieces[-1].left:
+        after, until = (pieces[-1].through, pieces[-1].until) if pieces else (0, None)
+        piece = quarantine(room).replay(
+            WIDER, EVENT_SCHEMA, "ada", dry_run=dry_run, after=after, until=until, within_s=0
+        )
+        pieces.append(piece)
+        # refused meanwhile, or again for another reason: not of this replay
+        room.events.accept(TX, EVENT_SCHEMA, [event("later", 1, 700.0)])
+    assert [piece.looked_at for piece in pieces] == [5_000, 5_000, 2_000]
+    assert [piece.left for piece in pieces] == [7_000, 2_000, 0]
+    assert sum(piece.accepted for piece in pieces) == rows // 2
+    assert len(room.read_all("tx", EVENT_SCHEMA)) == (0 if dry_run else rows // 2)
     room.close()
+
+
+def test_nothing_is_left_of_a_piece_without_rows(room: DataRoom) -> None:
+    room.events.accept(TX, EVENT_SCHEMA, [event("a", 1, 500.0)])
+    first = quarantine(room).replay(WIDER, EVENT_SCHEMA, "ada", reason="nothing says so", within_s=0)
+    assert (first.looked_at, first.left) == (0, 0)
+    again = quarantine(room).replay(WIDER, EVENT_SCHEMA, "ada", after=first.through, until=first.until, within_s=0)
+    assert (again.looked_at, again.left, again.through) == (0, 0, first.through)

@@ -115,7 +115,10 @@ def replay(rooms: Rooms, actor: Actor, params: Replay) -> Replayed:
     """Judge refused rows again, and take in those that the present definition accepts."""
     source = rooms.definitions.source(params.source)
     schema = schema_of(rooms, source.name)
-    done = rooms.quarantine.replay(source, schema, actor.name, reason=params.reason, dry_run=params.dry_run)
+    done = rooms.quarantine.replay(
+        source, schema, actor.name, reason=params.reason, dry_run=params.dry_run, after=params.after,
+        until=params.until or None, within_s=params.within_s,
+    )  # fmt: skip
     rooms.applier.wake()
     return done
 

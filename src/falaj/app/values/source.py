@@ -87,11 +87,17 @@ class Replay(msgspec.Struct, frozen=True):
         source: The source.
         reason: Only rows one of whose reasons has this text in it; empty for all.
         dry_run: Change nothing, and say what would become of them.
+        after: Only rows with a greater number: the `through` of the piece before.
+        until: Only rows up to this number, the `until` of the first piece; 0 for all that there are.
+        within_s: Begin on no further rows after so many seconds; None to go on to the end.
     """
 
     source: str
     reason: str = ""
     dry_run: bool = False
+    after: int = 0
+    until: int = 0
+    within_s: float | None = None
 
 
 class QuarantineQuery(msgspec.Struct, frozen=True):
