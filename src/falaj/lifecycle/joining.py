@@ -10,6 +10,7 @@ from falaj.data.source_content import source_content
 from falaj.definitions.service_spec import ServiceSpec
 from falaj.features.engines.choice import open_engine
 from falaj.features.offline import training_frame
+from falaj.kernel.errors import InputError
 from falaj.lifecycle.rooms import Rooms
 
 
@@ -24,7 +25,7 @@ class Joining:
         engine: What computes the features; the settings' engine by default.
 
     Raises:
-        InputError: There is no such engine, or its server is not named.
+        InputError: There is no such engine, or its server is not named; or a source does not tell what was known when.
         Unsupported: The engine cannot compute a feature; nothing was run.
     """
 
@@ -43,6 +44,8 @@ class Joining:
         self._known_time = known_time
         self._engine = open_engine(rooms.settings.features, engine)
         self._engine.check(spec.views)
+        if known_time:
+            self._check_created()
 
     @property
     def engine(self) -> str:
@@ -60,6 +63,17 @@ class Joining:
             names = {name for name, _ in (*view.keys, *view.inputs)}
             read.setdefault(view.source, set()).update(names if view.id_column is None else {*names, view.id_column})
         return {source: source_content(self._tables[source], sorted(names)) for source, names in sorted(read.items())}
+
+    def _check_created(self) -> None:
+        """Refuse a view that would be null throughout. Rows without time are taken for what was never known."""
+        for view in self._spec.views:
+            source = self._rooms.definitions.sources.get(view.source)
+            if source is not None and not source.timeless and source.created is None:
+                raise InputError(
+                    f"source {source.name!r} does not say when its rows became known, so known time would leave every "
+                    f"feature of view {view.name!r} null",
+                    hint="declare its column with created=..., or build the training set without known time",
+                )
 
     @cached_property
     def _tables(self) -> dict[str, Any]:

@@ -275,3 +275,14 @@ def test_a_join_that_fails_leaves_nothing(world: World, monkeypatch: pytest.Monk
         build(world, FRAME.take([2, 2, 2]))
     assert joins == [1, 1]
     assert (world.rooms.datasets.list(), sorted(world.rooms.state.frames.iterdir())) == (before, files)
+
+
+def test_known_time_is_refused_where_a_source_does_not_tell_it(tmp_path: Path) -> None:
+    silent = Source("clicks", stream=fj.Push(), timestamp="at", schema={"card_id": "string", "at": "timestamp"})
+    service = fj.FeatureService("silent", [FeatureView("clicked", CARD, silent, {"n": fj.count(window="5m")})])
+    with opened(tmp_path, definitions(endpoint(of=model("fraud")), more=[SERVICE, service])) as world:
+        world.push({"card_id": "c1", "at": START}, to="clicks")
+        assert rows_of(world, build(world, FRAME, "silent"))[0]["clicked__n"] == 1
+        with pytest.raises(InputError, match=r"'clicks' does not say .* view 'clicked' null") as error:
+            build(world, FRAME, "silent", known_time=True)
+        assert "created=..." in error.value.hint
