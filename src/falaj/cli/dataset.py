@@ -31,9 +31,7 @@ def dataset() -> None:
 )
 @click.option("--sql", metavar="TEXT", help="A SELECT over the project's sources that gives the rows.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="PLACE", help="Write it: FILE.parquet, or a folder.")
-@click.option(
-    "--known-time", is_flag=True, help="Take only what was known at each row's instant, by the sources' created."
-)
+@click.option("--known-time", is_flag=True, help="Take only what was known at each row's instant, by created.")
 @click.option("--engine", default="", metavar="ENGINE", help="What computes the features; by default as settings say.")
 @pass_session
 def build(

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -88,6 +89,17 @@ def test_bytes_that_are_no_text_go_to_quarantine(room: DataRoom) -> None:
     assert room.take(TX) == 2
     room.events.land_all("tx", EVENT_SCHEMA)
     assert [row["_raw"] for row in room.quarantine("tx")] == ['{"id": "\\xff\\xfe", "at": 1}']
+
+
+def test_a_file_whose_name_is_no_text_is_taken_once(room: DataRoom) -> None:
+    outside = room.folder / "outside"
+    outside.mkdir()
+    (outside / os.fsdecode(b"caf\xe9.jsonl")).write_bytes(b'{"id": "a", "at": 1}\n')
+    append_lines(outside / "b.jsonl", event("b", 2))
+    assert room.take(TX) == 2
+    assert [name.partition("#")[0] for name in durable(room)] == ["outside/b.jsonl", "outside/caf\\xe9.jsonl"]
+    room.feeds.close()
+    assert room.take(TX) == 0
 
 
 def test_a_followed_source_takes_no_pushes(room: DataRoom) -> None:

@@ -201,7 +201,9 @@ class FileFeed:
             return _mark(opened.fileno())
 
     def _shown(self, path: Path) -> str:
-        return str(path.relative_to(self._folder)) if path.is_relative_to(self._folder) else str(path)
+        # A name may be no text, and positions are kept by it.
+        shown = path.relative_to(self._folder) if path.is_relative_to(self._folder) else path
+        return os.fsencode(shown).decode(errors="backslashreplace")
 
     @contextmanager
     def _naming(self, path: Path) -> Iterator[None]:
