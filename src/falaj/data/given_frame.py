@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 
 from falaj.kernel.errors import InputError
 
@@ -65,6 +66,8 @@ def _reader(given: Any) -> pa.RecordBatchReader:
 
 def _files(paths: Sequence[str | Path]) -> pa.RecordBatchReader:
     files: list[str] = []
+    if "" in paths:  # an unset variable of a shell; as a path it would be the present folder
+        raise InputError("the path of the frame is empty", hint=_ACCEPTED)
     for path in map(Path, paths):
         found = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
         if not found or not found[0].is_file():
@@ -74,7 +77,19 @@ def _files(paths: Sequence[str | Path]) -> pa.RecordBatchReader:
         raise InputError(
             "a CSV file does not say its columns' types", hint="read it as a data frame, or convert it to Parquet"
         )
+    _check_alike(files)
     return ds.dataset(files, format="parquet").scanner(batch_size=BATCH_ROWS).to_reader()
+
+
+def _check_alike(files: Sequence[str]) -> None:
+    """Refuse files of different columns: those that the first lacks would be dropped without a word."""
+    first = set(pq.read_schema(files[0]).names)
+    for file in files[1:]:
+        if different := sorted(first.symmetric_difference(pq.read_schema(file).names)):
+            raise InputError(
+                f"of {files[0]} and {file} one has a column {different[0]!r} and the other has not",
+                hint="give files of the same columns",
+            )
 
 
 def _lazy(given: Any) -> pa.RecordBatchReader:

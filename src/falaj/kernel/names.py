@@ -67,7 +67,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         >>> did_you_mean("frod", ["fraud", "churn"])
         "did you mean 'fraud'?"
     """
-    choices = sorted(known)
+    choices = sorted(set(known))
     close = difflib.get_close_matches(name, choices, n=1)
     if close:
         return f"did you mean {close[0]!r}?"

@@ -59,10 +59,16 @@ def test_what_is_no_frame_is_refused(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("n\n1\n")
     (tmp_path / "torn.parquet").write_bytes(b"PAR1....")
     (tmp_path / "empty").mkdir()
+    for name, table in (("a", TABLE), ("b", TABLE.append_column("m", TABLE["n"]))):
+        (tmp_path / "mixed").mkdir(exist_ok=True)
+        pq.write_table(table, tmp_path / "mixed" / f"{name}.parquet")
     for given, why in [
         (tmp_path / "rows.csv", "does not say its columns' types"),
         (tmp_path / "torn.parquet", "cannot be read"),
         (tmp_path / "nope.parquet", "is no Parquet file"),
+        (tmp_path / "mixed", "one has a column 'm' and the other has not"),
+        ("", "is empty"),
+        ([tmp_path / "mixed" / "a.parquet", ""], "is empty"),
         (tmp_path / "empty", "is no Parquet file, and no folder of them"),
         ({"n": [1, "x"]}, "cannot be read"),
         (7, "a frame cannot be a int"),

@@ -40,6 +40,7 @@ chargebacks = fj.Source(
     stream=fj.Push(),
     id="transaction_id",
     timestamp="known_at",
+    created="known_at",  # what happened is that it became known
     checks=[fj.check.not_null("transaction_id")],
     lateness="30d",  # labels are loaded in bulk, before and after the payments of the same days
     owner="payments",
