@@ -10,10 +10,10 @@ import pyarrow.compute as pc
 from falaj.data.content import plain_column
 from falaj.definitions.service_spec import ServiceSpec
 from falaj.features.arrow_types import ARROW_TYPES
-from falaj.features.offline import TIME_COLUMN
 from falaj.kernel.errors import InputError
 from falaj.kernel.names import did_you_mean
 
+TIME_COLUMN = "event_timestamp"
 _INSTANT = pa.timestamp("us", "UTC")
 _AWARE = (
     f"say which zone they are in: pandas df[{TIME_COLUMN!r}].dt.tz_localize('UTC'), Polars "
@@ -55,7 +55,8 @@ class EntityFrame:
             first_row: The number of its first row, for messages.
 
         Raises:
-            InputError: A column is missing, of another type, or called like a feature; a timestamp is naive or null.
+            InputError: A column is missing, there twice, of another type, or called like a feature; a time is naive
+                or null.
             Unsupported: A column that is carried along has a type that no dataset keeps.
         """
         self._check_names(frame.column_names)
@@ -68,6 +69,8 @@ class EntityFrame:
         return pa.table(columns)
 
     def _check_names(self, names: list[str]) -> None:
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise InputError(f"the frame has two columns {twice[0]!r}", hint="rename one")
         request = {field.name for field in self.spec.request}
         for name, _ in self.spec.outputs:
             if name in names and name not in request:

@@ -11,11 +11,8 @@ from falaj.definitions.service_spec import ServiceSpec
 from falaj.features.arrow_types import ARROW_TYPES
 from falaj.features.engines.duckdb import DuckDbEngine
 from falaj.features.engines.port import Engine, Questions
+from falaj.features.entity_frame import TIME_COLUMN, EntityFrame
 from falaj.features.on_demand import OnDemand, plain_values
-from falaj.kernel.errors import InputError
-from falaj.kernel.names import did_you_mean
-
-TIME_COLUMN = "event_timestamp"
 
 
 def training_frame(
@@ -47,7 +44,7 @@ def training_frame(
         DataError: A source's rows cannot be used, or an on-demand function failed.
         Unsupported: The engine cannot compute a feature; nothing was run.
     """
-    frame = _checked(spec, frame)
+    frame = EntityFrame(spec).fit(frame)
     engine = DuckDbEngine() if engine is None else engine
     engine.check(spec.views)
     stored = engine.answer(spec.views, _questions(spec, frame), tables, known_time=known_time)
@@ -57,58 +54,6 @@ def training_frame(
             column = stored[name] if name in stored else computed[name]
             frame = frame.append_column(pa.field(name, ARROW_TYPES[dtype]), column)
     return frame
-
-
-def _checked(spec: ServiceSpec, frame: pa.Table) -> pa.Table:
-    request = {field.name for field in spec.request}
-    for name, _ in spec.outputs:
-        if name in frame.column_names and name not in request:
-            raise InputError(f"the training frame has a column {name!r}, as a feature is called", hint="rename it")
-    if any(not view.timeless for view in spec.views):
-        frame = _set(frame, TIME_COLUMN, _instants(frame))
-    for column, dtype in [*spec.entity_keys, *((field.name, field.dtype) for field in spec.request)]:
-        frame = _set(frame, column, _cast(frame, column, dtype))
-    return frame
-
-
-def _instants(frame: pa.Table) -> Any:
-    column = _column(frame, TIME_COLUMN)
-    if not pa.types.is_timestamp(column.type) or column.type.tz is None:
-        raise InputError(
-            f"column {TIME_COLUMN!r} of the training frame is {column.type}", hint="give aware UTC timestamps"
-        )
-    if column.null_count:
-        row = column.is_null().index(True).as_py()
-        raise InputError(f"row {row} of the training frame has no {TIME_COLUMN}", hint="remove the row, or fill it in")
-    return column.cast(pa.timestamp("us", "UTC"), safe=False)
-
-
-def _column(frame: pa.Table, name: str) -> Any:
-    if name not in frame.column_names:
-        raise InputError(
-            f"the training frame has no column {name!r}, which the features need",
-            hint=did_you_mean(name, frame.column_names),
-        )
-    return frame[name]
-
-
-def _cast(frame: pa.Table, name: str, dtype: str) -> Any:
-    column = _column(frame, name)
-    wanted = ARROW_TYPES[dtype]
-    text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
-    if text == (dtype == "string") or pa.types.is_null(column.type) or pa.types.is_dictionary(column.type):
-        try:
-            return column.cast(wanted)
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-            pass
-    raise InputError(
-        f"column {name!r} of the training frame is {column.type}, and its type is {dtype}",
-        hint=f"convert it to {wanted}",
-    )
-
-
-def _set(frame: pa.Table, name: str, column: Any) -> pa.Table:
-    return frame.set_column(frame.column_names.index(name), name, column)
 
 
 def _questions(spec: ServiceSpec, frame: pa.Table) -> Questions:

@@ -10,7 +10,7 @@ from falaj.data.dataset import Dataset, Request
 from falaj.data.lineage import Node
 from falaj.definitions.model import Model
 from falaj.definitions.service_spec import ServiceSpec
-from falaj.features.offline import TIME_COLUMN
+from falaj.features.entity_frame import TIME_COLUMN
 from falaj.governance.access import Actor
 from falaj.kernel.codec import to_builtins
 from falaj.kernel.errors import DataError

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from falaj.definitions.model import Model
-from falaj.features.offline import TIME_COLUMN
+from falaj.features.entity_frame import TIME_COLUMN
 from falaj.governance.access import SYSTEM
 from falaj.kernel.clock import to_us
 from falaj.lifecycle.dataset import SPLIT

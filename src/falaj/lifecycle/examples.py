@@ -8,7 +8,7 @@ import pyarrow as pa
 from falaj.data.duckdb_rows import quoted
 from falaj.definitions.model import Model
 from falaj.definitions.service_spec import ServiceSpec
-from falaj.features.offline import TIME_COLUMN
+from falaj.features.entity_frame import TIME_COLUMN
 from falaj.kernel.errors import DataError
 from falaj.storage.tables.port import TableStore
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from falaj.definitions.model import Model
 from falaj.definitions.project import digest_of
 from falaj.definitions.service_spec import ServiceSpec
-from falaj.features.offline import TIME_COLUMN
+from falaj.features.entity_frame import TIME_COLUMN
 from falaj.governance.access import SYSTEM, Actor
 from falaj.kernel.clock import to_us
 from falaj.kernel.codec import to_builtins
