@@ -22,6 +22,8 @@ from falaj.kernel.errors import Conflict, InputError, Locked, StorageError
 from falaj.storage.keyvalue.memory import MemoryStore
 from falaj.storage.keyvalue.redis import scripts
 from falaj.storage.keyvalue.redis.address import RedisAddress
+from falaj.storage.keyvalue.redis.keys import RedisKeys
+from falaj.storage.keyvalue.redis.one_server import OneServer
 from falaj.storage.keyvalue.redis.store import RedisStore
 from support.redis_servers import RedisCluster, RedisServer, free_ports, redis_cluster, redis_server
 from support.redis_world import CARDS, ROWS, SPEC, applier_of, features, open_writer, rows_from
@@ -463,3 +465,23 @@ def test_tls_with_a_user_of_the_access_list(tmp_path: Path) -> None:
         other = RedisStore.open_reader(address, "other")  # the list lets this user see one project only
         with pytest.raises(StorageError, match="may not do this"):
             other.get_many([b"a"])
+
+
+def test_a_server_that_is_emptied_in_the_middle_of_a_large_read_is_told(running: RedisServer, tmp_path: Path) -> None:
+    running.client().flushall()
+    names = [b"%d" % i for i in range(12_000)]
+    writer = open_writer(running.url, tmp_path)
+    writer.write((name, name) for name in names)
+    writer.close()
+
+    class Emptied(OneServer):
+        def _ask(self, packed: bytes) -> Any:
+            answer = super()._ask(packed)
+            running.client().flushall()
+            return answer
+
+    address = RedisAddress.parse(running.url)
+    store = RedisStore(Emptied(address, 1.0, 10.0), RedisKeys("fraud"), address)
+    with pytest.raises(StorageError, match="is empty"):  # and not: most of the keys do not exist
+        store.get_many(names)
+    store.close()

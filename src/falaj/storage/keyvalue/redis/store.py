@@ -15,7 +15,7 @@ from falaj.storage.keyvalue.redis.cluster_servers import ClusterServers
 from falaj.storage.keyvalue.redis.keys import CLUSTER_PARTITIONS, RedisKeys, Together
 from falaj.storage.keyvalue.redis.one_server import OneServer
 from falaj.storage.keyvalue.redis.redo import RedoWriter
-from falaj.storage.keyvalue.redis.servers import Servers, Values
+from falaj.storage.keyvalue.redis.servers import MGET_KEYS, Servers, Values
 from falaj.storage.keyvalue.redis.writer import AtomicWriter, RedisWriter
 
 CONNECT_S = 0.25
@@ -173,14 +173,19 @@ class RedisStore:
 
     def _fetch(self, keys: Sequence[bytes]) -> tuple[Values, Values]:
         """Return the values of the keys and the markers of the partitions they lie in."""
-        if self._single:
+        if self._single and len(keys) < MGET_KEYS:
             found = self._servers.read([self._marker + self._keys.names(keys)])[0]
             return found[1:], found[:1]
-        groups = self._keys.by_partition(dict.fromkeys(keys))
-        asked = [[self._keys.marker(i), *self._keys.names(group)] for i, group in groups.items()]
+        # A marker beside all that is read at once: what was read before or after says nothing of it.
+        groups = [
+            (self._keys.marker(i), group[start : start + MGET_KEYS - 1])
+            for i, group in self._keys.by_partition(dict.fromkeys(keys)).items()
+            for start in range(0, len(group), MGET_KEYS - 1)
+        ]
         values: dict[bytes, bytes | None] = {}
         markers: Values = []
-        for group, answer in zip(groups.values(), self._servers.read(asked), strict=True):
+        answers = self._servers.read([[marker, *self._keys.names(group)] for marker, group in groups])
+        for (_, group), answer in zip(groups, answers, strict=True):
             markers.append(answer[0])
             values.update(zip(group, answer[1:], strict=True))
         return [values[key] for key in keys], markers
