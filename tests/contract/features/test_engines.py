@@ -58,6 +58,14 @@ def test_texts_are_what_they_are(engine: Engine) -> None:
     check(World(latest, rows, [], [({"a": row["a"]}, 50) for row in rows]), engine)
 
 
+def test_keys_may_be_long(engine: Engine) -> None:
+    chance = random.Random(1)
+    long = "".join(chr(chance.randint(33, 0x2FFF)) for _ in range(20_000))  # an index would not take it, pressed or not
+    spec = make_service("pair", country=last("country"), n=count(window="9us"))
+    rows = [row("e1", 1, a=long, b=long, country=long), row("e2", 2, a=long, b="23", country="AE")]
+    check(World(spec, rows, [], [({"a": long, "b": b}, 5) for b in (long, "23", long[:-1])]), engine)
+
+
 def crowded(seed: int, **features: Any) -> World:
     """Return a world in which every instant has events of every kind, asked at every instant."""
     chance = random.Random(seed)

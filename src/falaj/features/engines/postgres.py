@@ -105,11 +105,19 @@ def _answer(cursor: Any, view: ViewSpec, questions: Questions, rows: Any, *, kno
     _load(cursor, "source_rows", schema, found.to_batches(columns=names))
     events = events_sql(view, "source_rows", _DIALECT, known_time=known_time, whole_instants=True)
     cursor.execute(f"CREATE TEMP TABLE events ON COMMIT DROP AS {events}")
-    keyed = ", ".join([*(f"k{i}" for i in range(len(view.keys))), "_ts"])
-    cursor.execute(f"CREATE INDEX ON events ({keyed})")
+    _index(cursor, [*(f"k{i}" for i in range(len(view.keys))), "_ts"])
     cursor.execute("ANALYZE events")
     cursor.execute("ANALYZE asked")
     return _fetched(cursor, view, features_sql(view, "events", _DIALECT, known_time=known_time))
+
+
+def _index(cursor: Any, columns: list[str]) -> None:
+    """Index the events, if no key is longer than an index takes; the join does without one."""
+    try:
+        with cursor.connection.transaction():
+            cursor.execute(f"CREATE INDEX ON events ({', '.join(columns)})")
+    except library("psycopg.errors", "postgres").ProgramLimitExceeded:
+        return
 
 
 def _load(cursor: Any, table: str, columns: Mapping[str, str], batches: Iterator[pa.RecordBatch]) -> None:
