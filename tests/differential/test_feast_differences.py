@@ -98,7 +98,7 @@ def test_a_row_without_an_instant_is_answered_or_lost_and_we_refuse_it(
     both = world(row(x=1.0), offline=offline)
     questions: list[Row] = [*asked(5), {"k": 1, "t": None}]
     assert [r["row"] for r in both.feast_history(questions)] == rows
-    with pytest.raises(InputError, match="row 1 of the training frame has no event_timestamp"):
+    with pytest.raises(InputError, match="row 1 of the frame has no event_timestamp"):
         both.our_values(questions)
 
 
