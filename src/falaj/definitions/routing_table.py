@@ -13,11 +13,14 @@ class ArtifactRef(msgspec.Struct, frozen=True):
 
     Attributes:
         digest: The blob's digest, checked before it is loaded.
-        runtime: "onnx", "lightgbm" or "xgboost".
+        runtime: "onnx", "lightgbm", "xgboost", or "trees" for a file of trees alone.
+        beside: Other files of the same model whose scores were the same; each serves the sizes of batch at which it is
+            the fastest.
     """
 
     digest: str
-    runtime: Literal["onnx", "lightgbm", "xgboost"]
+    runtime: Literal["onnx", "lightgbm", "xgboost", "trees"]
+    beside: tuple["ArtifactRef", ...] = ()
 
 
 class Variant(msgspec.Struct, frozen=True):

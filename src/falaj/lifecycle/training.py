@@ -23,6 +23,7 @@ from falaj.lifecycle.pipeline import pinned
 from falaj.lifecycle.rooms import Rooms
 from falaj.models.encoding import encode_columns, fit_signature
 from falaj.models.export import export
+from falaj.models.parity import Parity
 from falaj.models.training.fit import fit
 from falaj.pipelines.context import StepContext
 from falaj.pipelines.runs import Run, get_run
@@ -147,7 +148,14 @@ def artifacts_of(context: StepContext) -> tuple[ArtifactRef, dict[str, ArtifactR
         for name, digest in made.items()
         if name.startswith("model_")
     }
-    return files[made["runtime"]], files, msgspec.convert(made["signature"], Signature)
+    chosen: ArtifactRef = files[made["runtime"]]
+    beside = tuple(file for name, file in files.items() if file != chosen and _holds(made["files"][name]))
+    return msgspec.structs.replace(chosen, beside=beside), files, msgspec.convert(made["signature"], Signature)
+
+
+def _holds(found: Any) -> bool:
+    """Return whether a file's scores are those of the model; what was found is a text where it has none."""
+    return not isinstance(found, str) and msgspec.convert(found, Parity).holds
 
 
 def run_actor(rooms: Rooms, run: Run) -> Actor:

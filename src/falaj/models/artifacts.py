@@ -2,34 +2,38 @@
 
 from falaj.definitions.routing_table import ArtifactRef
 from falaj.kernel.errors import CorruptionError, NotFound, Unsupported
-from falaj.models.runtimes.load import KINDS, load_bytes
+from falaj.models.runtimes.load import KINDS, load_fastest
 from falaj.models.runtimes.port import Runtime
 from falaj.storage.blobs import BlobStore
 
 
 def load_artifact(blobs: BlobStore, artifact: ArtifactRef, features: int) -> Runtime:
-    """Load a version's file after checking its bytes against the digest recorded at registration.
+    """Load a version's files after checking their bytes against the digests recorded at registration.
 
     What may be loaded is the platform's decision: three native formats, and nothing that runs code when read.
 
     Args:
         blobs: Where the file is.
-        artifact: Its digest and runtime, as recorded.
+        artifact: Its digest and runtime, as recorded, and those of the files beside it.
         features: How many columns the version's signature has.
 
     Raises:
         Unsupported: The runtime is not one of the three.
         CorruptionError: The blob is absent, its bytes are not those of the digest, or the model does not answer.
     """
+    models = [(one.runtime, _read(blobs, one)) for one in (artifact, *artifact.beside)]
+    return load_fastest(models, features, name=artifact.digest)
+
+
+def _read(blobs: BlobStore, artifact: ArtifactRef) -> bytes:
     if artifact.runtime not in KINDS:
         raise Unsupported(
             f"artifact {artifact.digest}: runtime {artifact.runtime!r} does not exist",
             hint=f"known: {', '.join(KINDS)}",
         )
     try:
-        model = blobs.get(artifact.digest)
+        return blobs.get(artifact.digest)
     except NotFound:
         raise CorruptionError(
             f"artifact {artifact.digest} is missing from the blob store", hint="restore it from a backup"
         ) from None
-    return load_bytes(model, artifact.runtime, features, name=artifact.digest)

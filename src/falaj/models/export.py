@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from falaj.kernel.errors import FalajError, Unsupported
 from falaj.models.onnx_conversion import to_onnx
+from falaj.models.onnx_trees import read_trees
 from falaj.models.parity import TOLERANCE, Parity, compare
 from falaj.models.runtimes.load import load_bytes
 from falaj.models.runtimes.port import Matrix
@@ -21,7 +22,7 @@ class ExportedFile:
     """One file that could serve.
 
     Attributes:
-        runtime: "onnx", "lightgbm" or "xgboost".
+        runtime: "onnx", "lightgbm", "xgboost" or "trees".
         content: The file's bytes; empty when the export failed.
         parity: Its scores against the trained model's; None when the export failed.
         error: Why the export failed; empty when it did not.
@@ -38,7 +39,7 @@ class Export:
     """The files of one fitted model.
 
     Attributes:
-        files: The ONNX file first, then the library's own, where it has one.
+        files: The ONNX file first, then the library's own, where it has one, then the trees alone, where it is such.
         serving: The one to serve: the first whose scores are those of the trained model; where none's are, the first
             that answers, and the gate refuses it by its parity.
     """
@@ -63,6 +64,7 @@ def export(fitted: Fitted, matrix: Matrix, *, tolerance: float = TOLERANCE) -> E
     files = [_onnx_file(fitted, rows, reference, tolerance)]
     if fitted.native is not None:
         files.append(_measured(fitted.kind, fitted.native, rows, reference, tolerance))
+    files += _trees_file(files[0].content, rows, reference, tolerance)
     answering = [file for file in files if file.parity is not None]
     if not answering:
         found = "; ".join(f"{file.runtime}: {file.error}" for file in files)
@@ -93,6 +95,14 @@ def _onnx_file(fitted: Fitted, rows: Matrix, reference: NDArray[Any], tolerance:
     except Unsupported as error:
         return ExportedFile("onnx", b"", None, error.message)
     return _measured("onnx", content, rows, reference, tolerance)
+
+
+def _trees_file(onnx: bytes, rows: Matrix, reference: NDArray[Any], tolerance: float) -> list[ExportedFile]:
+    try:
+        content = read_trees(onnx, rows.shape[1]).encode() if onnx else b""
+    except Unsupported:
+        content = b""  # no trees: nothing is missing
+    return [_measured("trees", content, rows, reference, tolerance)] if content else []
 
 
 def _measured(runtime: str, content: bytes, rows: Matrix, reference: NDArray[Any], tolerance: float) -> ExportedFile:

@@ -42,7 +42,7 @@ def test_the_librarys_own_file_serves_where_onnx_differs() -> None:
     rows = np.random.default_rng(1).normal(size=(500, 3)).astype(np.float32)
     fitted = fit(trainer.lightgbm(num_trees=5), rows, rows[:, 0] > 0, ("a", "b", "c"))
     exported = export(fitted, rows, tolerance=0.0)  # float32 sums differ in their last bits
-    assert [file.runtime for file in exported.files] == ["onnx", "lightgbm"]
+    assert [file.runtime for file in exported.files] == ["onnx", "lightgbm", "trees"]
     assert exported.serving.runtime == "lightgbm"
     assert exported.files[0].parity is not None and not exported.files[0].parity.holds
 

@@ -1,16 +1,23 @@
 """Loading a model file into the runtime that serves it."""
 
+import importlib.util
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from falaj.kernel.errors import CorruptionError, InputError, NotFound, Unsupported
+from falaj.kernel.errors import CorruptionError, FalajError, InputError, NotFound, Unsupported
+from falaj.models.runtimes.chosen import ChosenRuntime
 from falaj.models.runtimes.lightgbm import LightgbmRuntime
 from falaj.models.runtimes.onnx import OnnxRuntime
 from falaj.models.runtimes.port import Runtime
+from falaj.models.runtimes.trees import Trees, TreesRuntime
 from falaj.models.runtimes.xgboost import XgboostRuntime
 
-KINDS = ("onnx", "lightgbm", "xgboost")
+KINDS = ("onnx", "lightgbm", "xgboost", "trees")
+
+_log = logging.getLogger("falaj.models.runtimes")
 
 
 def load_runtime(path: Path, kind: str, features: int) -> Runtime:
@@ -18,7 +25,7 @@ def load_runtime(path: Path, kind: str, features: int) -> Runtime:
 
     Args:
         path: The file.
-        kind: "onnx", "lightgbm" or "xgboost": what the platform recorded, never what the file says.
+        kind: "onnx", "lightgbm", "xgboost" or "trees": what the platform recorded, never what the file says.
         features: How many columns it must take.
 
     Raises:
@@ -31,6 +38,28 @@ def load_runtime(path: Path, kind: str, features: int) -> Runtime:
     except FileNotFoundError:
         raise NotFound(f"model file {path} does not exist") from None
     return load_bytes(model, kind, features, name=path.name)
+
+
+def load_fastest(models: Sequence[tuple[str, bytes]], features: int, *, name: str) -> Runtime:
+    """Load all files of one model, and ask each for the numbers of rows at which it is the fastest.
+
+    Args:
+        models: Kind and bytes of each file, the one whose answers count first.
+        features: How many columns each must take.
+        name: Named in errors.
+
+    Raises:
+        CorruptionError: The first file cannot be read, takes other columns, or does not answer.
+        Unsupported: There is no such runtime, or the first is not a binary classifier.
+    """
+    (kind, content), *others = models
+    runtimes = [(kind, load_bytes(content, kind, features, name=name))]
+    for other, model in others:
+        try:
+            runtimes.append((other, load_bytes(model, other, features, name=name)))
+        except FalajError as error:
+            _log.warning("%s cannot be served by %s: %s", name, other, error.message)
+    return ChosenRuntime(runtimes) if len(runtimes) > 1 else runtimes[0][1]
 
 
 def load_bytes(model: bytes, kind: str, features: int, *, name: str) -> Runtime:
@@ -54,4 +83,14 @@ def _construct(model: bytes, kind: str, features: int, name: str) -> Runtime:
         return LightgbmRuntime(model, features, name)
     if kind == "xgboost":
         return XgboostRuntime(model, features, name)
+    if kind == "trees":
+        return _trees(Trees.decode(model, features, name))
     raise Unsupported(f"artifact {name}: runtime {kind!r} does not exist", hint=f"known: {', '.join(KINDS)}")
+
+
+def _trees(trees: Trees) -> Runtime:
+    if importlib.util.find_spec("numba") is None:
+        return TreesRuntime(trees)
+    from falaj.models.runtimes.tree_kernel import TreeKernel
+
+    return TreeKernel(trees)
