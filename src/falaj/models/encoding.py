@@ -154,6 +154,29 @@ def encode_columns(signature: Signature, columns: Mapping[str, Any]) -> Matrix:
     return matrix
 
 
+def encode_matrix(values: NDArray[Any]) -> Matrix:
+    """Return numbers as the matrix that a model takes, with the bits that `Encoder.encode` gives them.
+
+    Args:
+        values: (rows, features); booleans, numbers, or objects with None for what is not known.
+
+    Returns:
+        float32, C-contiguous, (rows, features).
+
+    Example:
+        >>> encode_matrix(np.array([[1, 2]])).tolist()
+        [[1.0, 2.0]]
+    """
+    if values.dtype == np.float32:
+        clamped: Matrix = np.maximum(np.ascontiguousarray(values), np.float32(-_LARGEST))
+        np.minimum(clamped, np.float32(_LARGEST), out=clamped)
+        return clamped
+    if values.dtype == object:
+        flat = [_number(value) for value in values.reshape(-1).tolist()]
+        return _narrow(np.array(flat, np.float64)).reshape(values.shape)
+    return _narrow(np.array(values, np.float64, order="C"))
+
+
 def _column(spec: InputSpec, values: Any) -> NDArray[np.float64]:
     array = _to_numpy(values)
     if spec.dtype == "string":

@@ -1,66 +1,28 @@
-"""Open Inference Protocol V2 over JSON: entity keys and request fields as named tensors, or features as they are."""
+"""Open Inference Protocol V2 over HTTP: entity keys and request fields as named tensors, or features as they are."""
 
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from falaj.governance.access import is_allowed
-from falaj.kernel.errors import InputError, Unavailable, Unsupported
+from falaj.kernel.errors import InputError, Unavailable
 from falaj.kernel.version import __version__
+from falaj.serving.columns import columns_of, given_matrix, given_rows
 from falaj.serving.http import Exchange, Request
+from falaj.serving.inference import InferenceAnswer, InferenceRequest
 from falaj.serving.intake import Instance, Intake, Receipt
+from falaj.serving.rest_codec import HEADER, OCTETS, decode_request, encode_answer
 from falaj.serving.rows import Job
 from falaj.serving.snapshots import Snapshots
 from falaj.serving.statuses import status_of
-from falaj.serving.tensors import DATATYPES, Tensor, columns_of, given_rows
+from falaj.serving.tensors import DATATYPES, Tensor
 from falaj.serving.variants import LoadedRoute, LoadedVariant
 
 RAW = ":raw"
 """Behind an endpoint's name: the caller sends the features themselves."""
 
 
-class WantedOutput(msgspec.Struct):
-    """An output that the caller asks for by name."""
-
-    name: str
-    parameters: dict[str, Any] = {}
-
-
-class InferRequest(msgspec.Struct):
-    """The body of an inference request.
-
-    Attributes:
-        inputs: Named tensors with one value per row each.
-        id: The caller's own id; echoed and stored.
-        parameters: `at` (T, RFC 3339) and `unit` for all rows.
-        outputs: The outputs asked for; all by default.
-    """
-
-    inputs: list[Tensor]
-    id: str = ""
-    parameters: dict[str, Any] = {}
-    outputs: list[WantedOutput] = []
-
-
-class InferAnswer(msgspec.Struct):
-    """The body of an inference answer.
-
-    Attributes:
-        model_name: As it was asked for.
-        id: The caller's own id; the first row's request id when none was sent.
-        outputs: The scores.
-        parameters: Request ids and variants of the rows, joined by commas; whether defaults stood in for features.
-        model_version: Left out when rows were decided by different versions.
-    """
-
-    model_name: str
-    id: str
-    outputs: list[dict[str, Any]]
-    parameters: dict[str, str | bool]
-    model_version: str | msgspec.UnsetType = msgspec.UNSET
-
-
-_decode = msgspec.json.Decoder(InferRequest).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -80,7 +42,7 @@ class OpenInference:
     def server(self, request: Request, exchange: Exchange, receipt: Receipt, name: str) -> None:
         """`GET /v2`: who answers."""
         del request, receipt, name
-        extensions = ["model_repository"]
+        extensions = ["model_repository", "binary_tensor_data"]
         exchange.respond(200, _encode({"name": "falaj", "version": __version__, "extensions": extensions}))
 
     def live(self, request: Request, exchange: Exchange, receipt: Receipt, name: str) -> None:
@@ -132,22 +94,19 @@ class OpenInference:
     def infer(self, request: Request, exchange: Exchange, receipt: Receipt, name: str) -> None:
         """`POST /v2/models/{name}[/versions/{version}]/infer`."""
         asked, route, variant, version = self._find(name)
-        if b"inference-header-content-length" in request.headers:
-            raise Unsupported("binary tensors are not read here", hint="send binary_data=False")
-        try:
-            body = _decode(request.body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise InputError(f"body: {error}", hint="send an Open Inference Protocol V2 request") from None
-        output = variant.spec.signature.output
+        body = decode_request(request.body, request.headers.get(HEADER))
+        signature = variant.spec.signature
         for wanted in body.outputs:
-            if wanted.name != output:
-                raise InputError(f"output {wanted.name[:80]!r} does not exist", hint=f"ask for {output!r}")
+            if wanted.name != signature.output:
+                raise InputError(f"output {wanted.name[:80]!r} does not exist", hint=f"ask for {signature.output!r}")
 
         def finish(job: Job) -> None:
-            _finish(job, exchange, asked, body.id, output)
+            _finish(job, exchange, asked, body, signature.output)
 
         if asked.endswith(RAW) or variant.service is None:
-            self._intake.score(variant, given_rows(variant.spec.signature, body.inputs), receipt, finish, body.id)
+            numeric = all(spec.dtype != "string" for spec in signature.inputs)
+            rows = given_matrix(signature, body.inputs).tolist() if numeric else given_rows(signature, body.inputs)
+            self._intake.score(variant, rows, receipt, finish, body.id)
             return
         instances = _instances(variant, body)
         if instances[0].at:
@@ -163,7 +122,7 @@ class OpenInference:
         return asked, route, variant, version or None
 
 
-def _instances(variant: LoadedVariant, body: InferRequest) -> list[Instance]:
+def _instances(variant: LoadedVariant, body: InferenceRequest) -> list[Instance]:
     columns, rows = columns_of(body.inputs)
     at, unit = body.parameters.get("at", ""), body.parameters.get("unit", "")
     if not isinstance(at, str) or not isinstance(unit, str | int):
@@ -185,7 +144,7 @@ def _instances(variant: LoadedVariant, body: InferRequest) -> list[Instance]:
     ]
 
 
-def _finish(job: Job, exchange: Exchange, asked: str, client_id: str, output: str) -> None:
+def _finish(job: Job, exchange: Exchange, asked: str, body: InferenceRequest, output: str) -> None:
     error = job.error
     if error is not None:
         exchange.fail(status_of(error.code), error.message, error.code, error.hint)
@@ -198,9 +157,18 @@ def _finish(job: Job, exchange: Exchange, asked: str, client_id: str, output: st
         "variant": variants[0] if len(set(variants)) == 1 else ",".join(variants),
         "defaulted": any(row.defaulted for row in rows),
     }
-    scores = {"name": output, "datatype": "FP64", "shape": [len(rows)], "data": [row.score for row in rows]}
-    version = versions.pop() if len(versions) == 1 else msgspec.UNSET
-    exchange.respond(200, _encode(InferAnswer(asked, client_id or rows[0].request_id, [scores], parameters, version)))
+    scores = Tensor(output, "FP64", np.array([row.score for row in rows], np.float64))
+    version = versions.pop() if len(versions) == 1 else ""
+    send(exchange, InferenceAnswer(asked, body.id or rows[0].request_id, [scores], parameters, version), body)
+
+
+def send(exchange: Exchange, answer: InferenceAnswer, request: InferenceRequest) -> None:
+    """Answer in the form that the request asks for."""
+    body, json_length = encode_answer(answer, request)
+    if json_length is None:
+        exchange.respond(200, body)
+    else:
+        exchange.respond(200, body, OCTETS, ((HEADER, b"%d" % json_length),))
 
 
 def _metadata(asked: str, route: LoadedRoute, variant: LoadedVariant) -> dict[str, Any]:

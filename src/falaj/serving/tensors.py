@@ -1,84 +1,178 @@
-"""Tensors: the inputs of the Open Inference Protocol as columns of plain values."""
+"""Tensors: named NumPy arrays of the Open Inference Protocol's types, made from JSON values or from raw bytes and back.
 
+Every protocol's codec ends here: JSON and the binary extension over HTTP, and the raw contents of gRPC.
+"""
+
+import math
+import struct
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
-from falaj.definitions.signature import Signature
 from falaj.kernel.errors import InputError, Unsupported
-from falaj.kernel.names import did_you_mean
+
+BYTES = "BYTES"
+BF16 = "BF16"
+
+NUMPY: dict[str, np.dtype[Any]] = {
+    "BOOL": np.dtype(np.bool_),
+    "UINT8": np.dtype(np.uint8), "UINT16": np.dtype("<u2"), "UINT32": np.dtype("<u4"), "UINT64": np.dtype("<u8"),
+    "INT8": np.dtype(np.int8), "INT16": np.dtype("<i2"), "INT32": np.dtype("<i4"), "INT64": np.dtype("<i8"),
+    "FP16": np.dtype("<f2"), "FP32": np.dtype("<f4"), "FP64": np.dtype("<f8"),
+}  # fmt: skip
+"""The types of one width; beside them are BYTES, and BF16, which is held as float32."""
 
 DATATYPES: dict[str, str] = {
     "string": "BYTES", "int64": "INT64", "float64": "FP64", "bool": "BOOL", "timestamp": "BYTES",
 }  # fmt: skip
 """Our types as the protocol calls them."""
 
+MAX_DIMENSIONS = 32
 _MAX_DEPTH = 8
-_LEAST, _GREATEST = -(1 << 63), (1 << 64) - 1
-_WHOLE: frozenset[type] = frozenset({int, type(None)})
-_NUMBER: frozenset[type] = frozenset({int, float, type(None)})
-_TYPES: dict[str, frozenset[type]] = {
-    "BOOL": frozenset({bool, type(None)}),
-    "BYTES": frozenset({str, type(None)}),
-    **dict.fromkeys(("UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64"), _WHOLE),
-    **dict.fromkeys(("FP16", "BF16", "FP32", "FP64"), _NUMBER),
-}
+_MAX_SIZE = 1 << 40
+_LENGTH = struct.Struct("<I")
+_JSON_TYPES: dict[str, frozenset[type]] = {
+    "b": frozenset({bool}), "u": frozenset({int}), "i": frozenset({int}), "f": frozenset({int, float}),
+}  # fmt: skip
 
 
-class Tensor(msgspec.Struct):
-    """One input.
+class Tensor(NamedTuple):
+    """One named tensor.
 
     Attributes:
         name: Its name.
-        shape: Its dimensions; the first one counts rows.
-        datatype: BOOL, INT64, FP32, BYTES, ...
-        data: Its values, flat in row-major order or nested.
-        parameters: What the caller adds.
+        datatype: BOOL, INT64, FP32, BYTES, …
+        values: In its shape. Of the datatype's NumPy type; float32 for BF16; objects for BYTES, each `bytes`. A tensor
+            that came as JSON with null in it is objects too, None where a value is not known.
     """
 
     name: str
-    shape: list[int]
     datatype: str
-    data: list[Any] | None = None
-    parameters: dict[str, Any] = {}
+    values: NDArray[Any]
 
 
-def flat_values(tensor: Tensor) -> list[Any]:
-    """Return a tensor's values in row-major order; null stands for a value that is not known.
+def from_values(name: str, datatype: str, shape: Sequence[int], data: list[Any]) -> Tensor:
+    """Return the tensor of JSON values.
+
+    Args:
+        name: Its name.
+        datatype: What the values must be.
+        shape: Its dimensions.
+        data: Flat in row-major order, or nested; null stands for a value that is not known.
 
     Raises:
         InputError: The values are not as many as the shape says, or not of the datatype.
-        Unsupported: The values were sent in binary form.
+        Unsupported: It is BF16, for which JSON has no form.
 
     Example:
-        >>> flat_values(Tensor("x", [2, 2], "FP32", [[1, 2], [3, 4]]))
-        [1, 2, 3, 4]
+        >>> from_values("x", "INT32", [2, 2], [[1, 2], [3, 4]]).values.tolist()
+        [[1, 2], [3, 4]]
     """
-    name = tensor.name[:80]
-    types = _TYPES.get(tensor.datatype)
-    if types is None:
-        raise InputError(f"input {name!r}: datatype {tensor.datatype[:80]!r} does not exist", hint="send FP64 or INT64")
-    if tensor.data is None:
-        raise Unsupported(f"input {name!r} has no data: binary tensors are not read here", hint="send data as JSON")
-    values = _flatten(name, tensor.data)
-    expected = 1
-    for size in tensor.shape:
-        if size < 0:
-            raise InputError(f"input {name!r}: shape {tensor.shape[:8]} is negative", hint="send the true shape")
-        expected *= size
+    expected = _size(name, datatype, shape)
+    if datatype == BF16:
+        raise Unsupported(f"input {name[:80]!r}: BF16 has no JSON form", hint="send FP32, or BF16 as a binary tensor")
+    values = _flatten(name, data)
     if len(values) != expected:
         raise InputError(
-            f"input {name!r}: shape {tensor.shape[:8]} needs {expected} values, and there are {len(values)}",
+            f"input {name[:80]!r}: shape {list(shape[:8])} needs {expected} values, and there are {len(values)}",
             hint="make shape and data agree",
         )
-    for position, value in enumerate(values):
-        if type(value) not in types or (type(value) is int and not _LEAST <= value <= _GREATEST):
-            raise InputError(
-                f"input {name!r}: value {position} is {str(value)[:80]!r}, which is not {tensor.datatype}",
-                hint=f"send {tensor.datatype} values",
-            )
-    return values
+    if None in values:
+        known = [value for value in values if value is not None]
+        array = np.full(expected, None, object)
+        array[[i for i, value in enumerate(values) if value is not None]] = _convert(name, datatype, known).tolist()
+    else:
+        array = _convert(name, datatype, values)
+    return Tensor(name, datatype, _shaped(name, array, shape))
+
+
+def from_bytes(name: str, datatype: str, shape: Sequence[int], raw: memoryview) -> Tensor:
+    """Return the tensor of raw bytes, without a copy where the memory allows it.
+
+    Args:
+        name: Its name.
+        datatype: What the bytes are: little-endian numbers, or for BYTES each element behind its length in 4 bytes.
+        shape: Its dimensions.
+        raw: As many bytes as these need.
+
+    Raises:
+        InputError: The bytes are not as many, or not of the datatype.
+
+    Example:
+        >>> from_bytes("x", "INT16", [2], memoryview(bytes([1, 0, 2, 0]))).values.tolist()
+        [1, 2]
+    """
+    expected = _size(name, datatype, shape)
+    if datatype == BYTES:
+        return Tensor(name, datatype, _shaped(name, _elements(name, raw, expected), shape))
+    kind = np.dtype("<u2") if datatype == BF16 else NUMPY[datatype]
+    if len(raw) != expected * kind.itemsize:
+        raise InputError(
+            f"input {name[:80]!r}: {datatype} of shape {list(shape[:8])} needs {expected * kind.itemsize} bytes, "
+            f"and there are {len(raw)}",
+            hint="make shape, datatype and binary_data_size agree",
+        )
+    if kind.kind == "b" and np.frombuffer(raw, np.uint8).max(initial=0) > 1:
+        raise InputError(f"input {name[:80]!r}: a BOOL is neither 0 nor 1", hint="send one byte each, 0 or 1")
+    array = np.frombuffer(raw, kind)
+    if datatype == BF16:
+        array = (array.astype(np.uint32) << 16).view(np.float32)
+    return Tensor(name, datatype, _shaped(name, np.require(array, requirements="A"), shape))
+
+
+def to_values(tensor: Tensor) -> list[Any]:
+    """Return a tensor's values in row-major order, as JSON has them; a number that is not finite becomes null there.
+
+    Raises:
+        Unsupported: An element of BYTES is not UTF-8.
+    """
+    flat = tensor.values.reshape(-1).tolist()
+    if tensor.datatype != BYTES:
+        return flat
+    try:
+        return [None if value is None else value.decode() for value in flat]
+    except UnicodeDecodeError:
+        raise Unsupported(
+            f"output {tensor.name!r} holds bytes that are no text", hint="ask for it with binary_data"
+        ) from None
+
+
+def to_bytes(tensor: Tensor) -> bytes:
+    """Return a tensor's raw bytes, as `from_bytes` takes them.
+
+    Example:
+        >>> to_bytes(Tensor("x", "BYTES", np.array([b"ab"], object)))
+        b'\\x02\\x00\\x00\\x00ab'
+    """
+    if tensor.datatype == BYTES:
+        return b"".join(_LENGTH.pack(len(value)) + value for value in tensor.values.reshape(-1).tolist())
+    if tensor.datatype == BF16:
+        return (tensor.values.astype(np.float32).view(np.uint32) >> 16).astype("<u2").tobytes()
+    return tensor.values.astype(NUMPY[tensor.datatype], copy=False).tobytes()
+
+
+def _size(name: str, datatype: str, shape: Sequence[int]) -> int:
+    """Return how many values a shape has; refuse shapes and datatypes that do not exist."""
+    if datatype not in NUMPY and datatype not in (BYTES, BF16):
+        raise InputError(
+            f"input {name[:80]!r}: datatype {datatype[:80]!r} does not exist", hint=f"known: {', '.join(NUMPY)}, BYTES"
+        )
+    if len(shape) > MAX_DIMENSIONS:
+        raise InputError(f"input {name[:80]!r} has {len(shape)} dimensions", hint=f"send {MAX_DIMENSIONS} at most")
+    if any(size < 0 for size in shape):
+        raise InputError(f"input {name[:80]!r}: shape {list(shape[:8])} is negative", hint="send the true shape")
+    if any(size > _MAX_SIZE for size in shape):
+        raise InputError(f"input {name[:80]!r}: shape is far too large", hint="send the true shape")
+    return math.prod(shape)
+
+
+def _shaped(name: str, array: NDArray[Any], shape: Sequence[int]) -> NDArray[Any]:
+    try:
+        return array.reshape(shape)
+    except ValueError:  # no values, and other dimensions that no memory could have
+        raise InputError(f"input {name[:80]!r}: no array has shape {list(shape[:8])}") from None
 
 
 def _flatten(name: str, data: list[Any]) -> list[Any]:
@@ -88,79 +182,75 @@ def _flatten(name: str, data: list[Any]) -> list[Any]:
         if not nested:
             break
         if nested != len(values):
-            raise InputError(f"input {name!r}: its data mixes values and lists", hint="send it flat or nested")
+            raise InputError(f"input {name[:80]!r}: its data mixes values and lists", hint="send it flat or nested")
         values = [inner for value in values for inner in value]
     return values
 
 
-def columns_of(tensors: Sequence[Tensor]) -> tuple[dict[str, list[Any]], int]:
-    """Return the values of tensors that hold one value per row each, and the number of rows.
-
-    Raises:
-        InputError: A name stands twice, a tensor is wider than one value, or they differ in rows.
-    """
-    columns: dict[str, list[Any]] = {}
-    rows = -1
-    for tensor in tensors:
-        values = flat_values(tensor)
-        if tensor.name in columns:
-            raise InputError(f"input {tensor.name[:80]!r} stands twice", hint="send each input once")
-        if not tensor.shape or len(values) != tensor.shape[0]:
-            raise InputError(
-                f"input {tensor.name[:80]!r}: shape {tensor.shape[:8]} is not one value per row",
-                hint="send shape [rows]",
-            )
-        if rows not in (-1, len(values)):
-            raise InputError(
-                f"input {tensor.name[:80]!r} has {len(values)} rows, and others have {rows}",
-                hint="send as many of each",
-            )
-        rows = len(values)
-        columns[tensor.name] = values
-    if rows < 1:
-        raise InputError("the request has no rows", hint="send at least one input with at least one row")
-    return columns, rows
+def _convert(name: str, datatype: str, values: list[Any]) -> NDArray[Any]:
+    if datatype == BYTES:
+        return _texts(name, values)
+    kind = NUMPY[datatype]
+    types = _JSON_TYPES[kind.kind]
+    if not types.issuperset(map(type, values)):
+        raise _misfit(name, datatype, values, lambda value: type(value) in types)
+    if kind.kind in "iu":
+        bounds = np.iinfo(kind)
+        least, greatest = int(bounds.min), int(bounds.max)
+        if values and not least <= min(values) <= max(values) <= greatest:
+            raise _misfit(name, datatype, values, lambda value: least <= value <= greatest)
+    elif kind.kind == "f":
+        greatest_float = float(np.finfo(kind).max)
+        if values and not -greatest_float <= min(values) <= max(values) <= greatest_float:
+            raise _misfit(name, datatype, values, lambda value: -greatest_float <= value <= greatest_float)
+    return np.array(values, kind)
 
 
-def given_rows(signature: Signature, tensors: Sequence[Tensor]) -> list[list[Any]]:
-    """Return feature values that the caller sends itself, per row in the signature's order.
-
-    Args:
-        signature: The model's inputs.
-        tensors: One tensor per feature, or a single one of shape [rows, features].
-
-    Raises:
-        InputError: A feature is missing, unknown or of another type.
-    """
-    names = [spec.name for spec in signature.inputs]
-    width = len(names)
-    if len(tensors) == 1 and len(tensors[0].shape) == 2 and (width > 1 or tensors[0].name not in names):
-        return _matrix_rows(signature, tensors[0])
-    columns, rows = columns_of(tensors)
-    datatypes = {tensor.name: tensor.datatype for tensor in tensors}
-    for name in columns:
-        if name not in names:
-            raise InputError(f"input {name[:80]!r} does not exist", hint=did_you_mean(name[:80], names))
-    for spec in signature.inputs:
-        if spec.name not in columns:
-            raise InputError(f"input {spec.name!r} ({spec.dtype}) is missing", hint="send one value per row, or null")
-        if (datatypes[spec.name] == "BYTES") != (spec.dtype == "string"):
-            raise InputError(
-                f"input {spec.name!r} must be {spec.dtype}, got {datatypes[spec.name]}",
-                hint=f"send {DATATYPES[spec.dtype]}",
-            )
-    return [[columns[name][row] for name in names] for row in range(rows)]
+def _texts(name: str, values: list[Any]) -> NDArray[Any]:
+    array = np.empty(len(values), object)
+    try:
+        array[:] = [str.encode(value) for value in values]
+    except (TypeError, UnicodeEncodeError):
+        raise _misfit(name, BYTES, values, _is_text) from None
+    return array
 
 
-def _matrix_rows(signature: Signature, tensor: Tensor) -> list[list[Any]]:
-    width = len(signature.inputs)
-    texts = [spec.name for spec in signature.inputs if spec.dtype == "string"]
-    if texts or tensor.datatype == "BYTES":
+def _is_text(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and value.encode() is not None
+    except UnicodeEncodeError:
+        return False
+
+
+def _misfit(name: str, datatype: str, values: list[Any], fits: Any) -> InputError:
+    position, value = next((i, value) for i, value in enumerate(values) if not fits(value))
+    shown = ascii(value) if isinstance(value, str) else str(value)
+    return InputError(
+        f"input {name[:80]!r}: value {position} is {shown[:80]}, which is not {datatype}",
+        hint=f"send {datatype} values",
+    )
+
+
+def _elements(name: str, raw: memoryview, expected: int) -> NDArray[Any]:
+    if expected * _LENGTH.size > len(raw):
         raise InputError(
-            f"input {tensor.name[:80]!r} is a matrix, and feature {(texts or ['each'])[0]!r} needs a tensor of its own",
-            hint="send each feature as a named tensor of shape [rows]",
+            f"input {name[:80]!r}: {expected} elements of BYTES need more than {len(raw)} bytes",
+            hint="put each element's length before it, in 4 bytes, little-endian",
         )
-    values = flat_values(tensor)
-    if tensor.shape[1] != width:
-        raise InputError(f"input {tensor.name[:80]!r} has {tensor.shape[1]} columns, and the model takes {width}")
-    return [values[start : start + width] for start in range(0, len(values), width)]
+    array = np.empty(expected, object)
+    at, end = 0, len(raw)
+    for position in range(expected):
+        if at + _LENGTH.size > end:
+            break
+        begin = at + _LENGTH.size
+        at = begin + _LENGTH.unpack_from(raw, at)[0]
+        if at > end:
+            break
+        array[position] = bytes(raw[begin:at])
+    else:
+        if at == end:
+            return array
+    raise InputError(
+        f"input {name[:80]!r}: its bytes are not {expected} elements of BYTES",
+        hint="put each element's length before it, in 4 bytes, little-endian",
+    )

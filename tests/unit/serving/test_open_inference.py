@@ -28,7 +28,7 @@ AMOUNTS = tensor("amount", "FP64", [[10.0], [1]], [2, 1])
 
 
 def test_the_server_and_its_models_describe_themselves(world: World) -> None:
-    server = {"name": "falaj", "version": __version__, "extensions": ["model_repository"]}
+    server = {"name": "falaj", "version": __version__, "extensions": ["model_repository", "binary_tensor_data"]}
     assert world.call("GET", "/v2") == world.call("GET", "/v2/") == (200, server)
     status, model = world.call("GET", "/v2/models/fraud")
     assert (status, model["name"], model["versions"], model["platform"]) == (200, "fraud", ["1", "2"], "falaj_onnx")
@@ -124,6 +124,7 @@ ONE = tensor("card_id", "BYTES", ["c1"])
         ("fraud", infer(ONE, tensor("amount", "BOOL", [True])), "must be float64, got True"),
         ("fraud", infer(CARDS, AMOUNTS, outputs=[{"name": "other"}]), "output 'other' does not exist"),
         ("fraud", infer(CARDS, AMOUNTS, parameters={"at": 5}), "must be text"),
+        ("fraud", infer({"name": "x", "datatype": "FP32", "shape": [1]}), "has no data"),
         ("fraud:raw", infer(CARDS), "input 'card_id' does not exist"),
         ("bare", infer(tensor("x", "FP64", [1.0])), "input 'y' (float64) is missing"),
         ("bare", infer(tensor("x", "FP64", [1.0]), tensor("y", "BYTES", ["a"])), "must be float64, got BYTES"),
@@ -138,10 +139,15 @@ def test_bad_input_is_named(world: World, path: str, body: Any, said: str) -> No
     assert world.sink.records == []
 
 
-def test_what_is_not_supported_says_so(world: World) -> None:
-    status, answer = world.call(
-        "POST", "/v2/models/fraud/infer", infer({"name": "x", "datatype": "FP32", "shape": [1]})
-    )
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        {"name": "x", "datatype": "BF16", "shape": [1], "data": [1]},
+        {"name": "x", "datatype": "FP32", "shape": [1], "parameters": {"shared_memory_region": "r"}},
+    ],
+)
+def test_what_is_not_supported_says_so(world: World, inputs: dict[str, Any]) -> None:
+    status, answer = world.call("POST", "/v2/models/fraud/infer", infer(inputs))
     assert (status, answer["code"]) == (501, "unsupported")
 
 
