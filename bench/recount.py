@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from falaj.definitions.prediction_record import LogRecord, PredictionRecord
+from falaj.definitions.prediction_record import BlockRecord, FeedbackRecord, LogRecord
 from falaj.storage.eventlog.segments import read_segment
 
 _decode = msgspec.msgpack.Decoder(LogRecord).decode
@@ -26,14 +26,18 @@ class Recount:
         """Return how many decisions came since the last call, by version; failed ones as `error CODE`."""
         found: Counter[str] = Counter()
         ids: set[str] = set()
+        records = 0
         for path in sorted(self._folder.glob("gateway-*")):
             payloads, end = read_segment(path, self._seen.get(path.stem, 0))
             self._seen[path.stem] = end
             for payload in payloads:
                 record = _decode(payload)
-                if isinstance(record, PredictionRecord):
-                    found[f"error {record.error}" if record.error else f"version {record.version}"] += 1
-                    ids.add(record.request_id)
-        if len(ids) != found.total():
-            raise SystemExit(f"bench: {found.total()} decisions bear {len(ids)} request ids")
+                if isinstance(record, FeedbackRecord):
+                    continue
+                rows = record.rows if isinstance(record, BlockRecord) else 1
+                found[f"error {record.error}" if record.error else f"version {record.version}"] += rows
+                records += 1
+                ids.add(record.request_id)
+        if len(ids) != records:
+            raise SystemExit(f"bench: {records} requests' decisions bear {len(ids)} request ids")
         return found

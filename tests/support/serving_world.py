@@ -24,10 +24,15 @@ from falaj.governance.access import Role
 from falaj.governance.tokens import TokenEntry, TokenSnapshot, hash_token
 from falaj.kernel.clock import ManualClock
 from falaj.kernel.codec import from_msgpack, to_msgpack
+from falaj.kernel.digest import digest_bytes
 from falaj.kernel.errors import CorruptionError, FalajError
 from falaj.models.runtimes.port import Matrix, Scores
+from falaj.models.runtimes.tensors import TensorRuntime
 from falaj.serving.application import Gateway
+from falaj.serving.bare_models import BareModels
 from falaj.serving.batching import Batcher
+from falaj.serving.blocks import Blocks
+from falaj.serving.data_plane import DataPlane
 from falaj.serving.http import HttpServer
 from falaj.serving.intake import Intake
 from falaj.serving.native import NativeForm
@@ -98,6 +103,9 @@ def events(*rows: tuple[str, int, float, str]) -> pa.Table:
     )
 
 
+ONNX_FILES: dict[str, bytes] = {}
+
+
 class SumRuntime:
     """A model that adds its inputs, NaN as 0, and the number of its version times a thousand."""
 
@@ -114,7 +122,9 @@ class SumRuntime:
         return scores
 
 
-def load_sum(variant: Variant) -> SumRuntime:
+def load_sum(variant: Variant) -> SumRuntime | TensorRuntime:
+    if variant.tensors is not None:
+        return TensorRuntime(ONNX_FILES[variant.artifact.digest])
     if variant.artifact.digest == "damaged":
         raise CorruptionError("blob damaged does not have the bytes of its digest")
     if variant.artifact.digest == "explosive":
@@ -132,6 +142,15 @@ def variant(
 
 def route(*variants: Variant, endpoint: str = "fraud", epoch: int = 1, **more: Any) -> EndpointRoute:
     return EndpointRoute(endpoint, epoch, "salt", variants or (variant(),), **more)
+
+
+def tensor_route(name: str, file: bytes, version: int = 1) -> EndpointRoute:
+    """The route of a bare model made of an ONNX file."""
+    digest = digest_bytes(file)
+    ONNX_FILES[digest] = file
+    tensors = TensorRuntime(file).signature
+    spec = Variant("champion", name, version, 10_000, "live", ArtifactRef(digest, "onnx"), Signature(()), None, tensors)
+    return route(spec, endpoint=name)
 
 
 def bare_route() -> EndpointRoute:
@@ -195,10 +214,14 @@ class World:
         self.predictor = Predictor(self.reader, self.log, self.stats, self.clock.monotonic)
         self.batcher = Batcher[Job](self._compute, self._failed, self.turns.append, max_rows=max_queue)
         self.snapshots = Snapshots(load_sum, lambda work, done: done(work()), self.stats)
-        intake = Intake(self.batcher, RequestIds(), self.stats, max_rows)
-        self.v2 = OpenInference(self.snapshots, intake)
+        ids = RequestIds()
+        intake = Intake(self.batcher, ids, self.stats, max_rows)
+        blocks = Blocks(self.log, self.stats, self.predictor, self.clock.monotonic, self.turns.append, max_queue)
+        bare = BareModels(self.log, self.stats, ids, self.clock.monotonic)
+        self.plane = DataPlane(self.snapshots, intake, blocks, bare, ids, lambda: self._no_folder())
         native = NativeForm(self.snapshots, intake, self.log, self.reader)
-        self.app = Gateway(self.snapshots, native, self.v2, lambda: self._no_folder(), self.now, self.clock.monotonic)
+        v2 = OpenInference(self.plane)
+        self.app = Gateway(self.snapshots, native, v2, lambda: self._no_folder(), self.now, self.clock.monotonic)
         self.server = HttpServer(self.app, self.clock)
         self.epoch = 0
         if publish:
@@ -217,17 +240,21 @@ class World:
     def ingest(self, *rows: tuple[str, int, float, str]) -> None:
         apply_batch(self.store, SERVICE.views, events(*rows), len(rows))
 
-    def call(self, method: str, path: str, body: Any = None, token: str | None = TOKEN) -> tuple[int, Any]:
+    def call(
+        self, method: str, path: str, body: Any = None, token: str | None = TOKEN, headers: str = ""
+    ) -> tuple[int, Any]:
         """Send one request, let the loop turn until all is quiet, and return the answer."""
-        return self.call_all([(method, path, body)], token)[0]
+        return self.call_all([(method, path, body)], token, headers)[0]
 
-    def call_all(self, calls: Sequence[tuple[str, str, Any]], token: str | None = TOKEN) -> list[tuple[int, Any]]:
+    def call_all(
+        self, calls: Sequence[tuple[str, str, Any]], token: str | None = TOKEN, headers: str = ""
+    ) -> list[tuple[int, Any]]:
         """Send requests, each by a connection of its own, in one turn of the loop."""
         transports = []
         for method, path, body in calls:
             connection, transport = self.server.connect(), MemoryTransport()
             connection.connection_made(transport)
-            connection.data_received(_request(method, path, body, token))
+            connection.data_received(_request(method, path, body, token, headers))
             transports.append(transport)
         self.turn()
         answers = []
@@ -262,9 +289,9 @@ def ask(card: str | None = "c1", amount: Any = 10.0, **more: Any) -> dict[str, A
     return {"entities": {"card_id": card}, "request": {"amount": amount}, **more}
 
 
-def _request(method: str, path: str, body: Any, token: str | None) -> bytes:
+def _request(method: str, path: str, body: Any, token: str | None, headers: str) -> bytes:
     raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
-    head = f"{method} {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(raw)}\r\n"
+    head = f"{method} {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(raw)}\r\n{headers}"
     if token is not None:
         head += f"authorization: Bearer {token}\r\n"
     return head.encode() + b"\r\n" + raw

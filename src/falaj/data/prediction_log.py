@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from falaj.definitions.prediction_record import LogRecord
+from falaj.definitions.prediction_record import BlockRecord, LogRecord
 from falaj.kernel.codec import canonical_json
 from falaj.kernel.errors import CorruptionError, NotFound
 from falaj.storage.disk import flush_folder
@@ -16,6 +16,12 @@ from falaj.storage.metadata.schema import metadata
 
 FRAME_BYTES = 8
 """What a segment adds to each record: its length and checksum."""
+
+_ROW_BYTES = 300
+"""What a decision's record takes beside its features: identifiers, names and numbers."""
+
+_UNPACKED = 3
+"""How much longer packed features get when they are numbers of their own."""
 
 PREDICTION_SEGMENT = sa.Table(
     "prediction_segment",
@@ -50,7 +56,7 @@ class Batch(msgspec.Struct, frozen=True):
     Attributes:
         number: 1, 2, 3, …: the tables' app number.
         first_seq: The place of its first record.
-        records: How many records.
+        records: How many decisions and outcomes.
         parts: Where they are.
     """
 
@@ -70,8 +76,11 @@ def decode(segment: str, payload: bytes) -> Any:
         CorruptionError: The payload is none; the message names the segment.
     """
     try:
-        return _DECODER.decode(payload)
-    except msgspec.DecodeError as error:
+        record = _DECODER.decode(payload)
+        if isinstance(record, BlockRecord):
+            record.check()
+        return record
+    except (msgspec.DecodeError, ValueError) as error:
         raise CorruptionError(
             f"prediction log segment {segment!r} holds what is no record: {error}",
             hint="move the segment away and keep it; it is not used as it is",
@@ -99,7 +108,7 @@ def read_part(folder: Path, segment: str, begin: int) -> tuple[list[bytes], int]
 
 
 def records_of(folder: Path, parts: list[Part]) -> Iterator[tuple[str, Any]]:
-    """Give the records of the parts with their segments.
+    """Give the records of the parts with their segments, each row of a block as a decision of its own.
 
     A segment may be shorter than it was when its part was noted: a power cut takes what its writer had not flushed.
 
@@ -112,7 +121,55 @@ def records_of(folder: Path, parts: list[Part]) -> Iterator[tuple[str, Any]]:
             if at >= part.end:
                 break
             at += FRAME_BYTES + len(payload)
-            yield part.segment, decode(part.segment, payload)
+            record = decode(part.segment, payload)
+            if isinstance(record, BlockRecord):
+                for row in range(record.rows):
+                    yield part.segment, record.row(row)
+            else:
+                yield part.segment, record
+
+
+class Extent(msgspec.Struct):
+    """How much is moved, or would be.
+
+    Attributes:
+        records: Decisions and outcomes.
+        size_bytes: What they take, each row of a block as a record of its own.
+    """
+
+    records: int = 0
+    size_bytes: int = 0
+
+    def add(self, payload: bytes, record: Any) -> None:
+        """Count one record of the log."""
+        if isinstance(record, BlockRecord):
+            self.records += record.rows
+            self.size_bytes += record.rows * _ROW_BYTES + len(payload) * _UNPACKED
+        else:
+            self.records += 1
+            self.size_bytes += FRAME_BYTES + len(payload)
+
+
+def measure(segment: str, payloads: list[bytes], begin: int, extent: Extent, most_bytes: int) -> int:
+    """Count the records of a segment up to a bound, and return the offset where the counted ones end.
+
+    Args:
+        segment: Its name.
+        payloads: Its whole records from the offset `begin` on.
+        begin: That offset.
+        extent: What is counted already; at least one record is counted on top.
+        most_bytes: Where to stop: a segment of blocks holds far more than its size says.
+
+    Raises:
+        CorruptionError: A payload is no record.
+    """
+    end = begin
+    for payload in payloads:
+        extent.add(payload, decode(segment, payload))
+        end += FRAME_BYTES + len(payload)
+        if extent.size_bytes >= most_bytes:
+            break
+    return end
 
 
 def compacted(connection: sa.Connection) -> dict[str, int]:

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from falaj.data import prediction_log as log
-from falaj.data.prediction_log import Batch, Part
+from falaj.data.prediction_log import Batch, Extent, Part
 from falaj.data.prediction_table import (
     FEEDBACK,
     FEEDBACK_SCHEMA,
@@ -22,7 +22,7 @@ from falaj.data.prediction_table import (
     prediction_rows,
     to_records,
 )
-from falaj.definitions.prediction_record import PredictionRecord
+from falaj.definitions.prediction_record import BlockRecord, PredictionRecord, RowId
 from falaj.kernel.errors import CorruptionError, NotFound
 from falaj.storage.metadata.database import Database
 from falaj.storage.tables.port import TableStore
@@ -82,20 +82,18 @@ class Predictions:
         """
         counts = [0, 0]
         damaged: list[CorruptionError] = []
-        size = self._batch_bytes
+        full = True
         with self._turn:
-            while (
-                size >= self._batch_bytes
-            ):  # a smaller one took all there was; what came since waits for the next call
+            while full:  # a smaller batch took all there was; what came since waits for the next call
                 self._finish_pending(counts)
                 damaged.clear()
-                parts, records = self._next_parts(damaged)
+                parts, extent = self._next_parts(damaged)
                 with self._db.write() as connection:
-                    batch = log.begin_batch(connection, records, parts) if parts else None
+                    batch = log.begin_batch(connection, extent.records, parts) if parts else None
                 if batch is not None:
                     self._move(batch, counts)
                 if batch is not None or not parts:
-                    size = sum(part.end - part.begin for part in parts)
+                    full = extent.size_bytes >= self._batch_bytes
             with self._db.write() as connection:
                 removed = log.remove_compacted(connection, self._folder)
         if damaged:
@@ -115,7 +113,8 @@ class Predictions:
             raise damaged[0]
         if found is None:
             raise NotFound(
-                f"no decision has the request id {request_id!r}", hint="give the request_id of a prediction's answer"
+                f"no decision has the request id {request_id!r}",
+                hint="give the request_id of a prediction's answer; a row of a block is BLOCK.ROW, from 0",
             )
         return found
 
@@ -228,16 +227,15 @@ class Predictions:
                     raise
             # The process that began it lives, has finished it, and has removed its segments.
 
-    def _next_parts(self, damaged: list[CorruptionError]) -> tuple[list[Part], int]:
+    def _next_parts(self, damaged: list[CorruptionError]) -> tuple[list[Part], Extent]:
         with self._db.read() as connection:
             done = log.compacted(connection)
-        parts, records, size = [], 0, 0
+        parts, extent = [], Extent()
         for segment in log.list_segments(self._folder):
-            begin = done.get(segment, 0)
+            begin, found = done.get(segment, 0), Extent(extent.records, extent.size_bytes)
             try:
-                found, end = log.read_part(self._folder, segment, begin)
-                for payload in found:
-                    log.decode(segment, payload)
+                payloads, _ = log.read_part(self._folder, segment, begin)
+                end = log.measure(segment, payloads, begin, found, self._batch_bytes)
             except NotFound:
                 continue  # compacted and removed by another process since it was listed
             except CorruptionError as error:
@@ -245,10 +243,10 @@ class Predictions:
                 continue
             if end > begin:
                 parts.append(Part(segment, begin, end))
-                records, size = records + len(found), size + end - begin
-                if size >= self._batch_bytes:
+                extent = found
+                if extent.size_bytes >= self._batch_bytes:
                     break
-        return parts, records
+        return parts, extent
 
     def _move(self, batch: Batch, counts: list[int]) -> None:
         placed = [
@@ -271,13 +269,17 @@ class Predictions:
     def _find_in_segments(self, request_id: str, damaged: list[CorruptionError]) -> PredictionRecord | None:
         with self._db.read() as connection:
             done = log.compacted(connection)
-        wanted = request_id.encode()
+        row = RowId.parse(request_id)
+        wanted = (request_id if row is None else row.request_id).encode()
         for segment in reversed(log.list_segments(self._folder)):
             try:
                 for payload in log.read_part(self._folder, segment, done.get(segment, 0))[0]:
                     if wanted in payload:
                         record = log.decode(segment, payload)
-                        if isinstance(record, PredictionRecord) and record.request_id == request_id:
+                        if isinstance(record, BlockRecord) and row is not None and row.request_id == record.request_id:
+                            if row.row < record.rows:
+                                return record.row(row.row)
+                        elif isinstance(record, PredictionRecord) and record.request_id == request_id:
                             return record
             except NotFound:
                 continue  # compacted and removed since it was listed

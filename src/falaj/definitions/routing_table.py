@@ -6,6 +6,7 @@ import msgspec
 
 from falaj.definitions.service_spec import ServiceSpec
 from falaj.definitions.signature import Signature
+from falaj.definitions.tensor_signature import TensorSignature
 
 
 class ArtifactRef(msgspec.Struct, frozen=True):
@@ -34,7 +35,8 @@ class Variant(msgspec.Struct, frozen=True):
         role: "live" answers callers; "shadow" computes and logs only.
         artifact: Its servable file.
         signature: Its inputs.
-        service: Its pinned features; None for a bare model that takes tensors only.
+        service: Its pinned features; None for a model that takes its features from the caller only.
+        tensors: What a bare model takes and gives; None for all others. Its signature is empty.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Variant(msgspec.Struct, frozen=True):
     artifact: ArtifactRef
     signature: Signature
     service: ServiceSpec | None = None
+    tensors: TensorSignature | None = None
 
     @property
     def subject(self) -> str:

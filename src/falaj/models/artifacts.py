@@ -4,6 +4,7 @@ from falaj.definitions.routing_table import ArtifactRef
 from falaj.kernel.errors import CorruptionError, NotFound, Unsupported
 from falaj.models.runtimes.load import KINDS, load_fastest
 from falaj.models.runtimes.port import Runtime
+from falaj.models.runtimes.tensors import TensorRuntime
 from falaj.storage.blobs import BlobStore
 
 
@@ -31,6 +32,19 @@ def _read(blobs: BlobStore, artifact: ArtifactRef) -> bytes:
             f"artifact {artifact.digest}: runtime {artifact.runtime!r} does not exist",
             hint=f"known: {', '.join(KINDS)}",
         )
+    return load_bytes(_bytes_of(blobs, artifact), artifact.runtime, features, name=artifact.digest)
+
+
+def load_tensors(blobs: BlobStore, artifact: ArtifactRef) -> TensorRuntime:
+    """Load a bare model's file after checking its bytes against the digest recorded when it was added.
+
+    Raises:
+        CorruptionError: The blob is absent, its bytes are not those of the digest, or it is no ONNX model.
+    """
+    return TensorRuntime(_bytes_of(blobs, artifact), artifact.digest)
+
+
+def _bytes_of(blobs: BlobStore, artifact: ArtifactRef) -> bytes:
     try:
         return blobs.get(artifact.digest)
     except NotFound:

@@ -5,13 +5,14 @@ from pathlib import Path
 from urllib.parse import parse_qsl
 
 from falaj.kernel.errors import FalajError
+from falaj.serving.data_plane import RAW
 from falaj.serving.exposition import CONTENT_TYPE, render
 from falaj.serving.guard import PUBLIC_PATHS
 from falaj.serving.http import Exchange, Request
 from falaj.serving.http.messages import NO_HEADERS
 from falaj.serving.intake import Receipt
 from falaj.serving.native import NativeForm
-from falaj.serving.open_inference import RAW, OpenInference
+from falaj.serving.open_inference import OpenInference
 from falaj.serving.router import Route, Router
 from falaj.serving.snapshots import Snapshots
 from falaj.serving.stats import read_stats
@@ -102,6 +103,7 @@ class Gateway:
         for path in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}"):
             add("GET", path, "endpoint.read", v2.model)
             add("GET", f"{path}/ready", "endpoint.read", v2.model_ready)
+            add("GET", f"{path}/stats", "endpoint.read", v2.statistics)
             add("POST", f"{path}/infer", "endpoint.predict", v2.infer)
 
 

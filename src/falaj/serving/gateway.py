@@ -21,8 +21,11 @@ from falaj.features.online import OnlineReader
 from falaj.kernel.clock import Clock, SystemClock
 from falaj.kernel.errors import FalajError, StorageError
 from falaj.serving.application import Gateway
+from falaj.serving.bare_models import BareModels
 from falaj.serving.batching import Batcher
+from falaj.serving.blocks import Blocks
 from falaj.serving.boundary import contain
+from falaj.serving.data_plane import DataPlane
 from falaj.serving.http import HttpServer, Limits
 from falaj.serving.intake import Intake
 from falaj.serving.late_store import LateStore
@@ -136,10 +139,15 @@ class GatewayWorker:
             max_rows=config.max_queue_rows,
         )  # fmt: skip
         self.snapshots = Snapshots(load_model, self._beside, self.stats, self._switched)
-        intake = Intake(self._batcher, RequestIds(), self.stats, config.max_rows)
-        self._open_inference = OpenInference(self.snapshots, intake)
+        ids = RequestIds()
+        intake = Intake(self._batcher, ids, self.stats, config.max_rows)
+        self._blocks = Blocks(
+            self._log, self.stats, self._predictor, clock.monotonic, self._loop.call_soon, config.max_queue_rows
+        )
+        bare = BareModels(self._log, self.stats, ids, clock.monotonic)
+        self._plane = DataPlane(self.snapshots, intake, self._blocks, bare, ids, self.write_stats)
         native = NativeForm(self.snapshots, intake, self._log, reader)
-        app = Gateway(self.snapshots, native, self._open_inference, self.write_stats, now_us, clock.monotonic)
+        app = Gateway(self.snapshots, native, OpenInference(self._plane), self.write_stats, now_us, clock.monotonic)
         self.server = HttpServer(app, clock, config.limits)
         self._switch = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
@@ -169,7 +177,7 @@ class GatewayWorker:
         Returns:
             Whether everything in flight was answered in time.
         """
-        self._open_inference.draining = True
+        self._plane.draining = True
         await asyncio.sleep(self._config.ready_grace_s)
         finished = await self.server.drain(self._config.drain_s)
         if self._timer is not None:
@@ -189,7 +197,7 @@ class GatewayWorker:
             stats, base = self.stats, self._base
             stats.written_us = 0 if self._ended else self._now_us()  # at once it counts for no live worker
             stats.connections = len(self.server.connections)
-            stats.queue_rows = self._batcher.rows
+            stats.queue_rows = self._batcher.rows + self._blocks.rows
             stats.log_records = base.log_records + self._log.written
             stats.log_drops = base.log_drops + self._log.dropped
             responses = dict(base.responses)

@@ -81,7 +81,7 @@ class Intake:
             NotFound: The version does not serve.
             Unavailable: Too many rows wait.
         """
-        self._check_count(len(instances))
+        self.check_count(len(instances))
         pinned = None if version is None else route.version(version)
         many = len(instances) > 1
         rows = []
@@ -124,14 +124,19 @@ class Intake:
             InputError: There are no rows, or too many.
             Unavailable: Too many rows wait.
         """
-        self._check_count(len(given))
+        self.check_count(len(given))
         rows = []
         for values in given:
             request_id = self._ids.make(receipt.received_us)
             rows.append(Row(variant, request_id, client_id, request_id, receipt.received_us, {}, {}, values))
         self._submit(Job(rows, finish, receipt.received_us, receipt.started_s, receipt.actor))
 
-    def _check_count(self, rows: int) -> None:
+    def check_count(self, rows: int) -> None:
+        """Return if a request may have so many rows.
+
+        Raises:
+            InputError: There are none, or too many.
+        """
         if not rows:
             raise InputError("the request has no instances", hint="send at least one")
         if rows > self._max_rows:

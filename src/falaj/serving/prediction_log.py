@@ -48,8 +48,8 @@ class PredictionLog:
         clock: So that a full disk is said every ten seconds, not for every record.
 
     Attributes:
-        written: Records appended.
-        dropped: Records lost; zero unless the disk is full or broken, or a value cannot be written down at all.
+        written: Decisions and outcomes appended; a block counts once for each of its rows.
+        dropped: Those lost; zero unless the disk is full or broken, or a value cannot be written down at all.
     """
 
     def __init__(self, sink: RecordSink, clock: Clock) -> None:
@@ -60,8 +60,12 @@ class PredictionLog:
         self.written = 0
         self.dropped = 0
 
-    def append(self, records: Sequence[LogRecord]) -> bool:
+    def append(self, records: Sequence[LogRecord], decisions: int = 0) -> bool:
         """Append the records.
+
+        Args:
+            records: Decisions and outcomes.
+            decisions: How many these are, where a record holds more than one.
 
         Returns:
             Whether they are kept: a death of the process loses none of them, a power cut at most the last
@@ -74,10 +78,10 @@ class PredictionLog:
         try:
             self._sink.write(encoded)
         except StorageError as error:
-            self.dropped += len(encoded)
+            self.dropped += decisions or len(encoded)
             self._warn(error)
             return False
-        self.written += len(encoded)
+        self.written += decisions or len(encoded)
         return len(encoded) == len(records)
 
     def _encoded(self, records: Sequence[LogRecord]) -> list[bytes]:

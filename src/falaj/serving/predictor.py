@@ -62,7 +62,7 @@ class Predictor:
             contain(job.finish, job)
         for job, us in zip(jobs, latencies, strict=True):
             for row in job.rows:
-                self._series(row.variant).observe(us, 1, 0 if row.error is None else 1)
+                self.series(row.variant).observe(us, 1, 0 if row.error is None else 1)
         for variant, group in groups:
             self._count(variant, group)
 
@@ -80,7 +80,7 @@ class Predictor:
         for job in shadow_jobs:
             for row in job.rows:
                 records.append(_record(row, job, spent_us))
-                self._series(row.variant).observe(spent_us, 1, 0 if row.error is None else 1)
+                self.series(row.variant).observe(spent_us, 1, 0 if row.error is None else 1)
         self._log.append(records)
         for variant, group in groups:
             self._count(variant, group)
@@ -102,7 +102,7 @@ class Predictor:
             for row in rows:
                 self._each(variant, [row], work)
             return
-        rows[0].error = _fault(variant, error)
+        rows[0].error = fault(variant, error)
 
     def _score(self, variant: LoadedVariant, rows: list[Row]) -> None:
         fetched = [row for row in rows if row.given is None]
@@ -163,7 +163,8 @@ class Predictor:
             [{view.name: 0 for view in service.views} for _ in rows],
         )
 
-    def _series(self, variant: LoadedVariant) -> Series:
+    def series(self, variant: LoadedVariant) -> Series:
+        """Return the counts of a variant, begun when it is first asked for."""
         if variant.series is None:
             spec = variant.spec
             variant.series = self._stats.find(variant.endpoint, spec.name, spec.version, spec.role)
@@ -172,7 +173,7 @@ class Predictor:
         return variant.series
 
     def _count(self, variant: LoadedVariant, rows: list[Row]) -> None:
-        series = self._series(variant)
+        series = self.series(variant)
         statuses = rows[0].statuses
         count = 0
         for row in rows:
@@ -184,7 +185,7 @@ class Predictor:
         series.count_statuses(statuses, count)
 
 
-def _fault(variant: LoadedVariant, error: Exception) -> FalajError:
+def fault(variant: LoadedVariant, error: Exception) -> FalajError:
     """Return what the caller is told: its input was checked before, so this is a fault of the serving side."""
     if isinstance(error, InputError | DataError):
         return FalajError(

@@ -7,11 +7,13 @@ import msgspec
 
 from falaj.definitions.routing_table import EndpointRoute, RoutingTable, Variant
 from falaj.features.on_demand import OnDemand
-from falaj.kernel.errors import CorruptionError, FalajError, NotFound, Unavailable
+from falaj.kernel.errors import CorruptionError, FalajError, NotFound, Unavailable, Unsupported
 from falaj.kernel.names import did_you_mean
-from falaj.models.artifacts import load_artifact
+from falaj.models.artifacts import load_artifact, load_tensors
 from falaj.models.encoding import Encoder
 from falaj.models.runtimes import Runtime
+from falaj.models.runtimes.tensors import TensorRuntime
+from falaj.serving.bare_model import BareModel
 from falaj.serving.boundary import contain
 from falaj.serving.routing import Chooser
 from falaj.serving.stats import EVERY, Series
@@ -29,6 +31,7 @@ class LoadedVariant:
 
     Attributes:
         inputs: The feature columns in the signature's order.
+        has_texts: Whether an input is text, which goes through a vocabulary row by row.
         stored: The feature columns that are fetched, in the service's order.
         stored_defaults: Their values for when the feature store fails.
         positions: Where each input stands among the service's outputs; None when all stand in the same order.
@@ -50,6 +53,7 @@ class LoadedVariant:
         self.encoder = Encoder(spec.signature)
         self.entities, self.request = groups_of(spec)
         self.inputs = [each.name for each in spec.signature.inputs]
+        self.has_texts = any(each.dtype == "string" for each in spec.signature.inputs)
         views = () if spec.service is None else spec.service.views
         self.stored = [view.column_name(feature.name) for view in views for feature in view.features]
         self.stored_defaults = self._defaults()
@@ -126,11 +130,13 @@ class Serving(msgspec.Struct, frozen=True):
         epoch: Of the routing table.
         routes: By endpoint name.
         failures: Endpoint to the reason why its newest route could not be loaded; its older one serves, if any.
+        bare: The bare models, by the name they serve under.
     """
 
     epoch: int = 0
     routes: dict[str, LoadedRoute] = {}
     failures: dict[str, str] = {}
+    bare: dict[str, BareModel] = {}
 
     def route(self, endpoint: str) -> LoadedRoute:
         """Return an endpoint.
@@ -138,23 +144,30 @@ class Serving(msgspec.Struct, frozen=True):
         Raises:
             NotFound: There is none of that name.
             Unavailable: It could not be loaded.
+            Unsupported: It is a bare model, which decides on no entities.
         """
         found = self.routes.get(endpoint)
         if found is None:
+            if endpoint in self.bare:
+                raise Unsupported(
+                    f"{endpoint!r} is a bare model, which takes tensors", hint=f"POST /v2/models/{endpoint}/infer"
+                )
             if endpoint in self.failures:
                 raise Unavailable(f"endpoint {endpoint!r} cannot be served: {self.failures[endpoint]}")
             raise NotFound(f"endpoint {endpoint[:80]!r} does not exist", hint=did_you_mean(endpoint[:80], self.routes))
         return found
 
 
-LoadModel = Callable[[Variant], Runtime]
+LoadModel = Callable[[Variant], Runtime | TensorRuntime]
 """Loads a variant's model; raises a FalajError when it cannot."""
 
 
 def model_loader(blobs: BlobStore) -> LoadModel:
     """Return what loads models from the blob store, checked against their digests."""
 
-    def load(variant: Variant) -> Runtime:
+    def load(variant: Variant) -> Runtime | TensorRuntime:
+        if variant.tensors is not None:
+            return load_tensors(blobs, variant.artifact)
         return load_artifact(blobs, variant.artifact, len(variant.signature.inputs))
 
     return load
@@ -168,32 +181,38 @@ def load_serving(table: RoutingTable, before: Serving, load_model: LoadModel) ->
         before: What serves now; an endpoint whose new route cannot be loaded keeps its old one.
         load_model: Loads one model.
     """
-    runtimes = {
+    runtimes: Runtimes = {
         (variant.spec.artifact.digest, len(variant.inputs)): variant.runtime
         for loaded in before.routes.values()
         for variant in loaded.variants
     }
-    routes: dict[str, LoadedRoute] = {}
-    failures: dict[str, str] = {}
+    runtimes |= {(model.spec.artifact.digest, 0): model.runtime for model in before.bare.values()}
+    serving = Serving(table.epoch)
     for name, route in table.endpoints.items():
-        error = contain(_load_route, route, runtimes, load_model, routes)
+        error = contain(_load_route, route, runtimes, load_model, serving)
         if error is not None:
-            failures[name] = error.message if isinstance(error, FalajError) else f"{type(error).__name__}: {error}"
+            told = error.message if isinstance(error, FalajError) else f"{type(error).__name__}: {error}"
+            serving.failures[name] = told
             if name in before.routes:
-                routes[name] = before.routes[name]
-    return Serving(table.epoch, routes, failures)
+                serving.routes[name] = before.routes[name]
+            if name in before.bare:
+                serving.bare[name] = before.bare[name]
+    return serving
 
 
-def _load_route(
-    route: EndpointRoute,
-    runtimes: dict[tuple[str, int], Runtime],
-    load_model: LoadModel,
-    routes: dict[str, LoadedRoute],
-) -> None:
+Runtimes = dict[tuple[str, int], Runtime | TensorRuntime]
+"""What is loaded, by digest and number of features; a bare model has none."""
+
+
+def _load_route(route: EndpointRoute, runtimes: Runtimes, load_model: LoadModel, serving: Serving) -> None:
     loaded = []
     for spec in route.variants:
         key = (spec.artifact.digest, len(spec.signature.inputs))
         if key not in runtimes:
             runtimes[key] = load_model(spec)
-        loaded.append(LoadedVariant(route, spec, runtimes[key]))
-    routes[route.endpoint] = LoadedRoute(route, loaded)
+        runtime = runtimes[key]
+        if isinstance(runtime, TensorRuntime):
+            serving.bare[route.endpoint] = BareModel(route, spec, runtime)
+            return
+        loaded.append(LoadedVariant(route, spec, runtime))
+    serving.routes[route.endpoint] = LoadedRoute(route, loaded)

@@ -4,10 +4,12 @@ import json
 import math
 import os
 import threading
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
@@ -15,7 +17,7 @@ import pytest
 from falaj.data.prediction_log import Part, begin_batch, list_segments
 from falaj.data.prediction_table import to_records
 from falaj.data.predictions import Predictions
-from falaj.definitions.prediction_record import FeedbackRecord, LogRecord, PredictionRecord
+from falaj.definitions.prediction_record import BlockRecord, FeedbackRecord, LogRecord, PredictionRecord
 from falaj.kernel.codec import to_msgpack
 from falaj.kernel.errors import CorruptionError, NotFound
 from falaj.storage.eventlog.segments import SegmentWriter
@@ -79,6 +81,51 @@ def test_records_come_back_as_they_were(world: World) -> None:
     assert math.isnan(second.features[0])
     assert second.features[1:] == [-math.inf, "NaN", None]
     assert (second.score, second.error) == (None, "timeout")
+
+
+def block(request_id: str, rows: int, width: int = 3, **changes: Any) -> BlockRecord:
+    values = array("f", [float(number) for number in range(rows * width)])
+    values[1] = math.nan
+    fields: dict[str, Any] = {
+        "client_id": "mine", "endpoint": "fraud", "variant": "stable", "role": "live", "model": "fraud", "version": 3,
+        "epoch": 7, "received_us": 11, "latency_us": 12, "rows": rows, "features": values.tobytes(),
+        "scores": array("d", [number / 10 for number in range(rows)]).tobytes(), "actor": "shop",
+    }  # fmt: skip
+    return BlockRecord(request_id, **(fields | changes))
+
+
+def test_each_row_of_a_block_is_a_decision(world: World) -> None:
+    world.log(prediction("r0"), block("r1", 3), prediction("r2"), block("r3", 2, scores=b"", error="internal"))
+    for _ in range(2):  # first from the segment, then from the table
+        second = world.predictions.find("r1.1")
+        assert (second.features, second.score, second.client_id, second.at_us) == ([3.0, 4.0, 5.0], 0.1, "mine", 11)
+        assert world.predictions.find("r1.0").features == [0.0, None, 2.0]
+        assert (world.predictions.find("r3.1").score, world.predictions.find("r3.1").error) == (None, "internal")
+        for unknown in ("r1", "r1.3", "r1.x", "r1.-1", "r9.0"):
+            with pytest.raises(NotFound):
+                world.predictions.find(unknown)
+        world.predictions.compact()
+    assert world.ids() == ["r0", "r1.0", "r1.1", "r1.2", "r2", "r3.0", "r3.1"]
+    rows, _ = world.predictions.scan()
+    assert rows["_seq"].to_pylist() == list(range(1, 8))
+    assert world.predictions.newest(3)["request_id"].to_pylist() == ["r2", "r3.0", "r3.1"]
+
+
+def test_a_segment_of_blocks_is_moved_in_several_commits(world: World) -> None:
+    world.predictions = Predictions(world.tables, world.folder, world.db, batch_bytes=30_000)
+    world.log(*(block(f"r{number}", 50) for number in range(6)))
+    moved = world.predictions.compact()
+    assert (moved.predictions, len(world.ids()), len(set(world.ids()))) == (300, 300, 300)
+    assert (world.tables.version("predictions") or 0) >= 2
+    world.log(prediction("last"))
+    assert world.predictions.compact().predictions == 1
+
+
+@pytest.mark.parametrize("damage", [{"rows": 0}, {"rows": 2}, {"scores": b"12345678"}, {"features": b"123"}])
+def test_a_block_that_is_not_its_rows_is_named(world: World, damage: dict[str, Any]) -> None:
+    world.log(msgspec.structs.replace(block("r1", 3), **damage))
+    with pytest.raises(CorruptionError, match="worker-0"):
+        world.predictions.compact()
 
 
 def test_nothing_logged_is_nothing_moved(world: World) -> None:

@@ -28,7 +28,11 @@ AMOUNTS = tensor("amount", "FP64", [[10.0], [1]], [2, 1])
 
 
 def test_the_server_and_its_models_describe_themselves(world: World) -> None:
-    server = {"name": "falaj", "version": __version__, "extensions": ["model_repository", "binary_tensor_data"]}
+    server = {
+        "name": "falaj",
+        "version": __version__,
+        "extensions": ["model_repository", "binary_tensor_data", "statistics"],
+    }
     assert world.call("GET", "/v2") == world.call("GET", "/v2/") == (200, server)
     status, model = world.call("GET", "/v2/models/fraud")
     assert (status, model["name"], model["versions"], model["platform"]) == (200, "fraud", ["1", "2"], "falaj_onnx")
@@ -159,7 +163,7 @@ def test_history_needs_a_permission_of_its_own(world: World) -> None:
 
 
 def test_draining_is_said_while_still_serving(world: World) -> None:
-    world.v2.draining = True
+    world.plane.draining = True
     assert world.call("GET", "/v2/health/ready", token=None)[0] == 503
     assert world.call("GET", "/v2/health/live", token=None)[0] == 200
     assert world.call("POST", "/v2/models/fraud/infer", infer(CARDS, AMOUNTS))[0] == 200

@@ -7,10 +7,11 @@ from onnxruntime.capi import onnxruntime_pybind11_state as native
 from falaj.kernel.errors import CorruptionError, InputError, Unsupported
 from falaj.models.runtimes.port import Matrix, Scores, check_matrix
 
-_FAILURES: tuple[type[Exception], ...] = (
+FAILURES: tuple[type[Exception], ...] = (
     native.EPFail, native.Fail, native.InvalidArgument, native.InvalidGraph, native.InvalidProtobuf, native.NoModel,
     native.NotImplemented, native.RuntimeException, RuntimeError, ValueError,
 )  # fmt: skip
+"""What ONNX Runtime raises for a file or rows that it refuses."""
 _ERRORS_ONLY = 3
 
 
@@ -31,8 +32,8 @@ class OnnxRuntime:
         self._features = features
         try:
             # From bytes, so that the file cannot name other files that hold its weights.
-            self._session = onnxruntime.InferenceSession(model, _options(), providers=["CPUExecutionProvider"])
-        except _FAILURES as error:
+            self._session = onnxruntime.InferenceSession(model, session_options(), providers=["CPUExecutionProvider"])
+        except FAILURES as error:
             raise CorruptionError(
                 f"ONNX Runtime cannot read artifact {name}: {error}", hint="restore it from a backup"
             ) from None
@@ -52,7 +53,7 @@ class OnnxRuntime:
             return np.empty(0, np.float64)
         try:
             answer = self._session.run(self._outputs, {self._input: matrix})[0]
-        except _FAILURES as error:
+        except FAILURES as error:
             raise InputError(f"ONNX Runtime refused the rows: {error}") from None
         column = answer[:, 1] if self._two_columns else answer.reshape(-1)
         scores: Scores = column.astype(np.float64)
@@ -79,7 +80,7 @@ class OnnxRuntime:
         for output in outputs:
             try:
                 shape = self._session.run([output.name], {self._input: probe})[0].shape
-            except _FAILURES as error:
+            except FAILURES as error:
                 raise CorruptionError(f"artifact {name} does not answer: {error}") from None
             if shape == (2, 2):
                 return str(output.name), True
@@ -91,7 +92,8 @@ class OnnxRuntime:
         )
 
 
-def _options() -> onnxruntime.SessionOptions:
+def session_options() -> onnxruntime.SessionOptions:
+    """Return the options of every session: one thread, and errors alone on standard error."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1

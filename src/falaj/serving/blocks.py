@@ -1,0 +1,141 @@
+"""Blocks: the rows of a request that brings its features itself, scored and logged without a step for each row."""
+
+from collections.abc import Callable
+
+import msgspec
+import numpy as np
+
+from falaj.definitions.prediction_record import BlockRecord
+from falaj.kernel.errors import FalajError, Unavailable
+from falaj.models.runtimes.port import Matrix, Scores
+from falaj.serving.batching import Batcher, Later
+from falaj.serving.boundary import contain
+from falaj.serving.intake import Receipt
+from falaj.serving.prediction_log import PredictionLog
+from falaj.serving.predictor import Predictor, fault
+from falaj.serving.stats import WorkerStats
+from falaj.serving.variants import LoadedVariant
+
+
+class Block(msgspec.Struct, eq=False):
+    """One request.
+
+    Attributes:
+        variant: Who scores.
+        request_id: Made by the server; row n is the decision `request_id.n`.
+        client_id: The caller's own id; may be empty.
+        matrix: float32, (rows, features).
+        receipt: When and from whom.
+        finish: Answers the caller; called once, when there are scores or an error.
+        scores: float64, (rows,).
+        error: Why there are none.
+    """
+
+    variant: LoadedVariant
+    request_id: str
+    client_id: str
+    matrix: Matrix
+    receipt: Receipt
+    finish: Callable[["Block"], None]
+    scores: Scores | None = None
+    error: FalajError | None = None
+
+
+class Blocks:
+    """Computes blocks together, variant by variant, and logs each as one record before it is answered.
+
+    Args:
+        log: Takes the records.
+        stats: Counts.
+        predictor: Keeps the counts of each variant.
+        monotonic: Seconds, for latencies.
+        later: The loop's `call_soon`.
+        max_rows: Rows that may wait.
+    """
+
+    def __init__(
+        self, log: PredictionLog, stats: WorkerStats, predictor: Predictor, monotonic: Callable[[], float],
+        later: Later, max_rows: int,
+    ) -> None:  # fmt: skip
+        self._log = log
+        self._stats = stats
+        self._predictor = predictor
+        self._monotonic = monotonic
+        self._batcher: Batcher[Block] = Batcher(self._compute, self._failed, later, max_rows=max_rows)
+
+    @property
+    def rows(self) -> int:
+        """Rows that wait now."""
+        return self._batcher.rows
+
+    def submit(self, block: Block) -> None:
+        """Take a block for the next batch.
+
+        Raises:
+            Unavailable: Too many rows wait.
+        """
+        if not self._batcher.submit(block, len(block.matrix)):
+            self._stats.rejected += 1
+            raise Unavailable("too many rows wait", hint="try again in a second, with fewer requests at once")
+
+    def _compute(self, blocks: list[Block]) -> None:
+        groups: dict[int, list[Block]] = {}
+        for block in blocks:
+            groups.setdefault(id(block.variant), []).append(block)
+        for group in groups.values():
+            _score_each(group)
+        now_s = self._monotonic()
+        spent = [max(0, int((now_s - block.receipt.started_s) * 1e6)) for block in blocks]
+        rows = sum(len(block.matrix) for block in blocks)
+        self._stats.count_batch(rows)
+        self._log.append([_record(block, us) for block, us in zip(blocks, spent, strict=True)], rows)
+        for block in blocks:
+            contain(block.finish, block)
+        for block, us in zip(blocks, spent, strict=True):
+            count = len(block.matrix)
+            self._predictor.series(block.variant).observe(us, count, 0 if block.error is None else count)
+
+    def _failed(self, blocks: list[Block], error: Exception) -> None:
+        del error  # logged where it was caught
+        self._stats.faults += 1
+        for block in blocks:
+            block.error = FalajError("the gateway failed on this request")
+            contain(block.finish, block)
+
+
+def _score_each(blocks: list[Block]) -> None:
+    """Score all at once; when that fails, one by one, so that only the bad one has an error."""
+    error = contain(_score, blocks)
+    if error is None:
+        return
+    if len(blocks) > 1:
+        for block in blocks:
+            _score_each([block])
+        return
+    blocks[0].error = fault(blocks[0].variant, error)
+
+
+def _score(blocks: list[Block]) -> None:
+    variant = blocks[0].variant
+    matrix = blocks[0].matrix if len(blocks) == 1 else np.concatenate([block.matrix for block in blocks])
+    scores = variant.runtime.predict(matrix)
+    if not np.isfinite(scores).all():
+        raise FalajError(f"version {variant.spec.version} of model {variant.spec.model!r} answered what is no number")
+    begin = 0
+    for block in blocks:
+        end = begin + len(block.matrix)
+        block.scores = scores[begin:end]
+        begin = end
+
+
+def _record(block: Block, spent_us: int) -> BlockRecord:
+    variant = block.variant
+    spec = variant.spec
+    failed = block.error is not None or block.scores is None
+    return BlockRecord(
+        block.request_id, block.client_id, variant.endpoint, spec.name, spec.role, spec.model, spec.version,
+        variant.route.epoch, block.receipt.received_us, spent_us, len(block.matrix),
+        block.matrix.astype("<f4", copy=False).tobytes(),
+        b"" if failed else np.asarray(block.scores, "<f8").tobytes(),
+        "" if block.error is None else block.error.code, block.receipt.actor,
+    )  # fmt: skip
