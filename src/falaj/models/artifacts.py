@@ -11,7 +11,7 @@ from falaj.storage.blobs import BlobStore
 def load_artifact(blobs: BlobStore, artifact: ArtifactRef, features: int) -> Runtime:
     """Load a version's files after checking their bytes against the digests recorded at registration.
 
-    What may be loaded is the platform's decision: three native formats, and nothing that runs code when read.
+    What may be loaded is the platform's decision: four formats, and nothing that runs code when read.
 
     Args:
         blobs: Where the file is.
@@ -19,7 +19,7 @@ def load_artifact(blobs: BlobStore, artifact: ArtifactRef, features: int) -> Run
         features: How many columns the version's signature has.
 
     Raises:
-        Unsupported: The runtime is not one of the three.
+        Unsupported: The runtime is not one of them.
         CorruptionError: The blob is absent, its bytes are not those of the digest, or the model does not answer.
     """
     models = [(one.runtime, _read(blobs, one)) for one in (artifact, *artifact.beside)]
@@ -32,7 +32,7 @@ def _read(blobs: BlobStore, artifact: ArtifactRef) -> bytes:
             f"artifact {artifact.digest}: runtime {artifact.runtime!r} does not exist",
             hint=f"known: {', '.join(KINDS)}",
         )
-    return load_bytes(_bytes_of(blobs, artifact), artifact.runtime, features, name=artifact.digest)
+    return _bytes_of(blobs, artifact)
 
 
 def load_tensors(blobs: BlobStore, artifact: ArtifactRef) -> TensorRuntime:
