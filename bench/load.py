@@ -1,5 +1,6 @@
 """Servers on one CPU, load on another; what the load saw and what the server spent."""
 
+import contextlib
 import json
 import os
 import shlex
@@ -72,17 +73,20 @@ def shared(name: str) -> Path | None:
 
 
 @contextmanager
-def server(cpu: int | None, words: Sequence[str], url: str) -> Iterator[int]:
+def server(cpu: int | None, words: Sequence[str], url: str, *, ready_s: float = _READY_S) -> Iterator[int]:
     """Run a server on its CPU; gives its process id once the URL answers, whatever the status."""
     command = pinned(cpu, words)
     print(f"$ {shlex.join(command)}", flush=True)
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
     try:
-        _wait(url, process)
+        _wait(url, process, ready_s)
         yield process.pid
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(30)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(30)
+        with contextlib.suppress(ProcessLookupError):  # its children, which some leave behind
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def python(*words: str) -> list[str]:
@@ -102,17 +106,28 @@ def child_of(pid: int, marker: str) -> int:
     raise SystemExit(f"bench: process {pid} has no child {marker}")
 
 
-def closed_loop(cpu: int | None, url: str, seconds: float, pid: int, environment: dict[str, str]) -> Run:
-    """Ask as fast as the server answers, on 64 connections.
+def closed_loop(
+    cpu: int | None,
+    url: str,
+    seconds: float,
+    pid: int,
+    environment: dict[str, str],
+    *,
+    script: str = "requests.lua",
+    connections: int = CONNECTIONS,
+) -> Run:
+    """Ask as fast as the server answers.
 
     Args:
         cpu: Where the load runs.
         url: The server's address.
         seconds: How long.
         pid: The server's process.
-        environment: What `requests.lua` reads.
+        environment: What the script reads.
+        script: Which of the scripts beside this file makes the requests.
+        connections: How many requests are under way at once.
     """
-    words = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:g}s", "-s", str(_HERE / "requests.lua"), url]
+    words = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "-s", str(_HERE / script), url]
     before, began = cpu_s(pid), time.perf_counter()
     out = subprocess.run(
         pinned(cpu, words), env={**os.environ, **environment}, capture_output=True, text=True, check=True
@@ -146,8 +161,8 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
 
 
-def _wait(url: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + _READY_S
+def _wait(url: str, process: subprocess.Popen[bytes], ready_s: float) -> None:
+    deadline = time.monotonic() + ready_s
     while time.monotonic() < deadline:
         if process.poll() is not None:
             break

@@ -20,6 +20,7 @@ from load import CONNECTIONS, Cpus, Run, child_of, closed_loop, cpus, open_loop,
 from machine import print_machine
 from project import EVENTS_PER_CARD, Measured, free_port, prepare
 from recount import Recount
+from shown import compare, print_ratio, print_run, print_spread
 
 _HERE = Path(__file__).parent
 _RATES = (2_000, 5_000)
@@ -98,15 +99,15 @@ def _closed(
         for target in targets:
             run = closed_loop(places.load, target.url, seconds, target.pid, environment)
             runs[target.name].append(run)
-            _print_run(target.name, run)
+            print_run(target.name, run)
             if target.name == "serve":
-                _compare(run.answered, run.refused + run.broken, recount, in_flight=CONNECTIONS)
+                compare(run.answered, run.refused + run.broken, recount, in_flight=CONNECTIONS)
     for name, found in runs.items():
-        _print_spread(f"{name} requests/s", [run.rate for run in found], ".0f")
-        _print_spread(f"{name} server CPU us/request", [run.server_us for run in found], ".2f")
-    _print_ratio("serve_vs_echo", runs["serve"], runs["echo"])
-    _print_ratio("serve_vs_bare_echo", runs["serve"], runs["bare_echo"])
-    _print_ratio("echo_vs_bare_echo", runs["echo"], runs["bare_echo"])
+        print_spread(f"{name} requests/s", [run.rate for run in found], ".0f")
+        print_spread(f"{name} server CPU us/request", [run.server_us for run in found], ".2f")
+    print_ratio("serve_vs_echo", runs["serve"], runs["echo"])
+    print_ratio("serve_vs_bare_echo", runs["serve"], runs["bare_echo"])
+    print_ratio("echo_vs_bare_echo", runs["echo"], runs["bare_echo"])
 
 
 def _open(target: Target, ready: Measured, places: Cpus, seconds: float, rounds: int, recount: Recount) -> None:
@@ -119,49 +120,12 @@ def _open(target: Target, ready: Measured, places: Cpus, seconds: float, rounds:
         for _ in range(rounds):
             one = open_loop(places.load, script, target.url + _PATH, rate, seconds, ready.token, ready.bodies)
             print(f"  {json.dumps(one)}", flush=True)
-            _compare(one["answered"], one["errors"], recount, in_flight=one["unanswered"])
+            compare(one["answered"], one["errors"], recount, in_flight=one["unanswered"])
             found.append(one)
         for name in ("p50_ms", "p99_ms", "late_p99_ms"):
-            _print_spread(f"open loop {rate}/s {name}", [one[name] for one in found], ".3f")
+            print_spread(f"open loop {rate}/s {name}", [one[name] for one in found], ".3f")
         for name in ("p50_ms", "p99_ms"):
             print(f"latency: open_{rate}_{name} {statistics.median(one[name] for one in found):.3f}")
-
-
-def _compare(answered: int, failed: int, recount: Recount, *, in_flight: int) -> None:
-    """Print whether what was answered was logged.
-
-    Args:
-        answered: Answers that the client counted.
-        failed: Requests that failed.
-        recount: Counts the log.
-        in_flight: Requests that the client may have sent without waiting for their answers, at its end.
-    """
-    versions = recount.since()
-    more = versions.total() - answered
-    verdict = "equal" if more == 0 else f"the client left {more} in flight" if 0 < more <= in_flight else "DIFFERENT"
-    shares = ", ".join(f"{name}: {count}" for name, count in sorted(versions.items()))
-    print(f"    answered {answered}, failed {failed}, logged {versions.total()} ({shares}): {verdict}", flush=True)
-
-
-def _print_run(name: str, run: Run) -> None:
-    print(
-        f"  {name:<9}{run.rate:>9.0f}/s  p50 {run.p50_ms:.2f} ms  p99 {run.p99_ms:.2f} ms  "
-        f"server {run.server_us:.2f} us CPU per request, {run.server_share:.0%} of its CPU",
-        flush=True,
-    )
-
-
-def _print_ratio(name: str, ours: Sequence[Run], theirs: Sequence[Run]) -> None:
-    each = [a.rate / b.rate for a, b in zip(ours, theirs, strict=True)]
-    cpu = statistics.median(r.server_us for r in theirs) / statistics.median(r.server_us for r in ours)
-    value = statistics.median(run.rate for run in ours) / statistics.median(run.rate for run in theirs)
-    print(f"  {name} by round: {', '.join(f'{one:.3f}' for one in each)}; by the servers' CPU time: {cpu:.3f}")
-    print(f"ratio: {name} {value:.3f}", flush=True)
-
-
-def _print_spread(name: str, values: Sequence[float], form: str) -> None:
-    low, middle, high = min(values), statistics.median(values), max(values)
-    print(f"  {name}: median {middle:{form}}, range {low:{form}} to {high:{form}}")
 
 
 def _print_pinning(places: Cpus) -> None:
