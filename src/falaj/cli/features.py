@@ -105,6 +105,8 @@ def verify(context: click.Context, session: Session, *, endpoint: str, sample: i
         )
         for view, values in found.changed_by_view.items():
             click.echo(f"    {plain(view)}: {values:,} changed since")
+        for reason, times in found.skipped.items():
+            click.echo(f"  left out, {times:,} times: {plain(reason)}")
         for one in found.mismatches[:20]:
             served, recomputed = plain(one["served"]), plain(one["recomputed"])
             click.echo(f"  {one['request_id']} {one['column']}: served {served}, recomputed {recomputed}")

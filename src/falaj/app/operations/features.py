@@ -80,4 +80,5 @@ def verify(rooms: Rooms, actor: Actor, params: Verify) -> VerifyResult:
         [msgspec.to_builtins(one) for one in report.mismatches],
         report.changed_since,
         report.changed_by_view,
+        report.skipped,
     )

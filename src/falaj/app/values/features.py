@@ -95,6 +95,7 @@ class VerifyResult(msgspec.Struct, frozen=True):
         mismatches: Each with request_id, column, served, recomputed and the likely reason.
         changed_since: Values that late data has changed since they were served; no fault, but good to know.
         changed_by_view: The same per view.
+        skipped: Why decisions or values were left out, and how many.
     """
 
     outcome: str
@@ -105,3 +106,4 @@ class VerifyResult(msgspec.Struct, frozen=True):
     mismatches: list[dict[str, Any]]
     changed_since: int
     changed_by_view: dict[str, int] = {}
+    skipped: dict[str, int] = {}
