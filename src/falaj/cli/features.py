@@ -77,7 +77,8 @@ def get(session: Session, *, service: str, entities: tuple[str, ...], at: str | 
 def sql(session: Session, *, view: str, engine: str) -> None:
     """Print the feature view VIEW as the SQL text of an engine.
 
-    The text of bigquery and snowflake is not executed by this project; try it before you rely on it.
+    The text of bigquery and snowflake is not executed by this project; try it before you rely on it. Features that the
+    engine cannot compute as they are meant are left out, and named in the comment.
 
     Example: falaj features sql card_activity --engine bigquery
     """

@@ -65,10 +65,12 @@ class SqlText(msgspec.Struct, frozen=True):
     """A view as SQL text.
 
     Attributes:
-        text: One statement under a comment that says what it reads.
+        text: One statement under a comment that says what it reads, and what is left out.
+        left_out: The features that the engine cannot compute as they are meant, and why.
     """
 
     text: str
+    left_out: dict[str, str] = {}
 
 
 class Verify(msgspec.Struct, frozen=True):
