@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from falaj.app.backends import open_rooms
+from falaj.app.notebook import Project
 from falaj.definitions.service_spec import ViewSpec
 from falaj.features.entity_key import encode_key, record_key
 from falaj.features.events import Column, Events
@@ -100,3 +101,12 @@ def test_nothing_served_is_no_pass_and_a_schedule_that_is_off_says_so(serving: F
     assert seen['falaj_consistency_outcome{outcome="INCONCLUSIVE"}'] == 1
     assert seen['falaj_consistency_outcome{outcome="PASS"}'] == 0
     assert "not checked by itself" in serving.falaj("status").out
+
+
+def test_what_is_left_out_is_said_and_counted(serving: FalajProject) -> None:
+    project = Project.open(serving.folder)
+    for at in (NOW, "2025-01-02T00:00:00Z"):
+        project.predict("fraud", {"card_id": CARD}, {"amount": 12.5}, at=at)
+    found = serving.json("features", "verify")
+    assert found["skipped"] == {"the value was outside retention": 5}
+    assert "left out, 5 times: the value was outside retention" in serving.falaj("features", "verify").out

@@ -1,8 +1,7 @@
 """The notebook's view of a project: training sets, online features, predictions and runs as data frames."""
 
 import json
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +10,8 @@ import msgspec
 import pyarrow as pa
 
 from falaj.app.client import Client, decide
-from falaj.app.frame import Frame
+from falaj.app.frame import Frame, OnlineFrame
+from falaj.app.given_rows import given_entities, given_events, given_instant, plain_row
 from falaj.app.pushing import push_stream
 from falaj.app.replay_refused import replay_refused
 from falaj.app.training_run import TrainingResult, train_and_follow
@@ -26,7 +26,7 @@ from falaj.data.quarantine import Replayed
 from falaj.definitions.feature_service import FeatureService
 from falaj.definitions.model import Model
 from falaj.features.arrow_types import ARROW_TYPES
-from falaj.kernel.clock import parse_instant, rfc3339
+from falaj.kernel.clock import parse_instant
 from falaj.kernel.errors import InputError
 from falaj.lifecycle.project import refuse_while_loading
 
@@ -86,24 +86,30 @@ class Project:
         called = name if isinstance(name, str) else name.name
         return TrainingSet(*build_training_set(self._client, called, frame, known_time=known_time, engine=engine or ""))
 
-    def online(self, service: str, entities: Mapping[str, Sequence[Any] | Any], *, at: datetime | None = None) -> Frame:
+    def online(self, service: str, entities: Any, *, at: datetime | str | None = None) -> OnlineFrame:
         """Read a feature service's stored features now, or at an instant.
 
         Args:
             service: The feature service.
-            entities: Key column to one value or a list; lists have one length.
-            at: The instant; now by default.
+            entities: Key column to one value or to values (a list, a NumPy array, a column of Arrow, pandas or Polars);
+                a list of dicts; or a frame. All have one length. `{}` for a service without an entity.
+            at: The instant, an aware datetime or RFC 3339 text; now by default.
+
+        Returns:
+            Per row its keys and features; `.statuses` says why each feature has its value.
 
         Raises:
-            InputError: A key is missing, or the lists differ in length.
+            InputError: A key is missing, the lists differ in length, or `at` has no time zone.
         """
-        rows = _rows(entities)
-        query = OnlineQuery(service, rows, None if at is None else rfc3339(at))
+        rows = given_entities(entities)
+        keys = {name: _column(name, [row.get(name) for row in rows]) for row in rows for name in row}
+        query = OnlineQuery(service, rows, None if at is None else given_instant(at))
         answer = self._client.perform("features.online", query, OnlineFeatures)
-        columns: dict[str, list[Any]] = {key: [row[key] for row in rows] for key in rows[0]} if rows else {}
+        values, statuses = dict(keys), dict(keys)
         for i, (name, dtype) in enumerate(zip(answer.columns, answer.dtypes, strict=True)):
-            columns[name] = _typed([row[i] for row in answer.values], dtype)
-        return Frame(pa.table(columns))
+            values[name] = _typed([row[i] for row in answer.values], dtype)
+            statuses[name] = pa.array([row[i] for row in answer.statuses], pa.string())
+        return OnlineFrame(pa.table(values), Frame(pa.table(statuses)))
 
     def predict(
         self,
@@ -111,16 +117,25 @@ class Project:
         entities: Mapping[str, Any] | None = None,
         request: Mapping[str, Any] | None = None,
         *,
-        at: datetime | None = None,
+        at: datetime | str | None = None,
     ) -> dict[str, Any]:
         """Ask an endpoint for one decision, by the gateway if it runs, and in this process otherwise.
 
+        Args:
+            endpoint: Which endpoint.
+            entities: Entity keys.
+            request: The request's fields.
+            at: The instant, an aware datetime or RFC 3339 text; now by default.
+
         Returns:
             The answer: prediction, version, variant, request id, statuses.
+
+        Raises:
+            InputError: A value is none that JSON could hold, or `at` has no time zone.
         """
-        body: dict[str, Any] = {"entities": dict(entities or {}), "request": dict(request or {})}
+        body: dict[str, Any] = {"entities": plain_row(entities or {}), "request": plain_row(request or {})}
         if at is not None:
-            body["at"] = rfc3339(at)
+            body["at"] = given_instant(at)
         return decide(self._client, endpoint, body)
 
     def train(self, model: str, *, reason: str = "from a notebook") -> TrainingResult:
@@ -134,7 +149,7 @@ class Project:
     def push(
         self,
         source: str,
-        events: Iterable[Mapping[str, Any]],
+        events: Any,
         *,
         wait: Literal["logged", "applied"] = "logged",
         patience_s: float = 60.0,
@@ -143,7 +158,8 @@ class Project:
 
         Args:
             source: To which source.
-            events: Objects of its columns; instants as aware datetimes, RFC 3339 text or microseconds since 1970.
+            events: One event as a dict, any number of them, or an Arrow, pandas or Polars frame. Instants are aware
+                datetimes, RFC 3339 text or microseconds since 1970; values of NumPy and pandas are taken.
             wait: Return when they are "logged", or "applied": when the next read sees them.
             patience_s: How long to try again while the project cannot take more.
 
@@ -151,7 +167,7 @@ class Project:
             InputError: A datetime has no time zone, or a value is none that an event could have.
             Overloaded: The patience is at its end; what came before is kept.
         """
-        return push_stream(self._client, source, map(_plain, events), wait=wait, patience_s=patience_s)
+        return push_stream(self._client, source, given_events(events), wait=wait, patience_s=patience_s)
 
     def replay(self, source: str, *, reason: str = "", dry_run: bool = False) -> Replayed:
         """Judge a source's refused rows again by the present definition; see `falaj source replay`."""
@@ -180,31 +196,18 @@ class Project:
         return self._client.perform("prediction.why", WhyQuery(request_id), Explanation)
 
 
-def _plain(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an event as JSON can hold it."""
-    plain: dict[str, Any] = {}
-    for name, value in event.items():
-        if isinstance(value, datetime) and value.tzinfo is None:
-            raise InputError(f"field {name!r}: {value} has no time zone", hint="give an aware datetime")
-        if isinstance(value, float) and not math.isfinite(value):
-            raise InputError(f"field {name!r} is {value}, which JSON cannot hold", hint="send None if it is not known")
-        plain[name] = rfc3339(value) if isinstance(value, datetime) else value
-    return plain
-
-
-def _rows(entities: Mapping[str, Sequence[Any] | Any]) -> list[dict[str, Any]]:
-    lists = {key: value if isinstance(value, list | tuple) else [value] for key, value in entities.items()}
-    lengths = {len(values) for values in lists.values()}
-    if len(lengths) > 1:
-        raise InputError(f"entity lists have lengths {sorted(lengths)}", hint="give as many values for each key")
-    return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
-
-
 def _table(found: Sequence[msgspec.Struct], kind: type[msgspec.Struct]) -> pa.Table:
     names = [field.name for field in msgspec.structs.fields(kind)]
     rows = [msgspec.to_builtins(one) for one in found]
     flat = {n: [json.dumps(r[n]) if isinstance(r[n], dict | list) else r[n] for r in rows] for n in names}
     return pa.table(flat)
+
+
+def _column(name: str, values: list[Any]) -> pa.Array:
+    try:
+        return pa.array(values)
+    except pa.ArrowException:
+        raise InputError(f"entity key {name!r} has values of several types", hint="give values of one type") from None
 
 
 def _typed(values: list[Any], dtype: str) -> Any:

@@ -60,7 +60,7 @@ class TrainingSet:
         return self.table
 
     def to_pandas(self) -> "pd.DataFrame":
-        """Return a pandas data frame."""
+        """Return a pandas data frame; whole numbers and truth values with nulls are nullable, see `Frame`."""
         return Frame(self.table).to_pandas()
 
     def to_polars(self) -> Any:

@@ -77,7 +77,8 @@ def get(session: Session, *, service: str, entities: tuple[str, ...], at: str | 
 def sql(session: Session, *, view: str, engine: str) -> None:
     """Print the feature view VIEW as the SQL text of an engine.
 
-    The text of bigquery and snowflake is not executed by this project; try it before you rely on it.
+    The text of bigquery and snowflake is not executed by this project; try it before you rely on it. Features that the
+    engine cannot compute as they are meant are left out, and named in the comment.
 
     Example: falaj features sql card_activity --engine bigquery
     """
@@ -105,6 +106,8 @@ def verify(context: click.Context, session: Session, *, endpoint: str, sample: i
         )
         for view, values in found.changed_by_view.items():
             click.echo(f"    {plain(view)}: {values:,} changed since")
+        for reason, times in found.skipped.items():
+            click.echo(f"  left out, {times:,} times: {plain(reason)}")
         for one in found.mismatches[:20]:
             served, recomputed = plain(one["served"]), plain(one["recomputed"])
             click.echo(f"  {one['request_id']} {one['column']}: served {served}, recomputed {recomputed}")

@@ -1,6 +1,7 @@
 """Content digest: one number for the rows of a table, whatever chunks, encodings and hidden bytes hold them."""
 
 import hashlib
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ import pyarrow.compute as pc
 
 from falaj.kernel.codec import canonical_json
 from falaj.kernel.errors import Unsupported
+
+_FLOAT_DIGITS = 15
 
 
 def plain_table(table: pa.Table) -> pa.Table:
@@ -21,8 +24,14 @@ def plain_table(table: pa.Table) -> pa.Table:
 
 
 def plain_column(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return a column in the type in which a dataset keeps it; see `plain_type`."""
+    """Return a column in the type in which a dataset keeps it; see `plain_type`.
+
+    Raises:
+        Unsupported: No dataset keeps its type, or it holds decimals of more digits than a float64 has.
+    """
     kind = plain_type(name, column.type)
+    if pa.types.is_decimal(column.type):
+        return _floats(name, column)
     if pa.types.is_dictionary(column.type) and not pa.types.is_large_string(column.type.value_type):
         # Arrow has no cast from dictionaries of some texts, such as those that Polars makes.
         chunks = [pa.DictionaryArray.from_arrays(c.indices, c.dictionary.cast(kind)) for c in column.chunks]
@@ -93,13 +102,13 @@ def _columns(table: pa.Table) -> list[tuple[str, pa.ChunkedArray]]:
 
 
 def plain_type(name: str, kind: pa.DataType) -> pa.DataType:
-    """Return the type in which a dataset keeps a column of a type.
+    """Return the type in which a dataset keeps a column of a type; decimals, as SQL writes 10.0, are kept as float64.
 
     Raises:
         Unsupported: It is nested more than once, or has no canonical bytes.
     """
     types = pa.types
-    if types.is_dictionary(kind):
+    if types.is_dictionary(kind) and not types.is_decimal(kind.value_type):
         return plain_type(name, kind.value_type)
     if types.is_large_string(kind) or types.is_string_view(kind):
         return pa.string()
@@ -107,9 +116,29 @@ def plain_type(name: str, kind: pa.DataType) -> pa.DataType:
         return kind
     if types.is_timestamp(kind) or types.is_date(kind):
         return kind
-    if (types.is_list(kind) or types.is_large_list(kind)) and not types.is_nested(kind.value_type):
+    if types.is_decimal(kind):
+        return pa.float64()
+    if (types.is_list(kind) or types.is_large_list(kind)) and not _is_more_than_value(kind.value_type):
         return pa.list_(plain_type(name, kind.value_type))
     raise Unsupported(f"column {name!r} has type {kind}, which a dataset cannot keep", hint="make it plain columns")
+
+
+def _is_more_than_value(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_nested(kind) or pa.types.is_decimal(kind))
+
+
+def _floats(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return decimals as the floats that are written with the same digits."""
+    ends = pc.min_max(column).as_py().values()
+    # fifteen digits always come back from a float64; of more they may
+    if not all(end is None or abs(end.scaleb(column.type.scale)) < 10**_FLOAT_DIGITS for end in ends):
+        for value in column.to_pylist():
+            if value is not None and value not in (Decimal(repr(float(value))), Decimal(float(value))):
+                raise Unsupported(
+                    f"column {name!r} holds the decimal {value}, which has more digits than a float64",
+                    hint="round it yourself, in SQL with ::DOUBLE, or carry it as text, with ::VARCHAR",
+                )
+    return column.cast(pa.string()).cast(pa.float64())  # Arrow's own cast makes 10.12 10.120000000000001
 
 
 class _ColumnDigest:

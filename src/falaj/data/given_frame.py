@@ -18,6 +18,21 @@ _ACCEPTED = (
 )
 
 
+def is_frame(given: Any) -> bool:
+    """Whether rows were given as a frame in memory: of Arrow, pandas, Polars, or whatever hands out an Arrow stream.
+
+    Example:
+        >>> is_frame(pa.table({"card_id": ["c1"]})), is_frame([{"card_id": "c1"}]), is_frame(pa.chunked_array([["c1"]]))
+        (True, False, False)
+    """
+    if isinstance(given, pa.RecordBatch | ds.Dataset | ds.Scanner):
+        return True
+    name = type(given).__name__
+    return name in ("DataFrame", "LazyFrame") or (
+        hasattr(given, "__arrow_c_stream__") and name not in ("Series", "ChunkedArray")  # one column is no frame
+    )
+
+
 def open_frame(given: Any) -> pa.RecordBatchReader:
     """Return what was given as a reader of batches; what need not be in memory is not read into it.
 

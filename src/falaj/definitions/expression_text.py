@@ -5,7 +5,7 @@ from typing import Any
 
 import sqlglot
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
+from sqlglot.errors import ParseError, SqlglotError, TokenError
 
 from falaj.definitions.expression import NULL, Expression, is_number, literal
 from falaj.kernel.errors import DefinitionError
@@ -60,14 +60,30 @@ def read(text: str, field: str) -> Expression:
     try:
         tree = sqlglot.parse_one(text, dialect="duckdb")
     except (SqlglotError, RecursionError) as error:
-        said = str(error).splitlines()[0]
         raise DefinitionError(
-            f"{field} = {text!r:.80} cannot be read: {said}", hint="write an SQL expression"
+            f"{field} = {text!r:.80} cannot be read: {_said(error)}",
+            hint="write an SQL expression, such as amount > 100 AND country = 'AE'",
         ) from None
     reader = _Reader(text, field)
     node = reader.read(tree, 0)
     reader.check_size(node)
     return node
+
+
+def _said(error: SqlglotError | RecursionError) -> str:
+    """Return a fault in words; the parser names its own classes where something is missing."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, TokenError):
+        return "a quote is not closed, or a character is none of SQL's"
+    if not isinstance(error, ParseError) or not error.errors:
+        return str(error).splitlines()[0]
+    fault = error.errors[0]
+    said = str(fault.get("description") or "it is no expression").splitlines()[0]
+    if "<class" in said:
+        said = "something is missing"
+    where = fault.get("highlight")
+    return f"{said.rstrip('.')}, near {where!r}" if where else said
 
 
 class _Reader:

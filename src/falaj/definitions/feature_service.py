@@ -6,7 +6,7 @@ import msgspec
 
 from falaj.definitions.dtype import check_dtype
 from falaj.definitions.feature_view import FeatureView
-from falaj.definitions.on_demand import OnDemandView
+from falaj.definitions.on_demand import OnDemandView, computing_order
 from falaj.kernel.errors import DefinitionError
 from falaj.kernel.names import check_name, did_you_mean
 
@@ -43,7 +43,8 @@ class FeatureService(msgspec.Struct, frozen=True):
         features: Feature views (all their features), on-demand views and request fields.
 
     Raises:
-        DefinitionError: A name stands twice, or an on-demand input refers to what the service does not hold.
+        DefinitionError: A name stands twice, an on-demand input refers to what the service does not hold, or on-demand
+            views read each other in a circle.
     """
 
     name: str
@@ -59,6 +60,7 @@ class FeatureService(msgspec.Struct, frozen=True):
                 raise DefinitionError(f"feature service {self.name!r} lists {name!r} twice", hint="rename one")
         known = {f"{v.name}:{f}" for v in self.views for f in v.features}
         known |= {f"request:{field.name}" for field in self.request_fields}
+        known |= {f"{view.name}:{view.name}" for view in self.on_demand}
         for view in self.on_demand:
             for reference in view.inputs:
                 if reference not in known:
@@ -66,6 +68,7 @@ class FeatureService(msgspec.Struct, frozen=True):
                         f"feature service {self.name!r}: {view.name!r} needs {reference!r}, which is not in it",
                         hint=did_you_mean(reference, known),
                     )
+        computing_order(self.on_demand)
 
     @property
     def views(self) -> tuple[FeatureView, ...]:

@@ -1,6 +1,6 @@
 """OnDemandView: a feature computed at request time, by the same code offline and online."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -16,7 +16,8 @@ class OnDemandView(msgspec.Struct, frozen=True, tag="on_demand_view"):
 
     Attributes:
         name: The function's name, and the feature's.
-        inputs: References like `request:amount` or `card_activity:amount_mean_7d`, one per argument, in order.
+        inputs: References like `request:amount`, `card_activity:amount_mean_7d`, or `ratio:ratio` for what another
+            on-demand view gives; one per argument, in order.
         code: The function's self-contained source text.
         dtype: The type of what it returns.
     """
@@ -37,8 +38,42 @@ class OnDemandView(msgspec.Struct, frozen=True, tag="on_demand_view"):
             if reference.count(":") != 1 or not all(reference.split(":")):
                 raise DefinitionError(
                     f"on-demand view {self.name!r}: input {reference!r} is not a reference",
-                    hint="write 'request:FIELD' or 'VIEW:FEATURE'",
+                    hint="write 'request:FIELD', 'VIEW:FEATURE', or 'NAME:NAME' for the on-demand view NAME",
                 )
+
+
+def computing_order(views: Sequence[OnDemandView]) -> tuple[OnDemandView, ...]:
+    """Return on-demand views so that each comes after those that it reads, and otherwise in their order.
+
+    Raises:
+        DefinitionError: They read each other in a circle; the message names its path.
+
+    Example:
+        >>> ratio = OnDemandView("ratio", ("request:amount",), "...")
+        >>> [view.name for view in computing_order([OnDemandView("high", ("ratio:ratio",), "..."), ratio])]
+        ['ratio', 'high']
+    """
+    named = {f"{view.name}:{view.name}": view for view in views}
+    ordered: dict[str, OnDemandView] = {}
+    path: list[str] = []
+
+    def add(view: OnDemandView) -> None:
+        if view.name in ordered:
+            return
+        if view.name in path:
+            circle = " -> ".join([*path[path.index(view.name) :], view.name])
+            raise DefinitionError(
+                f"on-demand views read each other in a circle: {circle}", hint="compute one of them from something else"
+            )
+        path.append(view.name)
+        for reference in view.inputs:
+            if reference in named and not reference.startswith("request:"):
+                add(named[reference])
+        ordered[path.pop()] = view
+
+    for view in views:
+        add(view)
+    return tuple(ordered.values())
 
 
 def on_demand(*, inputs: list[str] | tuple[str, ...], dtype: str = "float64") -> Callable[[Any], OnDemandView]:
@@ -49,7 +84,8 @@ def on_demand(*, inputs: list[str] | tuple[str, ...], dtype: str = "float64") ->
     literal constants and plain functions.
 
     Args:
-        inputs: References, in the order of the arguments.
+        inputs: References, in the order of the arguments: `request:FIELD`, `VIEW:FEATURE`, or `NAME:NAME` for the
+            on-demand view NAME.
         dtype: The type of what it returns.
 
     Raises:

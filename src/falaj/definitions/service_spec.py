@@ -144,7 +144,7 @@ class ServiceSpec(msgspec.Struct, frozen=True):
         name: The service's name.
         digest: Digest of everything below.
         views: The stored views.
-        on_demand: The on-demand views.
+        on_demand: The on-demand views, each after those that it reads.
         request: The fields of the request.
         outputs: The feature columns and their types, in the model's order: `view__feature` for stored features, the
             bare name for on-demand views and request fields.
@@ -166,3 +166,15 @@ class ServiceSpec(msgspec.Struct, frozen=True):
     def entity_keys(self) -> tuple[tuple[str, str], ...]:
         """The distinct key columns of all views and their types, in first-use order."""
         return tuple(dict.fromkeys(key for view in self.views for key in view.keys))
+
+    def column_of(self, reference: str) -> str:
+        """Return the output that an input of an on-demand view refers to.
+
+        Example:
+            >>> ratio = OnDemandSpec("ratio", ("request:amount",), "...", "float64")
+            >>> spec = ServiceSpec("s", "", (), (ratio,), (), ())
+            >>> [spec.column_of(one) for one in ("cards:mean_7d", "request:amount", "ratio:ratio")]
+            ['cards__mean_7d', 'amount', 'ratio']
+        """
+        view, _, name = reference.partition(":")
+        return name if view == "request" or any(one.name == view for one in self.on_demand) else f"{view}__{name}"

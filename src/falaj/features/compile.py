@@ -8,6 +8,7 @@ from falaj.definitions.dtype import NUMERIC
 from falaj.definitions.expression import Expression, bind, literal, parse, text_of
 from falaj.definitions.feature_service import FeatureService
 from falaj.definitions.feature_view import FeatureView
+from falaj.definitions.on_demand import computing_order
 from falaj.definitions.service_spec import DerivedSpec, FeatureSpec, OnDemandSpec, RequestSpec, ServiceSpec, ViewSpec
 from falaj.features.view_names import check_apart, check_taken
 from falaj.kernel.codec import to_builtins
@@ -84,7 +85,9 @@ def compile_service(service: FeatureService, schemas: Mapping[str, Mapping[str, 
         DefinitionError: A source's types are not known, or a view does not fit them.
     """
     views = tuple(compile_view(view, _schema(view, schemas)) for view in service.views)
-    on_demand = tuple(OnDemandSpec(v.name, tuple(v.inputs), v.code, v.dtype) for v in service.on_demand)
+    on_demand = tuple(
+        OnDemandSpec(v.name, tuple(v.inputs), v.code, v.dtype) for v in computing_order(service.on_demand)
+    )
     request = tuple(RequestSpec(field.name, field.dtype) for field in service.request_fields)
     stored = [(view.column_name(f.name), f.dtype) for view in views for f in view.features]
     stored_views = {view.name for view in views}

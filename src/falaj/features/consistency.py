@@ -20,7 +20,7 @@ from falaj.features.agreement import TOLERANCE, agrees, same, slack
 from falaj.features.history import EVERYTHING, magnitude
 from falaj.features.mismatch_reason import Served, explain
 from falaj.features.naive import Event, feature_value, reach
-from falaj.features.on_demand import OnDemand, column_of
+from falaj.features.on_demand import OnDemand
 from falaj.features.sampled_histories import SampledHistories
 from falaj.features.status import OUTSIDE_RETENTION
 from falaj.kernel.errors import DataError, InputError
@@ -236,15 +236,17 @@ class _Check:
             self._on_demand[spec.digest] = OnDemand(spec)
         row = [served.get(name) for name, _ in spec.outputs]
         try:
-            self._on_demand[spec.digest].fill([row], [record.request])
+            recomputed = self._on_demand[spec.digest].recompute(row, record.request)
         except DataError as error:
             self.skipped[str(error)] += 1
             return
-        recomputed = dict(zip((name for name, _ in spec.outputs), row, strict=True))
         known = {*served, *(field.name for field in spec.request)}
         for view in spec.on_demand:
             name = view.name
-            if name not in served or not known.issuperset(column_of(reference) for reference in view.inputs):
+            if name not in served:
+                continue
+            if not known.issuperset(spec.column_of(reference) for reference in view.inputs):
+                self.skipped["an on-demand feature reads what the prediction log does not keep"] += 1
                 continue
             value, expected = served[name], recomputed[name]
             self._compared += 1

@@ -44,9 +44,11 @@ class OnDemand:
         self._request = [(position[field.name], field) for field in spec.request]
         self._views = []
         for view in spec.on_demand:
-            columns = [column_of(reference) for reference in view.inputs]
+            columns = [spec.column_of(reference) for reference in view.inputs]
             inputs = [(position[column], dtypes[column]) for column in columns]
             self._views.append((position[view.name], view, inputs, load_captured(view.code, view.name)))
+        self._columns = {view.name: [spec.column_of(reference) for reference in view.inputs] for view in spec.on_demand}
+        self._read = {column for columns in self._columns.values() for column in columns}
 
     def fill(self, rows: Sequence[list[Any]], requests: Sequence[Mapping[str, Any]]) -> None:
         """Put request fields and on-demand features into rows that hold the stored features, in place.
@@ -70,6 +72,28 @@ class OnDemand:
             for row, value in zip(rows, plain_values(view, result), strict=True):
                 row[at] = value
 
+    def recompute(self, row: Sequence[Any], request: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the on-demand features of one row, each from its inputs as they stand in the row.
+
+        Where one reads another, it is computed from what the row has of that, so that a fault shows once.
+
+        Args:
+            row: One value per output of the service.
+            request: The request's fields.
+
+        Raises:
+            InputError: A field is missing or of another type.
+            DataError: An on-demand function failed or returned the wrong number of values.
+        """
+        given = list(row)
+        for at, field in self._request:
+            given[at] = request_value(field, request)
+        values = {}
+        for _, view, inputs, function in self._views:
+            arrays = [_array([given[i]], dtype) for i, dtype in inputs]
+            (values[view.name],) = plain_values(view, _call(view, function, arrays, 1))
+        return values
+
     def compute(self, columns: Mapping[str, NDArray[Any]], length: int) -> dict[str, NDArray[Any]]:
         """Return the on-demand features of whole columns.
 
@@ -83,22 +107,14 @@ class OnDemand:
         Raises:
             DataError: A function failed or returned the wrong number of values.
         """
-        results = {}
+        results: dict[str, NDArray[Any]] = {}
+        known = dict(columns)
         for _, view, _, function in self._views:
-            arrays = [columns[column_of(reference)] for reference in view.inputs]
-            results[view.name] = _call(view, function, arrays, length)
+            arrays = [known[column] for column in self._columns[view.name]]
+            result = results[view.name] = _call(view, function, arrays, length)
+            if view.name in self._read:  # given on as it is online
+                known[view.name] = _array(plain_values(view, result), view.dtype)
         return results
-
-
-def column_of(reference: str) -> str:
-    """Return the output that an on-demand input refers to.
-
-    Example:
-        >>> column_of("card_activity:amount_mean_7d"), column_of("request:amount")
-        ('card_activity__amount_mean_7d', 'amount')
-    """
-    view, _, name = reference.partition(":")
-    return name if view == "request" else f"{view}__{name}"
 
 
 def request_value(field: RequestSpec, request: Mapping[str, Any]) -> Any:

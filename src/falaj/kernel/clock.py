@@ -116,8 +116,13 @@ def parse_instant(text: str) -> datetime:
 def rfc3339(instant: datetime) -> str:
     """Return the instant as RFC 3339 text in UTC.
 
+    Raises:
+        InputError: The instant is naive: it would be read in the machine's zone.
+
     Example:
         >>> rfc3339(from_us(0))
         '1970-01-01T00:00:00Z'
     """
+    if instant.tzinfo is None:
+        raise InputError(f"timestamp {instant.isoformat()} has no time zone", hint="give an aware UTC timestamp")
     return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")

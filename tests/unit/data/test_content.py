@@ -4,6 +4,7 @@ import itertools
 import math
 import struct
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -118,3 +119,21 @@ def test_lists_have_a_digest_of_their_values_lengths_and_nulls() -> None:
     assert len({content_digest(pa.table({"a": values})) for values in lists}) == len(lists)
     one, two = pa.chunked_array([[[1], None], [[2, 3]]]), pa.table({"a": [[9], [1], None, [2, 3]]}).slice(1)
     assert content_digest(pa.table({"a": one})) == content_digest(two)
+
+
+@given(st.lists(st.decimals(-(10**12), 10**12, places=3) | st.none()))
+def test_decimals_are_kept_as_the_floats_of_the_same_digits(values: list[Decimal | None]) -> None:
+    for kind in (pa.decimal128(16, 3), pa.decimal128(38, 12)):
+        kept = plain_table(pa.table({"a": pa.array(values, kind)}))["a"]
+        assert kept.type == pa.float64()
+        assert kept.to_pylist() == [None if value is None else float(value) for value in values]
+
+
+def test_decimals_of_too_many_digits_are_refused_with_what_to_write() -> None:
+    for value in (Decimal(2**53 + 1), Decimal("0.12345678901234567890")):
+        with pytest.raises(Unsupported, match=f"{value}.*more digits") as refused:
+            plain_table(pa.table({"a": pa.array([None, value])}))
+        assert "::DOUBLE" in refused.value.hint
+    assert plain_table(pa.table({"a": pa.array([Decimal(2**60)])}))["a"].to_pylist() == [2.0**60]
+    with pytest.raises(Unsupported, match="type list"):
+        plain_table(pa.table({"a": pa.array([[Decimal(1)]])}))

@@ -55,6 +55,10 @@ def test_arrow_and_duckdb_give_what_python_gives(node: Expression, rows: list[di
     [
         ("", "is not an expression"),
         ("((", "cannot be read"),
+        ("n >", "cannot be read: something is missing, near '>'"),
+        ("x = = 2", "something is missing, near '='"),
+        ("n 1 2", "Unexpected token, near '1'"),
+        ("text = 'a", "a quote is not closed"),
         ("select 1", "no single meaning"),
         ("a; drop table x", "no single meaning"),
         ("sum(x)", "no single meaning"),
@@ -80,6 +84,7 @@ def test_what_cannot_mean_one_thing_is_refused(text: str, said: str) -> None:
     with pytest.raises(DefinitionError, match="x") as caught:
         bound(text)
     assert said in str(caught.value)
+    assert "class" not in str(caught.value)
 
 
 def test_spaces_and_brackets_do_not_change_an_expression() -> None:

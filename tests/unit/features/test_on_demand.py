@@ -12,7 +12,7 @@ from falaj.definitions.service_spec import OnDemandSpec, RequestSpec, ServiceSpe
 from falaj.features.compile import compile_service
 from falaj.features.offline import training_frame
 from falaj.features.on_demand import OnDemand, request_value
-from falaj.kernel.errors import DataError, InputError
+from falaj.kernel.errors import DataError, DefinitionError, InputError
 from support.feature_worlds import INSTANT, SCHEMA, make_service, row, table
 
 FLOOR = 1.0
@@ -130,3 +130,82 @@ def test_request_fields_of_a_frame_are_cast_and_stay_in_place() -> None:
     assert result.column_names == ["x", "a", "event_timestamp", "v__n"]
     with pytest.raises(InputError, match=r"'x' .* is string"):
         training_frame(service, frame.set_column(0, "x", pa.array(["1", "2"])), {"tx": table([])})
+
+
+@fj.on_demand(inputs=["label:label", "ratio:ratio"], dtype="int64")
+def longest(words: Any, ratios: Any) -> Any:
+    return np.array([None if w is None else len(w) + int(r) for w, r in zip(words, ratios, strict=True)], object)
+
+
+@fj.on_demand(inputs=["abroad:abroad", "longest:longest"])
+def last_of_all(flags: Any, lengths: Any) -> Any:
+    return flags * 100 + lengths
+
+
+@fj.on_demand(inputs=["request:country"], dtype="string")
+def label(country: Any) -> Any:
+    return np.array([None if c is None else f"<{c}>" for c in country], object)
+
+
+def chain() -> ServiceSpec:
+    first = spec()
+    view = fj.FeatureView(
+        "v",
+        entity=fj.Entity("a", key="a"),
+        source=fj.Source("tx", stream=fj.Push(), id="event", timestamp="at", schema=SCHEMA, lateness="1h"),
+        features={"mean": fj.mean("amount", window="10us"), "country": fj.last("country")},
+    )
+    fields = [fj.request("amount"), fj.request("country", "string")]
+    service = fj.FeatureService("s", [last_of_all, longest, view, ratio, abroad, label, *fields])
+    found = compile_service(service, {"tx": SCHEMA})
+    assert compile_service(fj.FeatureService("s", [view, ratio, abroad, *fields]), {"tx": SCHEMA}) == first
+    return found
+
+
+def test_views_that_read_each_other_are_computed_in_order_offline_and_online() -> None:
+    service = chain()
+    assert [view.name for view in service.on_demand] == ["abroad", "label", "ratio", "longest", "last_of_all"]
+    assert [name for name, _ in service.outputs][2:4] == ["last_of_all", "longest"], "a model's columns stay in place"
+    countries = ["AE", "OM", None]
+    frame = pa.table(
+        {
+            "a": ["1", "1", "1"],
+            "event_timestamp": pa.array([5, 5, 5], INSTANT),
+            "amount": [6.0, 9.0, 6.0],
+            "country": countries,
+        }
+    )
+    offline = training_frame(service, frame, {"tx": table([row("x", amount=3.0, country="AE")])})
+    assert offline["longest"].to_pylist() == [6, 7, None]
+    assert offline["last_of_all"].to_pylist()[:2] == [6.0, 107.0]
+    online: list[list[Any]] = [[3.0, "AE", *[None] * 7] for _ in countries]
+    requests = [{"amount": a, "country": c} for a, c in zip([6.0, 9.0, 6.0], countries, strict=True)]
+    OnDemand(service).fill(online, requests)
+    for place, (name, _) in enumerate(service.outputs):
+        expected = offline[name].to_pylist()
+        assert [str(values[place]) for values in online] == [str(value) for value in expected], name
+
+
+def test_a_row_is_recomputed_from_what_it_holds() -> None:
+    service = chain()
+    names = [name for name, _ in service.outputs]
+    online: list[list[Any]] = [[3.0, "AE", *[None] * 7]]
+    request = {"amount": 6.0, "country": "AE"}
+    OnDemand(service).fill(online, [request])
+    online[0][names.index("longest")] = 1_000
+    found = OnDemand(service).recompute(online[0], request)
+    assert (found["longest"], found["last_of_all"]) == (6, 1_000.0), "one fault, and what was computed from it is right"
+
+
+def test_a_circle_is_named_with_its_path() -> None:
+    views = [fj.OnDemandView(n, (f"{m}:{m}", "request:x"), "...") for n, m in ("ab", "bc", "cb")]
+    with pytest.raises(DefinitionError, match=r"in a circle: b -> c -> b") as refused:
+        fj.FeatureService("s", [*views, fj.request("x")])
+    assert refused.value.hint
+    with pytest.raises(DefinitionError, match=r"in a circle: a -> a"):
+        fj.FeatureService("s", [fj.OnDemandView("a", ("a:a",), "...")])
+
+
+def test_a_view_that_is_read_must_be_in_the_service() -> None:
+    with pytest.raises(DefinitionError, match="'last_of_all' needs 'abroad:abroad', which is not in it"):
+        fj.FeatureService("s", [last_of_all, fj.request("x")])

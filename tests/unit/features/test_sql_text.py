@@ -5,11 +5,13 @@ from typing import Any
 import pytest
 import sqlglot
 
+import falaj as fj
+from falaj.features.compile import compile_view
 from falaj.features.dialect import DIALECTS
-from falaj.features.engines.support import check_views, refusals
+from falaj.features.engines.support import check_views, refusals, refused_features
 from falaj.features.sql_text import sql_text
 from falaj.kernel.errors import Unsupported
-from support.feature_worlds import ENTITIES, SETS, make_service
+from support.feature_worlds import ENTITIES, SCHEMA, SETS, make_service
 
 NOT_EVERYWHERE = ("last_n", "quantile")
 
@@ -45,3 +47,37 @@ def test_what_an_engine_cannot_compute_is_refused_with_the_reason() -> None:
 def test_bigquery_computes_quantiles() -> None:
     view = make_service(median=SETS["more"]["median"]).views[0]
     sqlglot.parse_one(sql_text(view, DIALECTS["bigquery"]), dialect="bigquery")
+
+
+def test_what_an_engine_cannot_compute_is_left_out_and_named() -> None:
+    more: dict[str, Any] = SETS["more"]
+    view = make_service(**more).views[0]
+    text = sql_text(view, DIALECTS["bigquery"])
+    assert "-- Left out: three, for its lists hold no nulls" in text
+    (parsed,) = sqlglot.parse(text, dialect="bigquery")
+    assert isinstance(parsed, sqlglot.exp.Select)
+    assert parsed.named_selects == ["_question", *(name for name in more if name not in ("three", "two"))]
+    with pytest.raises(Unsupported, match="'three' cannot be computed by bigquery"):
+        sql_text(make_service(three=more["three"]).views[0], DIALECTS["bigquery"])
+
+
+def test_features_over_what_an_engine_cannot_derive_are_left_out() -> None:
+    source = fj.Source("tx", stream=fj.Push(), id="event", timestamp="at", schema=SCHEMA)
+    view = compile_view(
+        fj.FeatureView(
+            "v",
+            entity=None,
+            source=source,
+            transform={"low": "lower(country)"},
+            features={
+                "n": fj.count(window="1h"),
+                "low": fj.last("low"),
+                "here": fj.count(window="1h", where="low = 'ae'"),
+            },
+        ),
+        SCHEMA,
+    )
+    assert refused_features(view, DIALECTS["postgres"]).keys() == {"low", "here"}
+    text = sql_text(view, DIALECTS["postgres"])
+    assert "-- Left out: low, for it has no lower of the same meaning" in text
+    assert "lower(" not in text.lower()

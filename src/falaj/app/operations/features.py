@@ -7,6 +7,7 @@ import msgspec
 from falaj.app.values.bounds import MOST_ROWS
 from falaj.app.values.features import Materialise, OnlineFeatures, OnlineQuery, SqlQuery, SqlText, Verify, VerifyResult
 from falaj.features.dialect import DIALECTS
+from falaj.features.engines.support import refused_features
 from falaj.features.online import OnlineReader
 from falaj.features.sql_text import sql_text
 from falaj.governance.access import Actor
@@ -62,7 +63,8 @@ def sql(rooms: Rooms, actor: Actor, params: SqlQuery) -> SqlText:
         raise NotFound(f"feature view {params.view!r} does not exist", hint=did_you_mean(params.view, views))
     if params.engine not in DIALECTS:
         raise InputError(f"engine {params.engine!r} does not exist", hint=did_you_mean(params.engine, DIALECTS))
-    return SqlText(sql_text(views[params.view], DIALECTS[params.engine]))
+    view, dialect = views[params.view], DIALECTS[params.engine]
+    return SqlText(sql_text(view, dialect), refused_features(view, dialect))
 
 
 def verify(rooms: Rooms, actor: Actor, params: Verify) -> VerifyResult:
@@ -80,4 +82,5 @@ def verify(rooms: Rooms, actor: Actor, params: Verify) -> VerifyResult:
         [msgspec.to_builtins(one) for one in report.mismatches],
         report.changed_since,
         report.changed_by_view,
+        report.skipped,
     )

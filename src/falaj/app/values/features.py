@@ -65,10 +65,12 @@ class SqlText(msgspec.Struct, frozen=True):
     """A view as SQL text.
 
     Attributes:
-        text: One statement under a comment that says what it reads.
+        text: One statement under a comment that says what it reads, and what is left out.
+        left_out: The features that the engine cannot compute as they are meant, and why.
     """
 
     text: str
+    left_out: dict[str, str] = {}
 
 
 class Verify(msgspec.Struct, frozen=True):
@@ -95,6 +97,7 @@ class VerifyResult(msgspec.Struct, frozen=True):
         mismatches: Each with request_id, column, served, recomputed and the likely reason.
         changed_since: Values that late data has changed since they were served; no fault, but good to know.
         changed_by_view: The same per view.
+        skipped: Why decisions or values were left out, and how many.
     """
 
     outcome: str
@@ -105,3 +108,4 @@ class VerifyResult(msgspec.Struct, frozen=True):
     mismatches: list[dict[str, Any]]
     changed_since: int
     changed_by_view: dict[str, int] = {}
+    skipped: dict[str, int] = {}

@@ -20,6 +20,7 @@ from falaj.features.dialect import DIALECTS
 from falaj.features.engines.answer import asked_table, chunk, in_order, named_columns, rows_of
 from falaj.features.engines.port import Questions
 from falaj.features.engines.support import check_views
+from falaj.features.known_rows import known_rows
 from falaj.features.latest_features import latest_features
 from falaj.features.point_in_time import derived_sql, extremes_sql, last_n_sql, one_row_sql, quoted, windowed_sql
 from falaj.features.point_in_time_join import events_sql as versions_sql
@@ -115,11 +116,19 @@ def _known_features(
 ) -> dict[str, Any]:
     columns: dict[str, Any] = {}
     for view in views:
-        with _registered(engine, view, source_rows=rows_of(view, tables), asked=asked_table(view, questions)):
+        asked = asked_table(view, questions)
+        found: dict[str, Any] = {}
+        with _registered(engine, view, source_rows=rows_of(view, tables), asked=asked):
             events = versions_sql(view, "source_rows", _DIALECT, known_time=True)
             engine.execute(f"CREATE OR REPLACE TEMP TABLE known AS {events}").fetchall()
-            answer = engine.sql(features_sql(view, "known", _DIALECT, known_time=True)).to_arrow_table()
-        columns |= named_columns(view, in_order(answer, "_question", questions.rows))
+            if not view.keys:  # a join would multiply all rows by all questions
+                ordered = engine.sql("SELECT * EXCLUDE (_seq) FROM known ORDER BY _ts, _created, _seq")
+                found = known_rows(view, ordered.to_arrow_table(), asked["_t"].to_numpy())
+            rest = msgspec.structs.replace(view, features=tuple(f for f in view.features if f.name not in found))
+            if rest.features:
+                answer = engine.sql(features_sql(rest, "known", _DIALECT, known_time=True)).to_arrow_table()
+                found |= in_order(answer, "_question", questions.rows)
+        columns |= named_columns(view, found)
     return columns
 
 

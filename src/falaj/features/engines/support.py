@@ -41,6 +41,24 @@ def refusals(view: ViewSpec, dialect: Dialect) -> Iterator[tuple[str, str]]:
             yield column.name, f"it has no {op} of the same meaning"
 
 
+def refused_features(view: ViewSpec, dialect: Dialect) -> dict[str, str]:
+    """Return the features that an engine cannot compute, or whose columns it cannot, and why.
+
+    Args:
+        view: The view.
+        dialect: The engine.
+    """
+    refused = dict(refusals(view, dialect))
+    derived = {column.name for column in view.derived} & refused.keys()
+    left_out = {}
+    for feature in view.features:
+        if feature.function in dialect.refused:
+            left_out[feature.name] = dialect.refused[feature.function]
+        elif reads := derived & {feature.column, feature.rows}:
+            left_out[feature.name] = refused[min(reads)]
+    return left_out
+
+
 def _operations(node: Expression) -> Iterator[str]:
     yield node.op
     for arg in node.args:
