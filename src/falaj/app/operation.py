@@ -52,6 +52,8 @@ OPERATIONS: dict[str, Operation] = {
     "dataset.list": Operation("dataset.read", "dataset:list_datasets"),
     "dataset.show": Operation("dataset.read", "dataset:show"),
     "model.train": Operation("model.train", "model:train"),
+    "model.add": Operation("model.register", "model:add"),
+    "model.remove": Operation("model.remove", "model:remove"),
     "model.list": Operation("model.read", "model:list_versions"),
     "model.show": Operation("model.read", "model:show"),
     "model.approve": Operation("model.approve", "model:approve"),

@@ -5,7 +5,18 @@ from pathlib import Path
 import click
 
 from falaj.app.training_run import TrainingResult, train_and_follow
-from falaj.app.values.model import Decide, Decided, ShowVersion, Train, VersionDetail, VersionsQuery
+from falaj.app.values.model import (
+    Added,
+    AddModel,
+    Decide,
+    Decided,
+    Removed,
+    RemoveModel,
+    ShowVersion,
+    Train,
+    VersionDetail,
+    VersionsQuery,
+)
 from falaj.app.values.status import VersionStatus
 from falaj.cli.command import GATE_DID_NOT_PASS, FalajCommand, FalajGroup, Session, pass_session
 from falaj.cli.run import step_line
@@ -79,7 +90,43 @@ def reject(session: Session, *, model: str, version: int, comment: str) -> None:
 
 @click.group(cls=FalajGroup)
 def models() -> None:
-    """Versions: list, gate report, card."""
+    """Versions: list, gate report, card; bare models: add, remove."""
+
+
+@models.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--name", required=True, help="The name that it will serve under.")
+@pass_session
+def add(session: Session, *, file: Path, name: str) -> None:
+    """Keep the ONNX FILE as the next version of a bare model, which serves when 'falaj deploy NAME' says so.
+
+    A bare model takes and gives any tensors, over the Open Inference Protocol.
+
+    Example: falaj models add simple.onnx --name simple
+    """
+    done = session.client().perform("model.add", AddModel(name, str(file.absolute())), Added)
+
+    def human() -> None:
+        click.echo(f"{done.name} version {done.version}: {done.digest[:16]}")
+        for way, tensors in (("takes", done.inputs), ("gives", done.outputs)):
+            for tensor in tensors:
+                click.echo(f"  {way} {tensor.name}: {tensor.datatype} {list(tensor.shape)}")
+        click.echo(f"next: falaj deploy {done.name}")
+
+    session.show(done, human)
+
+
+@models.command()
+@click.argument("name")
+@click.option("--version", type=click.IntRange(1), help="One version; all by default.")
+@pass_session
+def remove(session: Session, *, name: str, version: int | None) -> None:
+    """Remove the bare model NAME, which must not serve; its numbers stay taken.
+
+    Example: falaj models remove simple
+    """
+    done = session.client().perform("model.remove", RemoveModel(name, version), Removed)
+    session.show(done, lambda: click.echo(f"{name}: removed {', '.join(map(str, done.versions))}"))
 
 
 @models.command("list")

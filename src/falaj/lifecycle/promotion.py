@@ -61,7 +61,7 @@ def deploy_version(rooms: Rooms, endpoint: Endpoint, version: int | None, actor:
         )
     _refuse_misfit(rooms, found)
     if not is_approved(rooms, found):
-        _refuse_rejected(rooms, found)
+        refuse_rejected(rooms, found)
         ask_for_approval(rooms, found, f"to serve {endpoint.name}")
         wish(rooms, endpoint.name, found, actor)
         return Promoted(
@@ -256,6 +256,7 @@ def variant_of(version: ModelVersion) -> Variant:
         version.artifact,
         version.signature,
         version.service,
+        version.tensors,
     )
 
 
@@ -310,7 +311,12 @@ def _is_rejected(rooms: Rooms, version: ModelVersion) -> bool:
     return bool(newest) and newest[0].state is ApprovalState.REJECTED
 
 
-def _refuse_rejected(rooms: Rooms, version: ModelVersion) -> None:
+def refuse_rejected(rooms: Rooms, version: ModelVersion) -> None:
+    """Raise if the version was refused.
+
+    Raises:
+        Conflict: It was; who and why is said.
+    """
     if _is_rejected(rooms, version):
         newest = rooms.approvals.find(kind="model", subject=version.subject)[0]
         raise Conflict(

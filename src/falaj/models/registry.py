@@ -12,7 +12,7 @@ from falaj.kernel.errors import Conflict, NotFound
 from falaj.kernel.names import check_name, did_you_mean
 from falaj.models.gate_report import GateReport
 from falaj.models.stages import Stage, Transition, holder, move, roll_back, stages, transitions, valid_approvals
-from falaj.models.version import ModelVersion, NewVersion
+from falaj.models.version import REMOVED, ModelVersion, NewVersion
 from falaj.storage.metadata.database import Database
 from falaj.storage.metadata.schema import metadata
 
@@ -126,9 +126,37 @@ class Registry:
         with self._db.read() as connection:
             return _require(connection, model, version)
 
+    def remove(self, model: str, version: int, by: Actor) -> None:
+        """Mark a bare model's version as removed; its row stays, because records name it and its number is taken.
+
+        Args:
+            model: The model's name.
+            version: The version's number.
+            by: Who removes it; already authorised.
+
+        Raises:
+            Conflict: It was trained: what stands on data, gates and approvals is archived instead.
+            NotFound: There is no such version.
+        """
+        with self._db.write() as connection:
+            found = _require(connection, model, version)
+            if found.tensors is None:
+                raise Conflict(f"version {found.subject} was trained", hint="only bare models can be removed")
+            where = (MODEL_VERSION.c.model == model) & (MODEL_VERSION.c.version == version)
+            text = canonical_json(found.documents | {REMOVED: by.name}).decode()
+            connection.execute(MODEL_VERSION.update().where(where).values(documents=text))
+            record(connection, self._clock, by.name, "model.remove", found.subject, _evidence(found))
+
     def models(self) -> list[str]:
-        """Return the names of all models that have a version."""
-        query = sa.select(MODEL_VERSION.c.model).distinct().order_by(MODEL_VERSION.c.model)
+        """Return the names of all models that have a trained version."""
+        return self._names(MODEL_VERSION.c.dataset_digest != "")
+
+    def bare_models(self) -> list[str]:
+        """Return the names of all bare models, removed ones too."""
+        return self._names(MODEL_VERSION.c.dataset_digest == "")
+
+    def _names(self, which: sa.ColumnElement[bool]) -> list[str]:
+        query = sa.select(MODEL_VERSION.c.model).where(which).distinct().order_by(MODEL_VERSION.c.model)
         with self._db.read() as connection:
             return list(connection.execute(query).scalars())
 

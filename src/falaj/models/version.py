@@ -5,7 +5,11 @@ import msgspec
 from falaj.definitions.routing_table import ArtifactRef
 from falaj.definitions.service_spec import ServiceSpec
 from falaj.definitions.signature import Signature
+from falaj.definitions.tensor_signature import TensorSignature
 from falaj.models.gate_report import Outcome
+
+REMOVED = "removed"
+"""Among a version's documents: it was removed. What stands beside it is who did it, not a blob."""
 
 
 class NewVersion(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,7 +23,7 @@ class NewVersion(msgspec.Struct, frozen=True, kw_only=True):
         artifact: The file that serves.
         artifacts: All its files by name, such as "native" and "onnx".
         signature: Its inputs.
-        service: Its pinned features; None for a bare model.
+        service: Its pinned features; None where the caller sends them.
         metrics: Metric name to value on the test rows; None where it is not a number.
         trainer: The trainer's plain values, for people.
         threshold: The score from which a decision is positive.
@@ -28,6 +32,7 @@ class NewVersion(msgspec.Struct, frozen=True, kw_only=True):
         reference_digest: Blob of the reference histograms that drift is measured against; empty for none.
         mlflow_run_id: Where it is tracked; empty for nowhere.
         labels: How many labels were known when it was trained, mature or not; triggers count from there.
+        tensors: What a bare model takes and gives; None for what was trained. A bare one has no dataset.
     """
 
     model: str
@@ -46,6 +51,7 @@ class NewVersion(msgspec.Struct, frozen=True, kw_only=True):
     reference_digest: str = ""
     mlflow_run_id: str = ""
     labels: int = 0
+    tensors: TensorSignature | None = None
 
 
 class ModelVersion(NewVersion, frozen=True, kw_only=True):
@@ -66,6 +72,11 @@ class ModelVersion(NewVersion, frozen=True, kw_only=True):
     gate_outcome: Outcome | None = None
     gate_digest: str = ""
     documents: dict[str, str] = {}
+
+    @property
+    def removed(self) -> bool:
+        """Whether it was removed: its number stays taken, because records and audits name it."""
+        return REMOVED in self.documents
 
     @property
     def subject(self) -> str:

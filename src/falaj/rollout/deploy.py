@@ -105,6 +105,61 @@ def deploy(
     return rollout
 
 
+def replace(
+    db: Database,
+    clock: Clock,
+    new_id: NewId,
+    actor: Actor,
+    endpoint: str,
+    winner: Variant,
+    *,
+    publish: Publish,
+) -> Rollout:
+    """Put a version in place of what serves, at once: for bare models, on whose answers no rule could be judged.
+
+    Args:
+        db: The metadata database.
+        clock: The time.
+        new_id: Makes the rollout's identifier.
+        actor: Who wants it.
+        endpoint: Where to.
+        winner: The version; its name, weight and role are set here.
+        publish: Called after the routing is written.
+
+    Returns:
+        The rollout, promoted; a rollback returns to what served before it.
+
+    Raises:
+        AccessDenied: The actor may not do `endpoint.deploy`.
+        Conflict: It serves there already, or another kind of model does.
+    """
+    authorise(actor, "endpoint.deploy", endpoint)
+    now_us = to_us(clock.now())
+    detail = {"model": winner.model, "version": winner.version}
+    with audited(db, clock, actor, "endpoint.deploy", endpoint, detail) as connection:
+        base = table.current_route(connection, endpoint) or EndpointRoute(endpoint, 0, endpoint, ())
+        _check(endpoint, winner, base.variants)
+        rollout = Rollout(
+            id=new_id("rollout"),
+            endpoint=endpoint,
+            status="promoted",
+            plan=Canary((100,), "0s", ()),
+            candidate=msgspec.structs.replace(winner, name=CANDIDATE, weight=0, role="live"),
+            previous=base.variants,
+            state=CanaryState(0, now_us),
+            baseline=Counts(),
+            revision=0,
+            started_us=now_us,
+            ended_us=now_us,
+            reason="it took the place of what served" if base.variants else "nothing served before",
+            actor=actor.name,
+        )
+        rollouts.insert(connection, rollout)
+        table.write_route(connection, routed(base, rollout), actor.name, now_us)
+    publish()
+    return rollout
+
+
 def routed(base: EndpointRoute, rollout: Rollout) -> EndpointRoute:
     """Return the route that a rollout wants where it stands.
 
@@ -172,6 +227,10 @@ def _check(endpoint: str, candidate: Variant, previous: tuple[Variant, ...]) -> 
             f"endpoint {endpoint!r} serves {len(live)} live variants", hint="end the rollout or experiment on it first"
         )
     for variant in live:
+        if (variant.tensors is None) != (candidate.tensors is None):
+            raise Conflict(
+                f"endpoint {endpoint!r} serves another kind of model", hint=f"first: falaj undeploy {endpoint}"
+            )
         if (variant.model, variant.version) == (candidate.model, candidate.version):
             raise Conflict(
                 f"version {candidate.version} of model {candidate.model!r} serves endpoint {endpoint!r} already",

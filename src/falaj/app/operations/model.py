@@ -1,16 +1,34 @@
-"""Operations on models: train, list, show, approve, reject."""
+"""Operations on models: train, add, remove, list, show, approve, reject."""
 
-from falaj.app.values.model import Decide, Decided, ShowVersion, Started, Train, VersionDetail, VersionsQuery
+from pathlib import Path
+
+from falaj.app.values.model import (
+    Added,
+    AddModel,
+    Decide,
+    Decided,
+    Removed,
+    RemoveModel,
+    ShowVersion,
+    Started,
+    Train,
+    VersionDetail,
+    VersionsQuery,
+)
 from falaj.app.values.status import VersionStatus
+from falaj.definitions.tensor_signature import TensorSignature
 from falaj.governance.access import Actor
 from falaj.governance.approvals import Approval, ApprovalState
 from falaj.kernel.errors import AccessDenied, Conflict, FalajError
+from falaj.lifecycle.bare_models import add_bare, remove_bare
 from falaj.lifecycle.pipeline import training_graph
 from falaj.lifecycle.promotion import ask_for_approval, begin_wished, is_approved
 from falaj.lifecycle.rooms import Rooms
+from falaj.models.stages import Stage
 from falaj.models.version import ModelVersion
 from falaj.pipelines.runs import get_run
 from falaj.pipelines.submission import submit
+from falaj.rollout.table import current_route
 
 
 def train(rooms: Rooms, actor: Actor, params: Train) -> Started:
@@ -29,11 +47,32 @@ def train(rooms: Rooms, actor: Actor, params: Train) -> Started:
     return Started(run_id)
 
 
+def add(rooms: Rooms, actor: Actor, params: AddModel) -> Added:
+    """Keep an ONNX file as the next version of a bare model."""
+    version = add_bare(rooms, actor, params.name, Path(params.file))
+    tensors = version.tensors or TensorSignature((), ())
+    return Added(version.model, version.version, version.artifact.digest, tensors.inputs, tensors.outputs)
+
+
+def remove(rooms: Rooms, actor: Actor, params: RemoveModel) -> Removed:
+    """Remove a bare model, or one version of it."""
+    return Removed(params.name, tuple(remove_bare(rooms, actor, params.name, params.version)))
+
+
 def list_versions(rooms: Rooms, actor: Actor, params: VersionsQuery) -> list[VersionStatus]:
     """Return versions, the newest first."""
     del actor
-    models = [rooms.definitions.model(params.model).name] if params.model else rooms.registry.models()
-    found = [version_status(rooms, version) for model in models for version in rooms.registry.versions(model)]
+    bare = rooms.registry.bare_models()
+    if params.model:
+        models = [params.model] if params.model in bare else [rooms.definitions.model(params.model).name]
+    else:
+        models = [*rooms.registry.models(), *bare]
+    found = [
+        version_status(rooms, version)
+        for model in models
+        for version in rooms.registry.versions(model)
+        if not version.removed
+    ]
     return sorted(found, key=lambda version: -version.created_us)
 
 
@@ -103,11 +142,19 @@ def _pending(rooms: Rooms, actor: Actor, version: ModelVersion) -> Approval:
 def version_status(rooms: Rooms, version: ModelVersion) -> VersionStatus:
     """Return a version as the command line and the page show it."""
     approvals = rooms.approvals.find(kind="model", subject=version.subject)
-    reason = get_run(rooms.db, version.run_id).reason
+    if version.tensors is None:
+        stage: str = rooms.registry.stage_of(version.model, version.version)
+        reason = get_run(rooms.db, version.run_id).reason
+    else:
+        with rooms.db.read() as connection:
+            route = current_route(connection, version.model)
+        serves = route is not None and any(v.version == version.version for v in route.variants)
+        stage = Stage.PRODUCTION if serves else Stage.DEVELOPMENT
+        reason = f"added from {version.trainer.get('file', 'a file')}"
     return VersionStatus(
         version.model,
         version.version,
-        rooms.registry.stage_of(version.model, version.version),
+        stage,
         version.gate_outcome or "none",
         approvals[0].state if approvals else "",
         (approvals[0].decided_by or "") if approvals else "",

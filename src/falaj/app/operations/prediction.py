@@ -24,6 +24,7 @@ def why(rooms: Rooms, actor: Actor, params: WhyQuery) -> Explanation:
     del actor
     record = rooms.predictions.find(params.request_id)
     version = rooms.registry.get(record.model, record.version)
+    bare = version.tensors is not None
     report = load_report(rooms.blobs, version.gate_digest) if version.gate_digest else None
     approvals = rooms.approvals.find(kind="model", subject=version.subject, state=ApprovalState.APPROVED)
     return Explanation(
@@ -43,9 +44,9 @@ def why(rooms: Rooms, actor: Actor, params: WhyQuery) -> Explanation:
         record.applied_seq,
         {view.name: view.digest for view in (version.service.views if version.service else ())},
         version.dataset_digest,
-        rooms.datasets.get(version.dataset_digest).rows,
+        0 if bare else rooms.datasets.get(version.dataset_digest).rows,
         version.run_id,
-        get_run(rooms.db, version.run_id).reason,
+        "added as a file" if bare else get_run(rooms.db, version.run_id).reason,
         version.gate_outcome or "none",
         version.gate_digest,
         [msgspec.to_builtins(check) for check in report.checks] if report else [],

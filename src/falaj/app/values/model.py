@@ -4,6 +4,7 @@ import msgspec
 
 from falaj.app.values.bounds import VersionNumber
 from falaj.app.values.status import VersionStatus
+from falaj.definitions.tensor_signature import TensorSpec
 
 
 class Train(msgspec.Struct, frozen=True):
@@ -87,3 +88,52 @@ class Decided(msgspec.Struct, frozen=True):
     version: int
     state: str
     by: str
+
+
+class AddModel(msgspec.Struct, frozen=True):
+    """Keep an ONNX file as the next version of a bare model.
+
+    Attributes:
+        name: The name that it will serve under.
+        file: Path of the file, on the machine where the project is.
+    """
+
+    name: str
+    file: str
+
+
+class Added(msgspec.Struct, frozen=True):
+    """A bare model's version.
+
+    Attributes:
+        name: The model.
+        version: Its number.
+        digest: The file's SHA-256.
+        inputs: What it takes; -1 in a shape stands for any size.
+        outputs: What it gives.
+    """
+
+    name: str
+    version: int
+    digest: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+class RemoveModel(msgspec.Struct, frozen=True):
+    """Remove a bare model.
+
+    Attributes:
+        name: The model.
+        version: One version; all by default.
+    """
+
+    name: str
+    version: VersionNumber | None = None
+
+
+class Removed(msgspec.Struct, frozen=True):
+    """What was removed."""
+
+    name: str
+    versions: tuple[int, ...]

@@ -1,0 +1,168 @@
+"""Bare models: ONNX files that serve as they are, from the file to the traffic and away again.
+
+    added ──(approved)──► serves ──► undeployed ──► removed
+
+No data and no training stands behind them, so there is no gate; the policy's approvals hold for them as for any other.
+"""
+
+from pathlib import Path
+
+from falaj.definitions.routing_table import ArtifactRef
+from falaj.definitions.signature import Signature
+from falaj.governance.access import Actor, authorise
+from falaj.kernel.errors import Conflict, InUse, NotFound
+from falaj.kernel.names import check_name, did_you_mean
+from falaj.lifecycle.promoted import Promoted
+from falaj.lifecycle.promotion import ask_for_approval, is_approved, refuse_rejected, variant_of
+from falaj.lifecycle.publication import publish_snapshots
+from falaj.lifecycle.rooms import Rooms
+from falaj.models.bare_file import read_bare_file
+from falaj.models.version import ModelVersion, NewVersion
+from falaj.rollout import rollouts, table
+from falaj.rollout.deploy import replace
+from falaj.storage.disk import chosen_path
+
+
+def add_bare(rooms: Rooms, actor: Actor, name: str, file: Path) -> ModelVersion:
+    """Keep a file as the next version of a bare model; it serves nothing yet.
+
+    Args:
+        rooms: The project.
+        actor: Who adds it, and may not approve it.
+        name: The name that it will serve under.
+        file: The ONNX file, on the machine where the project is.
+
+    Returns:
+        The version; the newest one when its file is the same.
+
+    Raises:
+        AccessDenied: The actor may not do `model.register`.
+        Conflict: A model or an endpoint of the project has the name.
+        DataError: The file is no ONNX model.
+        Unsupported: It keeps weights in other files, or takes or gives what is no tensor.
+    """
+    authorise(actor, "model.register", check_name("model", name))
+    if name in rooms.definitions.models or name in rooms.definitions.endpoints or name in rooms.registry.models():
+        raise Conflict(f"{name!r} is a model or an endpoint of this project", hint="give another --name")
+    with chosen_path(file):
+        model = file.read_bytes()
+    tensors = read_bare_file(model, file.name)
+    digest = rooms.blobs.put(model)
+    newest = next(iter(bare_versions(rooms, name)), None)
+    if newest is not None and newest.artifact.digest == digest:
+        return newest
+    new = NewVersion(
+        model=name,
+        run_id=rooms.new_id("file"),
+        dataset="",
+        dataset_digest="",
+        artifact=ArtifactRef(digest, "onnx"),
+        signature=Signature(()),
+        tensors=tensors,
+        trainer={"file": file.name},
+    )
+    return rooms.registry.register(new, actor)
+
+
+def bare_versions(rooms: Rooms, name: str) -> list[ModelVersion]:
+    """Return a bare model's versions, the newest first; those that were removed are left out."""
+    return [v for v in rooms.registry.versions(name) if v.tensors is not None and not v.removed]
+
+
+def deploy_bare(rooms: Rooms, actor: Actor, name: str, number: int | None) -> Promoted:
+    """Let a version serve under its model's name in place of what did, or ask for the approval that it needs.
+
+    Args:
+        rooms: The project.
+        actor: Who wants it.
+        name: The bare model.
+        number: The version; the newest by default.
+
+    Raises:
+        AccessDenied: The actor may not do `endpoint.deploy` there.
+        NotFound: There is no such version.
+        Conflict: It serves already, or was refused.
+    """
+    authorise(actor, "endpoint.deploy", name)
+    version = _chosen(rooms, name, number)
+    if not is_approved(rooms, version):
+        refuse_rejected(rooms, version)
+        ask_for_approval(rooms, version, f"to serve {name}")
+        return Promoted(
+            name,
+            version.version,
+            "waits for approval",
+            f"somebody other than {version.actor} approves it: falaj approve {name} {version.version}; then deploy it",
+        )
+    rollout = replace(
+        rooms.db,
+        rooms.clock,
+        rooms.new_id,
+        actor,
+        name,
+        variant_of(version),
+        publish=lambda: publish_snapshots(rooms),
+    )
+    return Promoted(name, version.version, "serves", rollout.reason)
+
+
+def remove_bare(rooms: Rooms, actor: Actor, name: str, number: int | None) -> list[int]:
+    """Remove a bare model's versions: they are listed no more and cannot be deployed; their numbers stay taken.
+
+    Args:
+        rooms: The project.
+        actor: Who wants it.
+        name: The bare model.
+        number: One version; all by default.
+
+    Returns:
+        The versions removed.
+
+    Raises:
+        AccessDenied: The actor may not do `model.remove`.
+        NotFound: There is no such version.
+        InUse: It serves, or is what a rollback would return to.
+    """
+    authorise(actor, "model.remove", name)
+    versions = [_chosen(rooms, name, number)] if number is not None else bare_versions(rooms, name)
+    if not versions:
+        raise _not_found(rooms, name)
+    _refuse_in_use(rooms, name, {version.version for version in versions})
+    for version in versions:
+        rooms.registry.remove(name, version.version, actor)
+    kept = {v.artifact.digest for bare in rooms.registry.bare_models() for v in bare_versions(rooms, bare)}
+    for digest in {v.artifact.digest for v in versions} - kept:
+        rooms.blobs.delete(digest)
+    return sorted(version.version for version in versions)
+
+
+def _refuse_in_use(rooms: Rooms, name: str, numbers: set[int]) -> None:
+    with rooms.db.read() as connection:
+        route = table.current_route(connection, name)
+        last = rollouts.find(connection, name, "promoted")
+    if route is None:
+        return
+    if numbers & {variant.version for variant in route.variants}:
+        raise InUse(f"version {route.variants[0].version} of {name!r} serves", hint=f"first: falaj undeploy {name}")
+    before = {variant.version for variant in last.previous} if last else set()
+    if numbers & before:
+        raise InUse(
+            f"version {min(numbers & before)} of {name!r} is what a rollback returns to",
+            hint=f"first: falaj undeploy {name}, or remove it after the next version",
+        )
+
+
+def _chosen(rooms: Rooms, name: str, number: int | None) -> ModelVersion:
+    versions = bare_versions(rooms, name)
+    for version in versions:
+        if number in (None, version.version):
+            return version
+    if versions:
+        raise NotFound(f"bare model {name!r} has no version {number}", hint=f"the newest is {versions[0].version}")
+    raise _not_found(rooms, name)
+
+
+def _not_found(rooms: Rooms, name: str) -> NotFound:
+    known = [bare for bare in rooms.registry.bare_models() if bare_versions(rooms, bare)]
+    hint = did_you_mean(name, known) if known else "add one: falaj models add FILE --name NAME"
+    return NotFound(f"there is no bare model {name!r}", hint=hint)
