@@ -2,8 +2,8 @@
 
 `python bench/serving.py` makes a project in a temporary folder, on free ports, and removes it; name lines to measure
 only those. Needs `wrk`; the peers need `python bench/peers/make.py mlserver litserve bentoml ray_serve`, and what
-cannot be measured is said to be not measured. Ours takes entity keys, fetches twelve features of which six are windows, computes
-two more, and logs every decision, which is recounted. Theirs get twelve floats and only run the model.
+cannot be measured is said to be not measured. Ours takes entity keys, fetches twelve features of which six are windows,
+computes two more, and logs every decision, which is recounted. Theirs get twelve floats and only run the model.
 
 Server and load are pinned to one CPU each but for the open loop, where both share two. Ours and theirs take turns.
 """
