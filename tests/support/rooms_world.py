@@ -282,10 +282,12 @@ class Deaths:
 
 
 @contextmanager
-def opened(folder: Path, wanted: Definitions | None = None, clock: Clock | None = None) -> Iterator[World]:
+def opened(
+    folder: Path, wanted: Definitions | None = None, clock: Clock | None = None, settings: Settings | None = None
+) -> Iterator[World]:
     """Open rooms on a folder and put definitions in force."""
     chosen = clock or ManualClock(START)
-    with open_rooms(folder, Settings(), clock=chosen) as rooms:
+    with open_rooms(folder, settings or Settings(), clock=chosen) as rooms:
         for actor in (ADA, EVE):
             if actor.name not in {one.name for one in rooms.actors.list()}:
                 rooms.actors.create(actor.name, actor.role, SYSTEM)

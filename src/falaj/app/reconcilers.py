@@ -9,6 +9,7 @@ from falaj.lifecycle.mirror import MirrorStages
 from falaj.lifecycle.promotion import Promotions, Rollouts
 from falaj.lifecycle.publication import Publication
 from falaj.lifecycle.rooms import Rooms
+from falaj.lifecycle.store_watch import StoreWatch
 from falaj.lifecycle.triggers import Triggers
 from falaj.lifecycle.watching import Watching
 from falaj.pipelines.reconcile import Reconciler
@@ -115,5 +116,6 @@ def reconcilers(rooms: Rooms) -> list[Reconciler]:
         Sampling(rooms),
         Tidying(rooms),
         ScheduledVerify(rooms),
+        StoreWatch(rooms),
         MirrorStages(rooms),
     ]

@@ -85,6 +85,8 @@ def _print_endpoint(endpoint: EndpointStatus) -> None:
 def _freshness(view: ViewFreshness) -> str:
     """Return how fresh a view is, as one line."""
     shown = f"{view.view}: "
+    if view.unreachable:
+        return f"{shown}not known, since {view.unreachable}"
     if view.lag_rows:
         state = "being backfilled, " if view.backfilling else ""
         shown += f"{state}{counted(view.lag_rows, 'row')} and {view.lag_s:,.1f} s behind"

@@ -1,11 +1,14 @@
 """The operation on freshness: how far each online view is behind its source."""
 
+import msgspec
+
 from falaj.app.values.freshness import FreshnessQuery, ViewFreshness
 from falaj.data.columns import INGESTED_AT
 from falaj.definitions.service_spec import ViewSpec
-from falaj.features.materialise import Progress
+from falaj.features.materialise import Progress, read_progress
 from falaj.governance.access import Actor
 from falaj.kernel.clock import to_us
+from falaj.kernel.errors import StorageError
 from falaj.lifecycle.apply import schema_of
 from falaj.lifecycle.rooms import Rooms
 
@@ -20,9 +23,21 @@ def freshness(rooms: Rooms, actor: Actor, params: FreshnessQuery) -> list[ViewFr
     for source in sorted(applier.sources):
         head = rooms.reader.head(source)
         behind = {view.digest for view in applier.behind(source)}
-        for view, progress in applier.views(source):
-            found.append(_view(rooms, view, progress, head, backfilling=view.digest in behind))
+        known, unreachable = _progress(rooms, source)
+        for view, progress in known:
+            shown = _view(rooms, view, progress, head, backfilling=view.digest in behind)
+            found.append(msgspec.structs.replace(shown, unreachable=unreachable))
     return found
+
+
+def _progress(rooms: Rooms, source: str) -> tuple[list[tuple[ViewSpec, Progress]], str]:
+    """Return how far a source's views are, as the store says, or why it does not: it may have been emptied."""
+    known = rooms.applier.views(source)
+    views = [view for view, _ in known]
+    try:
+        return list(zip(views, read_progress(rooms.online, views), strict=True)), ""
+    except StorageError as error:
+        return known, error.message
 
 
 def _view(rooms: Rooms, view: ViewSpec, progress: Progress, head: int, *, backfilling: bool) -> ViewFreshness:

@@ -24,6 +24,8 @@ class ViewFreshness(msgspec.Struct, frozen=True):
         p99_ms: And 99 of 100; None without events.
         buckets: Events per delay bucket, see `falaj.features.freshness.BOUNDS_MS`.
         delay_total_s: The sum of all delays.
+        unreachable: Why the online store does not say how far the view is; then the numbers are those of its last
+            answer. Empty when it does.
     """
 
     view: str
@@ -39,3 +41,4 @@ class ViewFreshness(msgspec.Struct, frozen=True):
     p99_ms: float | None
     buckets: list[int]
     delay_total_s: float
+    unreachable: str = ""
