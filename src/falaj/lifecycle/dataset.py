@@ -14,6 +14,7 @@ from falaj.features.entity_frame import TIME_COLUMN
 from falaj.governance.access import Actor
 from falaj.kernel.codec import to_builtins
 from falaj.kernel.errors import DataError
+from falaj.lifecycle.catch_up import land_all
 from falaj.lifecycle.examples import LABEL, examples
 from falaj.lifecycle.joining import Joining
 from falaj.lifecycle.rooms import Rooms
@@ -89,21 +90,24 @@ def with_split(model: Model, table: pa.Table) -> pa.Table:
 
 
 def table_versions(rooms: Rooms, model: Model) -> dict[str, int]:
-    """Return the present table version of every source that a model reads.
+    """Land what every source that a model reads has acknowledged, and return their table versions.
 
     Raises:
         DataError: A source has no rows yet.
     """
-    return present_versions(rooms, {view.source.name for view in model.features.views} | {model.label.source.name})
+    return landed_versions(rooms, {view.source.name for view in model.features.views} | {model.label.source.name})
 
 
-def present_versions(rooms: Rooms, sources: Iterable[str]) -> dict[str, int]:
-    """Return the present table version of sources.
+def landed_versions(rooms: Rooms, sources: Iterable[str]) -> dict[str, int]:
+    """Land what sources have acknowledged, and return their table versions: nothing that was answered is missing.
 
     Raises:
-        DataError: A source has no rows yet.
+        DataError: A source has no rows yet, or is not applied.
     """
-    found = {name: rooms.tables.version(f"source/{name}") for name in sorted(set(sources))}
+    sources = set(sources)
+    for name in sorted(sources):
+        land_all(rooms, name)
+    found = {name: rooms.tables.version(f"source/{name}") for name in sorted(sources)}
     for name, version in found.items():
         if version is None:
             raise DataError(f"source {name!r} has no rows yet", hint=f"read its files with 'falaj ingest {name}'")

@@ -15,7 +15,7 @@ from falaj.features.entity_frame import EntityFrame
 from falaj.governance.access import Actor, authorise
 from falaj.kernel.errors import NotFound
 from falaj.kernel.names import did_you_mean
-from falaj.lifecycle.dataset import inputs_of, lineage_of, present_versions
+from falaj.lifecycle.dataset import inputs_of, landed_versions, lineage_of
 from falaj.lifecycle.joining import Joining
 from falaj.lifecycle.rooms import Rooms
 
@@ -44,7 +44,7 @@ class FrameDataset:
         self._actor = actor
         self._known_time = known_time
         self._spec = service_named(rooms, name)
-        self._versions = present_versions(rooms, [view.source for view in self._spec.views])
+        self._versions = landed_versions(rooms, [view.source for view in self._spec.views])
         self._joining = Joining(rooms, self._spec, self._versions, known_time=known_time, engine=engine)
 
     def from_sql(self, text: str) -> Dataset:
@@ -58,7 +58,7 @@ class FrameDataset:
         named = sources_named(text, list(known))
         for source in named:
             authorise(self._actor, "source.read", source)
-        versions = present_versions(self._rooms, named) | self._versions
+        versions = landed_versions(self._rooms, named) | self._versions
         tables = {name: self._rooms.tables.read(source_table(name), version=versions[name]) for name in named}
         schemas = self._rooms.applied.document.schemas
         with ExitStack() as kept:

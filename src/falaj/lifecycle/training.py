@@ -15,7 +15,6 @@ from falaj.definitions.service_spec import ServiceSpec
 from falaj.definitions.signature import Signature
 from falaj.governance.access import SYSTEM, Actor, Role
 from falaj.kernel.errors import Conflict, DataError
-from falaj.lifecycle.catch_up import land_all
 from falaj.lifecycle.dataset import SPLIT, build_dataset, table_versions
 from falaj.lifecycle.examples import LABEL
 from falaj.lifecycle.known_labels import known_labels
@@ -38,8 +37,6 @@ def ingest(context: StepContext) -> Outputs:
     accepted = quarantined = 0
     for name in sorted(_source_names(model)):
         source = rooms.definitions.source(name)
-        if source.stream is not None:
-            land_all(rooms, name)
         if source.batch is not None:
             context.progress(0.0, f"reading {name}")
             report = rooms.ingestion.ingest(

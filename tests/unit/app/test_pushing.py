@@ -9,10 +9,16 @@ import pytest
 
 from falaj.app.client import Client
 from falaj.app.notebook import Project
+from falaj.app.operations.source import push
 from falaj.app.pushing import PIECE_EVENTS
+from falaj.app.running import announce, withdraw
+from falaj.app.values.features import Materialise
 from falaj.app.values.project import PlanQuery
+from falaj.app.values.source import Ingest, Push, SourceQuery
+from falaj.app.values.status import SourceStatus
 from falaj.kernel.errors import InputError
 from falaj.lifecycle.project import load_definitions
+from support.rooms_world import ADA, definitions, event, opened
 from support.tour import transactions, write_tour
 
 AT = datetime(2025, 3, 1, tzinfo=UTC)
@@ -39,6 +45,31 @@ def test_a_long_stream_is_pushed_in_pieces_and_refusals_are_counted_from_its_fir
     assert (done.accepted, done.applied) == (PIECE_EVENTS + 9, True)
     assert done.rejected == [(PIECE_EVENTS + 3, ["amount is not between 0 and 100000"])]
     assert project.replay("transactions", dry_run=True).refused == 1
+
+
+def test_where_no_control_runs_the_commands_land_what_waits(project: Project, tmp_path: Path) -> None:
+    def landed() -> int:
+        return client.perform("source.list", SourceQuery("transactions"), list[SourceStatus])[0].streamed
+
+    client = Client(tmp_path)
+    project.push("transactions", events(2), wait="applied")
+    assert landed() == 2
+    row = transactions(1, first=AT)[0]
+    for number, then in enumerate([Materialise(), Ingest("")], 3):
+        project.push("transactions", [row | {"transaction_id": f"later{number}"}])
+        assert landed() == number - 1
+        client.perform("features.materialise" if number == 3 else "source.ingest", then, list[Any])
+        assert landed() == number
+
+
+def test_beside_a_control_a_push_leaves_landing_to_it(tmp_path: Path) -> None:
+    with opened(tmp_path, definitions()) as world:
+        announce(world.rooms.state.path, "http://here")
+        assert push(world.rooms, ADA, Push("tx", [event(1)], "applied")).applied
+        assert world.rooms.events.landed("tx") == 0
+        withdraw(world.rooms.state.path)
+        assert push(world.rooms, ADA, Push("tx", [event(2)], "applied")).applied
+        assert world.rooms.events.landed("tx") == 2
 
 
 @pytest.mark.parametrize(

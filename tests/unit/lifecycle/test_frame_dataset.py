@@ -132,6 +132,21 @@ def overwrite(world: World, name: str, rows: list[dict[str, Any]]) -> None:
     world.rooms.tables.overwrite(f"source/{name}", pa.table(columns))
 
 
+@pytest.mark.parametrize("known_time", [False, True])
+def test_what_was_acknowledged_is_in_the_next_training_set(known_time: bool) -> None:
+    with project() as fresh:
+        rooms = fresh.rooms
+        for name, sent in (("tx", event(1)), ("visits", {"card_id": "c1", "at": START, "pages": 4}),
+                           ("cards", {"card_id": "c1", "country": "AE"})):  # fmt: skip
+            declared = rooms.definitions.source(name)
+            rooms.events.accept(declared, rooms.applied.document.schemas[name], [sent])
+        asked = build(fresh, 'SELECT card_id, "at" + INTERVAL 1 MINUTE AS event_timestamp, amount FROM tx')
+        assert [(row["spent__seen"], row["home__country"]) for row in rows_of(fresh, asked)] == [(1, "AE")]
+        rooms.events.accept(rooms.definitions.source("tx"), rooms.applied.document.schemas["tx"], [event(2)])
+        made = build(fresh, FRAME, known_time=known_time)
+        assert [row["spent__seen"] for row in rows_of(fresh, made)] == [2, 0, 0]
+
+
 @given(st.lists(TX, max_size=9), st.lists(VISIT, max_size=9), st.lists(HOME, max_size=4), st.lists(ASKED, max_size=8),
        st.booleans())  # fmt: skip
 @settings(max_examples=30, deadline=None)

@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from falaj.app.landing import land_alone
 from falaj.app.values.bounds import MOST_ROWS
 from falaj.app.values.features import Materialise, OnlineFeatures, OnlineQuery, SqlQuery, SqlText, Verify, VerifyResult
 from falaj.features.dialect import DIALECTS
@@ -28,7 +29,9 @@ def materialise(rooms: Rooms, actor: Actor, params: Materialise) -> list[CaughtU
         if name not in views:
             raise NotFound(f"feature view {name!r} does not exist", hint=did_you_mean(name, views))
     sources = dict.fromkeys(views[name].source.name for name in params.views)
-    return catch_up(rooms, *sources, within_s=params.within_s or None)
+    done = catch_up(rooms, *sources, within_s=params.within_s or None)
+    land_alone(rooms)
+    return done
 
 
 def online(rooms: Rooms, actor: Actor, params: OnlineQuery) -> OnlineFeatures:

@@ -6,6 +6,7 @@ import msgspec
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
+from falaj.app.landing import land_alone
 from falaj.app.running import find_control
 from falaj.app.values.source import Ingest, Ingested, Push, Pushed, QuarantineQuery, Replay, SourceQuery
 from falaj.app.values.status import SourceStatus
@@ -27,6 +28,7 @@ _MOST_EVENTS = 50_000
 
 def ingest(rooms: Rooms, actor: Actor, params: Ingest) -> list[Ingested]:
     """Read the files that have not been read before, and take what lies in feeds."""
+    land_alone(rooms)
     sources = rooms.definitions.sources
     fed = fed_sources(rooms)
     names = [params.source] if params.source else [n for n, s in sources.items() if s.batch is not None or n in fed]
@@ -80,6 +82,7 @@ def push(rooms: Rooms, actor: Actor, params: Push) -> Pushed:
     applied = False
     if params.wait == "applied" and accepted.count:
         applied = apply_pushed(rooms, params.source, accepted.last_seq)
+        land_alone(rooms)
     else:
         rooms.applier.wake()
     return Pushed(
