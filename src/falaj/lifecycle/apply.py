@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+import pyarrow as pa
+
 from falaj.data.columns import quarantine_schema, quarantine_table, source_table, stored_schema
 from falaj.data.schema import source_schema
 from falaj.definitions.project import Definitions
@@ -92,9 +94,26 @@ def _refuse_other_types(rooms: Rooms, document: Document) -> None:
     """
     for name, schema in document.schemas.items():
         tables = {source_table(name): stored_schema(schema), quarantine_table(name): quarantine_schema(schema)}
-        for table, wanted in tables.items():
-            if rooms.tables.version(table) is not None:
-                fit_schema(table, rooms.tables.read(table).schema, wanted)
+        there_are = [table for table in tables if rooms.tables.version(table) is not None]
+        present = {table: rooms.tables.read(table).schema for table in there_are}
+        before = rooms.applied.document.schemas.get(name)
+        if not present and before and rooms.reader.head(name):  # what waits in the log lands in the types of now
+            present[source_table(name)] = stored_schema(before)
+        for table, there in present.items():
+            fit_schema(table, there, tables[table])
+            _refuse_other_numbers(name, there, tables[table])
+
+
+def _refuse_other_numbers(source: str, there: pa.Schema, wanted: pa.Schema) -> None:
+    """Raise if whole numbers would be kept beside others: the table keeps its type, without 1.5 or 2**53 + 1."""
+    for field in wanted:
+        known = there.field(field.name).type if field.name in there.names else field.type
+        if pa.types.is_floating(known) != pa.types.is_floating(field.type):
+            old, new = ("float64", "int64") if pa.types.is_floating(known) else ("int64", "float64")
+            raise DataError(
+                f"source {source!r}: column {field.name!r} is {old} in the rows that are there, and would be {new}",
+                hint=f"declare it with schema={{{field.name!r}: {old!r}}}, or give the {new} column another name",
+            )
 
 
 def land_source(rooms: Rooms, source: str, schema: Mapping[str, str]) -> int:

@@ -98,6 +98,21 @@ def test_a_column_keeps_the_type_that_its_rows_have(world: World) -> None:
     assert rows(world) == 2
 
 
+@pytest.mark.parametrize(("column", "old", "new"), [("amount", "float64", "int64"), ("is_fraud", "int64", "float64")])
+@pytest.mark.parametrize("landed", [False, True])
+def test_numbers_keep_the_kind_that_their_rows_have(
+    world: World, landed: bool, column: str, old: str, new: str
+) -> None:
+    (world.push if landed else lambda *events: log_only(world, *events))(event(1, 1, amount=1.5))
+    retyped = over(make_source(schema=SCHEMA | {column: new}), seen=fj.count(window="1d"))
+    for judge in (lambda: plan_definitions(world.rooms, retyped), lambda: world.apply(retyped)):
+        with pytest.raises(DataError, match=f"column '{column}' is {old} in the rows that are there, and would be"):
+            judge()
+    assert world.rooms.applied.epoch == 1
+    world.push(event(2, amount=2.5))
+    assert rows(world) == 2
+
+
 def test_a_column_without_rows_may_have_another_type(world: World) -> None:
     world.apply(RETYPED)
     world.push(event(1, amount="ten"))
