@@ -14,7 +14,7 @@ from falaj.data.events import Events
 from falaj.data.feeds import Feeds
 from falaj.data.ingest import Ingestion
 from falaj.data.reader import SourceReader
-from falaj.data.report import IngestReport
+from falaj.data.report import IngestReport, refuse_incomplete
 from falaj.data.schema import source_schema
 from falaj.definitions.source import Source
 from falaj.governance.access import Actor, Role
@@ -131,7 +131,13 @@ class DataRoom:
         self._logs[source] = log
 
     def ingest(self, source: Source, actor: Actor = ADA) -> IngestReport:
-        return self.ingestion.ingest(source, source_schema(source, self.folder), self.folder, actor)
+        return self.ingest_as(source, source_schema(source, self.folder), actor)
+
+    def ingest_as(self, source: Source, schema: Mapping[str, str], actor: Actor = ADA) -> IngestReport:
+        """Ingest as columns of those types, and raise what the first file was refused for."""
+        report = self.ingestion.ingest(source, schema, self.folder, actor)
+        refuse_incomplete(report.refused)
+        return report
 
     def read_all(self, source: str, schema: Mapping[str, str], limit: int = 1000, seq: int = 1) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []

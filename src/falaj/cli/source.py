@@ -12,7 +12,7 @@ from falaj.app.values.source import Ingest, Ingested, Pushed, QuarantineQuery, S
 from falaj.app.values.status import SourceStatus
 from falaj.cli.command import FalajCommand, FalajGroup, Session, counted, pass_session, plain
 from falaj.data.quarantine import Replayed
-from falaj.data.report import FeedState
+from falaj.data.report import FeedState, refuse_incomplete
 from falaj.kernel.clock import from_us, rfc3339
 from falaj.kernel.errors import Overloaded
 
@@ -25,7 +25,8 @@ _TELL_EVERY_S = 1.0
 def ingest(session: Session, *, name: str) -> None:
     """Read the files of source NAME, or of all sources, into their tables; what was read before is left out.
 
-    Of a source that follows files it takes the lines that wait, as a running control does by itself.
+    Of a source that follows files it takes the lines that wait, as a running control does by itself. A file that is
+    damaged or breaks the schema is left out as a whole; the others are taken, and the command ends with 2.
 
     Example: falaj ingest transactions
     """
@@ -41,10 +42,13 @@ def ingest(session: Session, *, name: str) -> None:
             for file in new:
                 for reason, count in file.warnings.items():
                     click.echo(f"  warning: {counted(count, 'row')} of {file.path}: {reason}")
+            for left in one.refused:
+                click.echo(f"  refused as a whole: {plain(left.path)}")
             for line in feed_lines(one.feed):
                 click.echo(f"  {line}")
 
     session.show(done, human)
+    refuse_incomplete([file for one in done for file in one.refused])
 
 
 @click.command(cls=FalajCommand)

@@ -1,6 +1,7 @@
 """One pushed event's fields, read as the types of its source."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -77,8 +78,11 @@ def row_text(schema: Mapping[str, str], row: Mapping[str, Any]) -> str:
         >>> row_text({"at": "timestamp", "n": "int64"}, {"at": 1522540831000000, "n": 5})
         '{"at":"2018-04-01T00:00:31Z","n":5}'
     """
-    instants = [name for name, dtype in schema.items() if dtype == "timestamp" and row.get(name) is not None]
-    return canonical_json({**row, **{name: rfc3339(from_us(row[name])) for name in instants}}).decode()
+    shown = dict(row)
+    for name in [name for name, dtype in schema.items() if dtype == "timestamp" and row.get(name) is not None]:
+        with suppress(OverflowError):  # beyond the year 9999: no text says it, and it is refused again
+            shown[name] = rfc3339(from_us(row[name]))
+    return canonical_json(shown).decode()
 
 
 def raw_event(event: object) -> str:

@@ -129,7 +129,7 @@ def compile_document(rooms: Rooms, definitions: Definitions) -> Document:
         DefinitionError: A view, label or request field does not fit its source's columns.
         Unsupported: The engine that the settings name cannot compute a feature.
     """
-    schemas = {name: source_schema(source, rooms.folder) for name, source in definitions.sources.items()}
+    schemas = {n: source_schema(s, rooms.folder, _kept(rooms, n)) for n, s in definitions.sources.items()}
     views = {n: compile_view(v, schemas[v.source.name]) for n, v in definitions.feature_views.items()}
     check_views(list(views.values()), DIALECTS[rooms.settings.features.engine])
     services = {n: compile_service(s, schemas) for n, s in definitions.feature_services.items()}
@@ -146,6 +146,12 @@ def compile_document(rooms: Rooms, definitions: Definitions) -> Document:
                     hint=f"its columns are {', '.join(sorted(schema))}",
                 )
     return Document(definitions, schemas, services, views)
+
+
+def _kept(rooms: Rooms, source: str) -> dict[str, str]:
+    """Return the column types of a source's rows; empty where there are none."""
+    there = rooms.tables.version(source_table(source)) is not None
+    return rooms.applied.document.schemas.get(source, {}) if there else {}
 
 
 def serving_versions(rooms: Rooms) -> list[Serving]:

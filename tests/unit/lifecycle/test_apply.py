@@ -10,6 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import falaj as fj
+from falaj.app.operation import perform
+from falaj.app.values.source import Ingest
 from falaj.data.events import Events
 from falaj.definitions.feature_service import FeatureService
 from falaj.definitions.feature_view import FeatureView
@@ -22,7 +24,20 @@ from falaj.lifecycle.apply import apply_definitions, plan_definitions
 from falaj.lifecycle.catch_up import land_events, refresh_views
 from falaj.models.version import ModelVersion
 from falaj.storage.eventlog.local import LocalLog
-from support.rooms_world import ADA, CARD, SCHEMA, Deaths, Killed, World, definitions, endpoint, event, model, opened
+from support.rooms_world import (
+    ADA,
+    CARD,
+    SCHEMA,
+    START,
+    Deaths,
+    Killed,
+    World,
+    definitions,
+    endpoint,
+    event,
+    model,
+    opened,
+)
 from support.rooms_world import source as make_source
 from support.rooms_world import view as make_view
 
@@ -111,6 +126,32 @@ def test_numbers_keep_the_kind_that_their_rows_have(
     assert world.rooms.applied.epoch == 1
     world.push(event(2, amount=2.5))
     assert rows(world) == 2
+
+
+@pytest.mark.parametrize(
+    "bad", [{"k": pa.array([1.0])}, {"k": pa.array(["1"])}, {"at": pa.array([0])}, b"", b"PAR1 torn"],
+    ids=["other numbers", "text", "no key", "empty", "torn"],
+)  # fmt: skip
+def test_a_file_that_ingestion_refuses_does_not_break_plans(tmp_path: Path, bad: Any) -> None:
+    good = {"k": pa.array([1]), "at": pa.array([START], pa.timestamp("us", "UTC"))}
+    (tmp_path / "data").mkdir()
+    pq.write_table(pa.table(good), tmp_path / "data" / "a.parquet")
+    filed = Source("filed", batch=fj.Parquet("data/*.parquet"), timestamp="at")
+    keyed = FeatureView("keyed", fj.Entity("k", key="k", dtype="int64"), filed, {"n": fj.count(window="1d")})
+    wanted = definitions(endpoint(), more=[fj.FeatureService("keyed", [keyed])])
+    with opened(tmp_path, wanted) as world:
+        perform(world.rooms, ADA, "source.ingest", Ingest("filed"))
+        if isinstance(bad, bytes):
+            (tmp_path / "data" / "b.parquet").write_bytes(bad)
+        else:
+            pq.write_table(pa.table({**good, **bad} if "k" in bad else bad), tmp_path / "data" / "b.parquet")
+        pq.write_table(pa.table({**good, "shop": pa.array(["s"])}), tmp_path / "data" / "c.parquet")
+        plan_definitions(world.rooms, wanted)
+        world.apply(wanted)  # the column that came later is taken up
+        assert world.rooms.applied.document.schemas["filed"] == {"k": "int64", "at": "timestamp", "shop": "string"}
+        (done,) = perform(world.rooms, ADA, "source.ingest", Ingest("filed"))
+        assert (done.accepted, [file.path for file in done.refused]) == (1, ["data/b.parquet"])
+        assert rows(world, "filed") == 2
 
 
 def test_a_column_without_rows_may_have_another_type(world: World) -> None:
