@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyarrow.csv import write_csv
 
 import falaj as fj
 from falaj.app.operation import perform
@@ -152,6 +153,41 @@ def test_a_file_that_ingestion_refuses_does_not_break_plans(tmp_path: Path, bad:
         (done,) = perform(world.rooms, ADA, "source.ingest", Ingest("filed"))
         assert (done.accepted, [file.path for file in done.refused]) == (1, ["data/b.parquet"])
         assert rows(world, "filed") == 2
+
+
+GOOD = {"shop": ["Al Ain", "Sur"], "at": ["2026-01-05", "2026-01-06"], "country": ["AE", "OM"]}
+
+
+@pytest.mark.parametrize("csv", [False, True])
+@pytest.mark.parametrize(
+    ("files", "changes", "said"),
+    [
+        ([GOOD], {"timestamp": "country"}, "'country' is to be timestamp, and none of the first 2 values is"),
+        ([GOOD, GOOD], {"schema": {"shop": "int64"}}, "'shop'"),
+        ([GOOD, {**GOOD, "at": ["?", "?"]}], {}, ""),
+        ([{**GOOD, "at": ["?", None]}, GOOD], {}, ""),
+        ([{"at": ["?"]}], {"schema": {"other": "bool", "at": "timestamp"}}, "column 'other' is missing"),
+        ([{"at": [None]}, {"at": []}], {"schema": {"at": "timestamp"}}, ""),
+        ([], {"schema": {"at": "timestamp", "shop": "int64"}}, ""),
+    ],
+)  # fmt: skip
+def test_a_source_that_could_take_no_row_of_its_files_is_refused(
+    world: World, csv: bool, files: list[dict[str, Any]], changes: Any, said: str
+) -> None:
+    folder = world.rooms.folder / "data"
+    folder.mkdir()
+    for number, columns in enumerate(files):
+        table = pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
+        (write_csv if csv else pq.write_table)(table, folder / f"{number}")
+    filed = Source("filed", **({"batch": (fj.Csv if csv else fj.Parquet)("data/*"), "timestamp": "at"} | changes))
+    wanted = definitions(endpoint(), more=[filed])
+    if not said:
+        plan_definitions(world.rooms, wanted)
+        return
+    for judge in (plan_definitions, lambda rooms, asked: apply_definitions(rooms, asked, ADA)):
+        with pytest.raises(DataError, match=f"source 'filed'.*{said}"):
+            judge(world.rooms, wanted)
+    assert world.rooms.applied.epoch == 1
 
 
 def test_a_column_without_rows_may_have_another_type(world: World) -> None:
