@@ -14,7 +14,8 @@ from falaj.cli.command import FalajCommand, FalajGroup, Session, counted, pass_s
 from falaj.data.quarantine import Replayed
 from falaj.data.report import FeedState, refuse_incomplete
 from falaj.kernel.clock import from_us, rfc3339
-from falaj.kernel.errors import Overloaded
+from falaj.kernel.codec import from_json
+from falaj.kernel.errors import InputError, Overloaded
 
 _TELL_EVERY_S = 1.0
 
@@ -150,13 +151,22 @@ def quarantine(session: Session, *, name: str, limit: int) -> None:
 
     def human() -> None:
         for row in rows:
-            reasons = "; ".join(row.get("_reasons") or [])
-            shown = {k: v for k, v in row.items() if not k.startswith("_")}
-            click.echo(f"{plain(reasons)}: {shown or plain(row.get('_raw'))}")
+            click.echo(letter_line(row))
         if not rows:
             click.echo("no refused rows", file=sys.stderr)
 
     session.show(rows, human)
+
+
+def letter_line(row: dict[str, Any]) -> str:
+    """Return a refused row as one line: its reasons, and what it came as, bad values included."""
+    reasons = plain("; ".join(row.get("_reasons") or []))
+    raw = row.get("_raw") or ""
+    try:
+        came = from_json(raw, dict[str, Any])
+    except InputError:
+        return f"{reasons}: {plain(raw)}"
+    return f"{reasons}: { ({**{name: None for name in row if not name.startswith('_')}, **came}) }"
 
 
 @source.command()
