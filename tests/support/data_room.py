@@ -14,11 +14,11 @@ from falaj.data.events import Events
 from falaj.data.feeds import Feeds
 from falaj.data.ingest import Ingestion
 from falaj.data.reader import SourceReader
-from falaj.data.report import IngestReport
+from falaj.data.report import IngestReport, refuse_incomplete
 from falaj.data.schema import source_schema
 from falaj.definitions.source import Source
 from falaj.governance.access import Actor, Role
-from falaj.kernel.clock import Clock, ManualClock
+from falaj.kernel.clock import Clock, ManualClock, from_us, parse_instant, rfc3339
 from falaj.storage.eventlog import EventLog
 from falaj.storage.eventlog.local import LocalLog
 from falaj.storage.eventlog.memory import MemoryLog
@@ -56,8 +56,9 @@ def followed_source(**changes: Any) -> Source:
 
 
 def event(id: str, at_us: int, amount: float | None = 1.0, **more: Any) -> dict[str, Any]:
-    """Return one event of `pushed_source`."""
-    return {"id": id, "at": at_us, "amount": amount, **more}
+    """Return one event of `pushed_source`; whole numbers for `at` and `known` count microseconds since 1970."""
+    sent = {"id": id, "at": at_us, "amount": amount, **more}
+    return sent | {name: rfc3339(from_us(sent[name])) for name in ("at", "known") if isinstance(sent.get(name), int)}
 
 
 def event_file(path: Path, events: Sequence[Mapping[str, Any]]) -> Path:
@@ -67,6 +68,8 @@ def event_file(path: Path, events: Sequence[Mapping[str, Any]]) -> Path:
     from falaj.data.columns import rows_schema
 
     columns = {name: [row.get(name) for row in events] for name in EVENT_SCHEMA}
+    for name in ("at", "known"):
+        columns[name] = [None if text is None else parse_instant(text) for text in columns[name]]
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table(columns, schema=rows_schema(EVENT_SCHEMA)), path)
     return path
@@ -128,7 +131,13 @@ class DataRoom:
         self._logs[source] = log
 
     def ingest(self, source: Source, actor: Actor = ADA) -> IngestReport:
-        return self.ingestion.ingest(source, source_schema(source, self.folder), self.folder, actor)
+        return self.ingest_as(source, source_schema(source, self.folder), actor)
+
+    def ingest_as(self, source: Source, schema: Mapping[str, str], actor: Actor = ADA) -> IngestReport:
+        """Ingest as columns of those types, and raise what the first file was refused for."""
+        report = self.ingestion.ingest(source, schema, self.folder, actor)
+        refuse_incomplete(report.refused)
+        return report
 
     def read_all(self, source: str, schema: Mapping[str, str], limit: int = 1000, seq: int = 1) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []

@@ -159,7 +159,7 @@ class Project:
         Args:
             source: To which source.
             events: One event as a dict, any number of them, or an Arrow, pandas or Polars frame. Instants are aware
-                datetimes, RFC 3339 text or microseconds since 1970; values of NumPy and pandas are taken.
+                datetimes or RFC 3339 text; values of NumPy and pandas are taken.
             wait: Return when they are "logged", or "applied": when the next read sees them.
             patience_s: How long to try again while the project cannot take more.
 

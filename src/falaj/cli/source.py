@@ -12,9 +12,10 @@ from falaj.app.values.source import Ingest, Ingested, Pushed, QuarantineQuery, S
 from falaj.app.values.status import SourceStatus
 from falaj.cli.command import FalajCommand, FalajGroup, Session, counted, pass_session, plain
 from falaj.data.quarantine import Replayed
-from falaj.data.report import FeedState
+from falaj.data.report import FeedState, refuse_incomplete
 from falaj.kernel.clock import from_us, rfc3339
-from falaj.kernel.errors import Overloaded
+from falaj.kernel.codec import from_json
+from falaj.kernel.errors import InputError, Overloaded
 
 _TELL_EVERY_S = 1.0
 
@@ -25,7 +26,8 @@ _TELL_EVERY_S = 1.0
 def ingest(session: Session, *, name: str) -> None:
     """Read the files of source NAME, or of all sources, into their tables; what was read before is left out.
 
-    Of a source that follows files it takes the lines that wait, as a running control does by itself.
+    Of a source that follows files it takes the lines that wait, as a running control does by itself. A file that is
+    damaged or breaks the schema is left out as a whole; the others are taken, and the command ends with 2.
 
     Example: falaj ingest transactions
     """
@@ -41,10 +43,13 @@ def ingest(session: Session, *, name: str) -> None:
             for file in new:
                 for reason, count in file.warnings.items():
                     click.echo(f"  warning: {counted(count, 'row')} of {file.path}: {reason}")
+            for left in one.refused:
+                click.echo(f"  refused as a whole: {plain(left.path)}")
             for line in feed_lines(one.feed):
                 click.echo(f"  {line}")
 
     session.show(done, human)
+    refuse_incomplete([file for one in done for file in one.refused])
 
 
 @click.command(cls=FalajCommand)
@@ -146,13 +151,22 @@ def quarantine(session: Session, *, name: str, limit: int) -> None:
 
     def human() -> None:
         for row in rows:
-            reasons = "; ".join(row.get("_reasons") or [])
-            shown = {k: v for k, v in row.items() if not k.startswith("_")}
-            click.echo(f"{plain(reasons)}: {shown or plain(row.get('_raw'))}")
+            click.echo(letter_line(row))
         if not rows:
             click.echo("no refused rows", file=sys.stderr)
 
     session.show(rows, human)
+
+
+def letter_line(row: dict[str, Any]) -> str:
+    """Return a refused row as one line: its reasons, and what it came as, bad values included."""
+    reasons = plain("; ".join(row.get("_reasons") or []))
+    raw = row.get("_raw") or ""
+    try:
+        came = from_json(raw, dict[str, Any])
+    except InputError:
+        return f"{reasons}: {plain(raw)}"
+    return f"{reasons}: { ({**{name: None for name in row if not name.startswith('_')}, **came}) }"
 
 
 @source.command()

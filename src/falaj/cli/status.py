@@ -1,5 +1,7 @@
 """The command `falaj status`: what serves, how well, at what cost."""
 
+import math
+
 import click
 
 from falaj.app.values.consistency import ConsistencyStatus
@@ -15,6 +17,7 @@ from falaj.kernel.duration import format_duration
 _DRIFT = {"DRIFT": ("drift", "red"), "NO_DRIFT": ("no drift", "green"), "INCONCLUSIVE": ("drift undecided", "yellow")}
 
 _MOST_PARTITIONS = 5
+_SECOND_MS, _MINUTE_MS = 1_000, 60_000
 
 
 @click.command(cls=FalajCommand)
@@ -48,7 +51,7 @@ def _print(s: Status) -> None:
         for line in feed_lines(source.feed, _MOST_PARTITIONS):
             click.echo(f"  {line}")
     for view in s.views:
-        click.echo(f"view      {_freshness(view)}")
+        click.echo(f"view      {freshness_line(view)}")
     if s.consistency is not None and s.consistency.age_s is not None:
         click.echo(f"features  {_consistency(s.consistency)}")
     for alert in [a for a in s.alerts if a.open][:5]:
@@ -82,9 +85,9 @@ def _print_endpoint(endpoint: EndpointStatus) -> None:
         click.echo(f"  {endpoint.cost_per_thousand:.2g} {endpoint.currency} per 1,000 decisions")
 
 
-def _freshness(view: ViewFreshness) -> str:
+def freshness_line(view: ViewFreshness) -> str:
     """Return how fresh a view is, as one line."""
-    shown = f"{view.view}: "
+    shown = f"{view.view}{f' (old definition {view.definition}, kept for what serves)' if view.old else ''}: "
     if view.unreachable:
         return f"{shown}not known, since {view.unreachable}"
     if view.lag_rows:
@@ -93,5 +96,14 @@ def _freshness(view: ViewFreshness) -> str:
     else:
         shown += "shows every row"
     if view.p99_ms is not None:
-        shown += f"; pushed events visible after {view.p50_ms:g} ms (p50), {view.p99_ms:g} ms (p99)"
+        shown += f"; pushed events visible after {_delay(view.p50_ms)} (p50), {_delay(view.p99_ms)} (p99)"
     return shown
+
+
+def _delay(delay_ms: float | None) -> str:
+    """Return a delay as people say it; it is the upper bound of a bucket, and none above the last."""
+    if delay_ms is None or math.isinf(delay_ms):
+        return "more than 5 min"
+    if delay_ms < _SECOND_MS:
+        return f"{delay_ms:g} ms"
+    return f"{delay_ms / _SECOND_MS:g} s" if delay_ms < _MINUTE_MS else f"{delay_ms / _MINUTE_MS:g} min"

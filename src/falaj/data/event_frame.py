@@ -21,7 +21,7 @@ from falaj.data.columns import (
     rows_schema,
     stored_schema,
 )
-from falaj.kernel.codec import canonical_json
+from falaj.data.event_row import row_text
 from falaj.kernel.errors import CorruptionError, DataError
 
 
@@ -86,7 +86,7 @@ def rejected_rows(source: str, schema: Mapping[str, str], frames: Sequence[Numbe
     rejected = [numbered for numbered in frames if numbered[1].reasons is not None]
     rows = _rows(source, schema, rejected)
     reasons = pa.array([frame.reasons for _, frame in rejected], pa.list_(pa.string()))
-    raw = pa.array([frame.raw or canonical_json(frame.row).decode() for _, frame in rejected], pa.string())
+    raw = pa.array([frame.raw or row_text(schema, frame.row) for _, frame in rejected], pa.string())
     return rows.append_column(REASONS, reasons).append_column(RAW, raw).select(quarantine_schema(schema).names)
 
 

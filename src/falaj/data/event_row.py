@@ -1,11 +1,12 @@
 """One pushed event's fields, read as the types of its source."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
 from falaj.definitions.source import Source
-from falaj.kernel.clock import parse_instant, to_us
+from falaj.kernel.clock import from_us, parse_instant, rfc3339, to_us
 from falaj.kernel.codec import canonical_json, from_json
 from falaj.kernel.errors import InputError
 from falaj.kernel.names import did_you_mean
@@ -66,6 +67,24 @@ def read_event(source: Source, schema: Mapping[str, str], event: object) -> tupl
     return row, [one_sentence(reason) for reason in reasons]
 
 
+def row_text(schema: Mapping[str, str], row: Mapping[str, Any]) -> str:
+    """Return fields that were read as the text of an event that is read as them again.
+
+    Args:
+        schema: Column to dtype.
+        row: Column to value, instants in microseconds.
+
+    Example:
+        >>> row_text({"at": "timestamp", "n": "int64"}, {"at": 1522540831000000, "n": 5})
+        '{"at":"2018-04-01T00:00:31Z","n":5}'
+    """
+    shown = dict(row)
+    for name in [name for name, dtype in schema.items() if dtype == "timestamp" and row.get(name) is not None]:
+        with suppress(OverflowError):  # beyond the year 9999: no text says it, and it is refused again
+            shown[name] = rfc3339(from_us(row[name]))
+    return canonical_json(shown).decode()
+
+
 def raw_event(event: object) -> str:
     """Return an event as the text that it came as, or would have come as, so that it can be replayed."""
     if isinstance(event, str):
@@ -114,10 +133,8 @@ def _instant(value: Any) -> int:
         return to_us(parse_instant(value))
     if isinstance(value, datetime):
         return to_us(value)
-    try:
-        return _whole(value)
-    except InputError:
-        raise _wrong(value, "a timestamp: RFC 3339 text, or whole microseconds since 1970") from None
+    # A number would be read by guessing its unit, and the same number in a file perhaps by another guess.
+    raise _wrong(value, "a timestamp: RFC 3339 text such as 2026-01-31T09:30:00Z")
 
 
 def _wrong(value: Any, expected: str) -> InputError:

@@ -92,7 +92,7 @@ class Events:
     def accept(self, source: Source, schema: Mapping[str, str], events: Sequence[object]) -> Accepted:
         """Check events and log them; returns when they are durable. The caller has authorised `source.push`.
 
-        Timestamps are RFC 3339 text with a zone, aware datetimes, or whole microseconds since 1970. An event that is
+        Timestamps are RFC 3339 text with a zone, or aware datetimes. An event that is
         malformed (no object of fields, an unknown field, a value of another type, no timestamp) or that breaks a check
         goes to quarantine as it came, with the reasons; the others are accepted.
 

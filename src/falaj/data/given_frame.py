@@ -84,6 +84,8 @@ def _files(paths: Sequence[str | Path]) -> pa.RecordBatchReader:
     if "" in paths:  # an unset variable of a shell; as a path it would be the present folder
         raise InputError("the path of the frame is empty", hint=_ACCEPTED)
     for path in map(Path, paths):
+        if not path.exists():
+            raise InputError(f"{path} does not exist", hint=_ACCEPTED)
         found = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
         if not found or not found[0].is_file():
             raise InputError(f"{path} is no Parquet file, and no folder of them", hint=_ACCEPTED)

@@ -13,6 +13,7 @@ A range that is still PENDING is finished from the file, which is known by its d
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
@@ -24,7 +25,7 @@ from falaj.data.columns import INGEST_SEQ, quarantine_table, source_table
 from falaj.data.provenance import FilePlan, Range
 from falaj.data.quality import Rules
 from falaj.data.reader import Logs
-from falaj.data.report import FileReport, IngestReport
+from falaj.data.report import FileReport, IngestReport, RefusedFile
 from falaj.data.scan import Scan, fingerprint
 from falaj.definitions.source import Source
 from falaj.governance.access import Actor, authorise
@@ -80,20 +81,27 @@ class Ingestion:
             actor: Who asks; needs `source.ingest`.
             on_file: Called after each file.
 
+        Returns:
+            What was taken, and which files were not: one that is damaged or breaks the schema keeps no other one back,
+            and nothing of it has landed.
+
         Raises:
-            DataError: No file matches, or a file is damaged or breaks the schema; nothing of that file has landed,
-                and the files before it have.
+            DataError: No file matches, or a check cannot be judged.
             AccessDenied: The actor may not.
         """
         authorise(actor, "source.ingest", source.name)
         Rules(source, schema)  # a check that cannot be judged is said before any file is read
-        reports = []
+        reports, refused = [], []
         with self._turn:
             self._recover(source.name)
             for path in batch_files(source, folder):
-                reports.append(self._ingest_file(source, schema, path, shown(path, folder), actor.name))
-                on_file(reports[-1])
-        return IngestReport(source.name, reports)
+                report = self._ingest_file(source, schema, path, shown(path, folder), actor.name)
+                if isinstance(report, RefusedFile):
+                    refused.append(report)
+                    continue
+                reports.append(report)
+                on_file(report)
+        return IngestReport(source.name, reports, refused)
 
     def recover(self) -> list[FileReport]:
         """Finish the files that a crash interrupted, of all sources; to be called when the project is opened."""
@@ -105,7 +113,25 @@ class Ingestion:
         with self._db.read() as connection:
             return provenance.list_files(connection, source)
 
-    def _ingest_file(self, source: Source, schema: Mapping[str, str], path: Path, name: str, actor: str) -> FileReport:
+    def _ingest_file(
+        self, source: Source, schema: Mapping[str, str], path: Path, name: str, actor: str
+    ) -> FileReport | RefusedFile:
+        with ExitStack() as scanning:
+            try:
+                found = self._scan_file(source, schema, path, name, actor, scanning)
+            except DataError as error:  # before it is noted: whoever reads further does not wait for it
+                return RefusedFile(name, error.message, error.hint)
+            if isinstance(found, FileReport):
+                return found
+            plan, scan = found
+            with self._db.write() as connection:
+                range = provenance.begin(connection, source.name, plan)
+            return self._finish(range, scan)
+
+    def _scan_file(
+        self, source: Source, schema: Mapping[str, str], path: Path, name: str, actor: str, scanning: ExitStack
+    ) -> FileReport | tuple[FilePlan, Scan]:
+        """Read a file through, unless its content is known; nothing is written but scratch files."""
         before = fingerprint(path)
         with naming(path):
             digest = digest_file(path)
@@ -113,16 +139,14 @@ class Ingestion:
             known = provenance.find_file(connection, source.name, digest)
         if known is not None:
             return msgspec.structs.replace(known, path=name, skipped=True)
-        with Scan(source, schema, path, self._scratch) as scan:
-            if fingerprint(path) != before:
-                raise DataError(f"file {path} was written to while it was read", hint="ingest again when it is whole")
-            plan = FilePlan(
-                canonical_json(source).decode(), dict(schema), str(path), name, digest, before[1], scan.rows,
-                scan.accepted, scan.quarantined, scan.warnings, to_us(self._clock.now()), actor,
-            )  # fmt: skip
-            with self._db.write() as connection:
-                range = provenance.begin(connection, source.name, plan)
-            return self._finish(range, scan)
+        scan = scanning.enter_context(Scan(source, schema, path, self._scratch))
+        if fingerprint(path) != before:
+            raise DataError(f"file {path} was written to while it was read", hint="ingest again when it is whole")
+        plan = FilePlan(
+            canonical_json(source).decode(), dict(schema), str(path), name, digest, before[1], scan.rows,
+            scan.accepted, scan.quarantined, scan.warnings, to_us(self._clock.now()), actor,
+        )  # fmt: skip
+        return plan, scan
 
     def _finish(self, range: Range, scan: Scan) -> FileReport:
         plan = range.plan

@@ -1,6 +1,10 @@
 """What ingestion says it did."""
 
+from collections.abc import Sequence
+
 import msgspec
+
+from falaj.kernel.errors import DataError
 
 
 class FileReport(msgspec.Struct, frozen=True):
@@ -29,16 +33,32 @@ class FileReport(msgspec.Struct, frozen=True):
     skipped: bool = False
 
 
+class RefusedFile(msgspec.Struct, frozen=True):
+    """A file of which nothing was taken.
+
+    Attributes:
+        path: The file, relative to the project where it lies in it.
+        error: Why, with source, file, column, and what was expected.
+        hint: What to do.
+    """
+
+    path: str
+    error: str
+    hint: str
+
+
 class IngestReport(msgspec.Struct, frozen=True):
     """One ingestion of a source.
 
     Attributes:
         source: The source's name.
-        files: One report per file, in the order of their names.
+        files: One report per file that was taken, in the order of their names.
+        refused: The others; their rows come in, and after those of the others, when the files are mended.
     """
 
     source: str
     files: list[FileReport]
+    refused: list[RefusedFile] = []
 
     @property
     def rows(self) -> int:
@@ -54,6 +74,18 @@ class IngestReport(msgspec.Struct, frozen=True):
     def quarantined(self) -> int:
         """Rows quarantined now."""
         return sum(file.quarantined for file in self.files if not file.skipped)
+
+
+def refuse_incomplete(refused: Sequence[RefusedFile]) -> None:
+    """Raise if a file was refused.
+
+    Raises:
+        DataError: One was; the message names the first.
+    """
+    if refused:
+        first, more = refused[0], len(refused) - 1
+        counted = f"; {more} more {'file was' if more == 1 else 'files were'} refused" if more else ""
+        raise DataError(f"{first.error}{counted}", hint=first.hint)
 
 
 class Partition(msgspec.Struct, frozen=True):

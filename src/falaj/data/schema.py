@@ -14,7 +14,7 @@ from falaj.kernel.errors import DataError
 from falaj.kernel.names import alike, did_you_mean
 
 
-def source_schema(source: Source, folder: Path) -> dict[str, str]:
+def source_schema(source: Source, folder: Path, kept: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return column to dtype: what the source declares, over what its files' headers say.
 
     A source whose declared schema names all that it needs has no need of files yet.
@@ -22,10 +22,13 @@ def source_schema(source: Source, folder: Path) -> dict[str, str]:
     Args:
         source: The definition.
         folder: The project's folder, to which the source's path is relative.
+        kept: Column to dtype of the rows that are there. Those types stay, and a file that cannot be read beside them
+            is not asked: ingesting refuses it, and it alone.
 
     Raises:
-        DataError: No file matches, none holds a value, files disagree, a type is not supported, or a column that the
-            source's id, timestamp, created or checks name is absent, or capital letters alone tell two columns apart.
+        DataError: No file matches, none can be read or holds a value, files disagree, a type is not supported, a column
+            that the source's id, timestamp, created or checks name is absent, or capital letters alone tell two columns
+            apart.
     """
     declared = dict(source.schema)
     missing = [column for column in needed_columns(source) if column not in declared]
@@ -37,9 +40,7 @@ def source_schema(source: Source, folder: Path) -> dict[str, str]:
         if missing or not declared:
             raise
         return _complete(source, declared, "its declared schema")
-    found: dict[str, str] = {}
-    for path in files:
-        _merge(source, found, path)
+    found = _found(source, files, kept or {})
     seen = [dtype for column, dtype in found.items() if column not in {*declared, *instant_columns(source)}]
     if seen and not any(seen):
         raise DataError(
@@ -127,7 +128,20 @@ def check_header(source: Source, schema: Mapping[str, str], path: Path, header: 
             )
 
 
-def _merge(source: Source, found: dict[str, str], path: Path) -> None:
+def _found(source: Source, files: list[Path], kept: Mapping[str, str]) -> dict[str, str]:
+    """Return column to dtype as the files' headers and the rows that are there say, "" where no value was seen."""
+    found: dict[str, str] = {}
+    for path in files:
+        try:
+            found = _merged(source, found, path, kept)
+        except DataError:
+            if not kept or (path is files[-1] and not found):
+                raise
+    return found
+
+
+def _merged(source: Source, before: Mapping[str, str], path: Path, kept: Mapping[str, str]) -> dict[str, str]:
+    found = dict(before)
     for column, kind in open_batch_file(source, path).header().items():
         if column in RESERVED:
             raise DataError(
@@ -135,11 +149,12 @@ def _merge(source: Source, found: dict[str, str], path: Path) -> None:
                 "themselves",
                 hint="rename the column",
             )
-        before = found.get(column, "")
-        now = source.schema.get(column) or file_dtype(source, path, column, kind)
-        if before and now and before != now:
-            now = _common(source, column, before, now, path)
-        found[column] = now or before
+        known = found.get(column, "")
+        now = source.schema.get(column) or kept.get(column) or file_dtype(source, path, column, kind)
+        if known and now and known != now:
+            now = _common(source, column, known, now, path)
+        found[column] = now or known
+    return found
 
 
 def _common(source: Source, column: str, before: str, now: str, path: Path) -> str:

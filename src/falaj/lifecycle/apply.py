@@ -5,8 +5,9 @@ from collections.abc import Mapping
 import pyarrow as pa
 
 from falaj.data.columns import quarantine_schema, quarantine_table, source_table, stored_schema
+from falaj.data.file_sample import refuse_unusable
 from falaj.data.schema import source_schema
-from falaj.definitions.project import Definitions
+from falaj.definitions.project import Definitions, digest_of
 from falaj.definitions.service_spec import ViewSpec
 from falaj.features.compile import compile_service, compile_view
 from falaj.features.dialect import DIALECTS
@@ -125,11 +126,15 @@ def compile_document(rooms: Rooms, definitions: Definitions) -> Document:
     """Return the definitions with their sources' types and their compiled views and services.
 
     Raises:
-        DataError: A source's files cannot be read.
+        DataError: A source's files cannot be read, or a source that is new or changed could take none of their rows.
         DefinitionError: A view, label or request field does not fit its source's columns.
         Unsupported: The engine that the settings name cannot compute a feature.
     """
-    schemas = {name: source_schema(source, rooms.folder) for name, source in definitions.sources.items()}
+    schemas = {n: source_schema(s, rooms.folder, _kept(rooms, n)) for n, s in definitions.sources.items()}
+    before = rooms.applied.document.definitions.sources
+    for name, source in definitions.sources.items():
+        if name not in before or digest_of(before[name]) != digest_of(source):
+            refuse_unusable(source, schemas[name], rooms.folder)
     views = {n: compile_view(v, schemas[v.source.name]) for n, v in definitions.feature_views.items()}
     check_views(list(views.values()), DIALECTS[rooms.settings.features.engine])
     services = {n: compile_service(s, schemas) for n, s in definitions.feature_services.items()}
@@ -146,6 +151,12 @@ def compile_document(rooms: Rooms, definitions: Definitions) -> Document:
                     hint=f"its columns are {', '.join(sorted(schema))}",
                 )
     return Document(definitions, schemas, services, views)
+
+
+def _kept(rooms: Rooms, source: str) -> dict[str, str]:
+    """Return the column types of a source's rows; empty where there are none."""
+    there = rooms.tables.version(source_table(source)) is not None
+    return rooms.applied.document.schemas.get(source, {}) if there else {}
 
 
 def serving_versions(rooms: Rooms) -> list[Serving]:

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from falaj.data.report import refuse_incomplete
 from falaj.definitions.model import Model
 from falaj.definitions.routing_table import ArtifactRef
 from falaj.definitions.service_spec import ServiceSpec
@@ -46,6 +47,7 @@ def ingest(context: StepContext) -> Outputs:
                 actor,
                 lambda file: context.progress(0.5, f"{file.path}: {file.accepted:,} rows"),
             )
+            refuse_incomplete(report.refused)
             accepted, quarantined = accepted + report.accepted, quarantined + report.quarantined
     versions = table_versions(rooms, model)
     return {"accepted": accepted, "quarantined": quarantined, "versions": versions}

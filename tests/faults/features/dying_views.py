@@ -17,7 +17,7 @@ from falaj.storage.eventlog.local import LocalLog
 from falaj.storage.keyvalue.lmdb import LmdbStore
 from support.data_room import DataRoom
 from support.feature_worlds import SCHEMA
-from support.killed_views import EVENTS, NEW, OLD, SOURCE
+from support.killed_views import EVENTS, NEW, OLD, SOURCE, sent
 
 
 class Life:
@@ -72,7 +72,7 @@ def run(work: str, folder: Path, life: Life) -> None:
 
     views = [*OLD.views, *NEW.views] if work == "backfill" else OLD.views
     applier = Applier(kv, read_from, views)
-    room.events.accept(SOURCE, SCHEMA, EVENTS[20:])
+    room.events.accept(SOURCE, SCHEMA, sent(EVENTS[20:]))
     applier.advance("tx", limit=4)
     room.events.land("tx", SCHEMA, limit=7)
     life.committed()

@@ -12,14 +12,14 @@ from falaj.kernel.errors import DiskFull, Locked, StorageError
 from falaj.storage.keyvalue.lmdb import LmdbStore
 from support.data_room import EVENT_SCHEMA, DataRoom, event, pushed_source
 from support.feature_worlds import SCHEMA, World, naive, row
-from support.killed_views import OLD, SOURCE
+from support.killed_views import OLD, SOURCE, sent
 from support.storage_faults import room_for
 
 
 def test_applying(tmp_path: Path) -> None:
     room = DataRoom.embedded(tmp_path, tmp_path)
     events = [row(f"e{number}", at=number, a=str(number % 400), country="x" * 50) for number in range(4_000)]
-    room.events.accept(SOURCE, SCHEMA, events)
+    room.events.accept(SOURCE, SCHEMA, sent(events))
     kv = LmdbStore.open(tmp_path / "online", 0.1)
 
     def read_from(source: str, seq: int, limit: int) -> Any:

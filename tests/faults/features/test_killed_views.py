@@ -15,7 +15,7 @@ from falaj.features.streaming import Applier
 from falaj.storage.keyvalue.lmdb import LmdbStore
 from support.data_room import DataRoom
 from support.feature_worlds import SCHEMA, World, naive
-from support.killed_views import EVENTS, NEW, OLD, QUESTIONS, SOURCE
+from support.killed_views import EVENTS, NEW, OLD, QUESTIONS, SOURCE, sent
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
@@ -25,7 +25,7 @@ def prepare(folder: Path) -> None:
     """A project whose old view has the first twenty events, some of them in the table already."""
     folder.mkdir(parents=True)
     room = DataRoom.embedded(folder, folder)
-    room.events.accept(SOURCE, SCHEMA, EVENTS[:20])
+    room.events.accept(SOURCE, SCHEMA, sent(EVENTS[:20]))
     room.events.land("tx", SCHEMA, limit=8)
     kv = LmdbStore.open(folder / "online", 0.1)
     Applier(kv, lambda _, seq, limit: room.reader.read_from("tx", SCHEMA, seq, limit), OLD.views).catch_up("tx")
@@ -59,7 +59,7 @@ def come_back(folder: Path, specs: list[ServiceSpec]) -> None:
         return room.reader.read_from(source, SCHEMA, seq, limit)
 
     applier = Applier(kv, read_from, [view for spec in specs for view in spec.views])
-    room.events.accept(SOURCE, SCHEMA, EVENTS[20:])
+    room.events.accept(SOURCE, SCHEMA, sent(EVENTS[20:]))
     applier.catch_up("tx", limit=3)
     while room.events.landed("tx") < room.reader.head("tx"):
         room.events.land("tx", SCHEMA, limit=9)

@@ -5,11 +5,14 @@ from pathlib import Path
 
 import pytest
 
+import falaj as fj
+from falaj.app.operations.freshness import freshness
 from falaj.app.operations.model import train
 from falaj.app.operations.monitor import show
 from falaj.app.operations.status import status
 from falaj.app.operations.token import create
 from falaj.app.reconcilers import Sampling
+from falaj.app.values.freshness import FreshnessQuery
 from falaj.app.values.model import Train
 from falaj.app.values.monitor import MonitorQuery
 from falaj.app.values.status import EndpointStatus, MonitorStatus, StatusQuery
@@ -18,11 +21,12 @@ from falaj.cli.monitor import drift_subject, realised_lines
 from falaj.governance.access import Actor, Role
 from falaj.kernel.clock import to_us
 from falaj.kernel.errors import DefinitionError, InputError
+from falaj.lifecycle.catch_up import catch_up
 from falaj.lifecycle.promotion import roll_back_endpoint, withdraw_endpoint
 from falaj.models.version import ModelVersion
 from falaj.pipelines.runs import RunState
 from falaj.pipelines.submission import end_run
-from support.rooms_world import ADA, World, definitions, opened
+from support.rooms_world import ADA, World, definitions, endpoint, event, model, opened, view
 
 OWNER = Actor("owner", Role.OWNER)
 
@@ -131,3 +135,16 @@ def test_a_token_is_made_for_an_actor_in_its_role(world: World) -> None:
         create(world.rooms, OWNER, CreateToken("bob", "owner"))
     with pytest.raises(InputError, match="'rob' does not exist"):
         create(world.rooms, OWNER, CreateToken("rob"))
+
+
+def test_of_a_changed_view_it_says_which_is_the_old_one(world: World) -> None:
+    world.push(event(1))
+    deploy(world)
+    changed = view(seen=fj.count(window="2d"), amount_mean=fj.mean("amount", window="7d"))
+    world.apply(definitions(endpoint(of=model(over=changed))))
+    catch_up(world.rooms)
+    found = freshness(world.rooms, OWNER, FreshnessQuery())
+    kept = {one.definition: one.old for one in found}
+    now = world.rooms.applied.document.views["activity"].digest[:12]
+    assert len(kept) == 2
+    assert {name for name, old in kept.items() if not old} == {now}

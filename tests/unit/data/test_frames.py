@@ -65,7 +65,7 @@ def test_what_is_no_frame_is_refused(tmp_path: Path) -> None:
     for given, why in [
         (tmp_path / "rows.csv", "does not say its columns' types"),
         (tmp_path / "torn.parquet", "cannot be read"),
-        (tmp_path / "nope.parquet", "is no Parquet file"),
+        (tmp_path / "nope.parquet", r"nope\.parquet does not exist"),
         (tmp_path / "mixed", "one has a column 'm' and the other has not"),
         ("", "is empty"),
         ([tmp_path / "mixed" / "a.parquet", ""], "is empty"),

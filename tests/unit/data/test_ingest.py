@@ -149,19 +149,19 @@ def test_narrow_and_wide_types_land_alike(room: DataRoom, tmp_path: Path) -> Non
     assert [(row["k"], row["x"], row["s"]) for row in room.table("tx")] == [(1, 0.5, "a"), (2, 2.0, "b")]
 
 
-def test_a_schema_break_stops_and_nothing_of_the_file_lands(room: DataRoom, tmp_path: Path) -> None:
+def test_a_schema_break_refuses_the_file_and_keeps_no_other_back(room: DataRoom, tmp_path: Path) -> None:
     event_file(tmp_path / "in" / "1.parquet", [event("a", 5)])
     schema = source_schema(pushed_source(), tmp_path)
     pq.write_table(pa.table({"id": ["b"], "at": pa.array([6], pa.timestamp("us"))}), tmp_path / "in" / "2.parquet")
     event_file(tmp_path / "in" / "3.parquet", [event("c", 7)])
-    with pytest.raises(DataError) as caught:
-        room.ingestion.ingest(pushed_source(), schema, tmp_path, ADA)
-    said = caught.value.message
-    assert str(tmp_path / "in" / "2.parquet") in said
-    assert "column 'known' is missing; expected timestamp, got nothing" in said
-    assert [row["id"] for row in room.table("tx")] == ["a"]
-    (tmp_path / "in" / "2.parquet").unlink()
-    assert room.ingestion.ingest(pushed_source(), schema, tmp_path, ADA).accepted == 1
+    report = room.ingestion.ingest(pushed_source(), schema, tmp_path, ADA)
+    assert (report.accepted, [file.path for file in report.refused]) == (2, ["in/2.parquet"])
+    assert str(tmp_path / "in" / "2.parquet") in report.refused[0].error
+    assert "column 'known' is missing; expected timestamp, got nothing" in report.refused[0].error
+    assert [row["id"] for row in room.table("tx")] == ["a", "c"]
+    event_file(tmp_path / "in" / "2.parquet", [event("b", 6)])
+    assert room.ingest(pushed_source()).accepted == 1
+    assert [row["id"] for row in room.read_all("tx", EVENT_SCHEMA)] == ["a", "c", "b"]  # in the order of arrival
 
 
 def test_a_changed_type_stops(room: DataRoom, tmp_path: Path) -> None:
@@ -169,17 +169,17 @@ def test_a_changed_type_stops(room: DataRoom, tmp_path: Path) -> None:
     pq.write_table(pa.table({"amount": ["12 AED"]}), tmp_path / "in" / "a.parquet")
     tx = Source("tx", batch=fj.Parquet("in/*.parquet"))
     with pytest.raises(DataError, match=r"column 'amount' has changed; expected float64, got string \(string\)"):
-        room.ingestion.ingest(tx, {"amount": "float64"}, tmp_path, ADA)
+        room.ingest_as(tx, {"amount": "float64"})
 
 
 def test_a_csv_column_without_one_value_of_its_type_has_changed(room: DataRoom, tmp_path: Path) -> None:
     write(tmp_path, "amount\n" + "12 AED\n" * 10)
     said = "column 'amount' has changed; expected float64, got 10 values that are none, such as '12 AED'"
     with pytest.raises(DataError, match=said):
-        room.ingestion.ingest(csv_source(), {"amount": "float64"}, tmp_path, ADA)
+        room.ingest_as(csv_source(), {"amount": "float64"})
     assert room.table("tx") == room.quarantine("tx") == []
     write(tmp_path, "amount\n1\n" + "12 AED\n" * 10)
-    assert room.ingestion.ingest(csv_source(), {"amount": "float64"}, tmp_path, ADA).quarantined == 10
+    assert room.ingest_as(csv_source(), {"amount": "float64"}).quarantined == 10
 
 
 def test_instants_that_cannot_be_read_are_shown_with_how_to_write_them(room: DataRoom, tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_instants_that_cannot_be_read_are_shown_with_how_to_write_them(room: Dat
 
 def test_a_reason_quotes_no_more_than_the_beginning_of_a_value(room: DataRoom, tmp_path: Path) -> None:
     write(tmp_path, "amount\n1\n" + "x" * 200 + "\n")
-    room.ingestion.ingest(csv_source(), {"amount": "int64"}, tmp_path, ADA)
+    room.ingest_as(csv_source(), {"amount": "int64"})
     (refused,) = room.quarantine("tx")
     assert refused["_reasons"] == [f"amount is not of type int64: '{'x' * 56}..."]
     assert json.loads(refused["_raw"]) == {"amount": "x" * 200}
@@ -209,7 +209,7 @@ def test_a_reason_quotes_no_more_than_the_beginning_of_a_value(room: DataRoom, t
 def test_bad_csv_files_are_named_and_leave_nothing(room: DataRoom, tmp_path: Path, content: bytes, said: str) -> None:
     path = write(tmp_path, content)
     with pytest.raises(DataError) as caught:
-        room.ingestion.ingest(csv_source(), {"a": "int64", "b": "string"}, tmp_path, ADA)
+        room.ingest_as(csv_source(), {"a": "int64", "b": "string"})
     assert str(path) in caught.value.message
     assert said in caught.value.message
     assert room.table("tx") == []
@@ -221,11 +221,11 @@ def test_a_cut_off_parquet_and_gzip_are_named(room: DataRoom, tmp_path: Path) ->
     path = event_file(tmp_path / "in" / "a.parquet", [event(str(i), i) for i in range(1000)])
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(DataError, match=r"a\.parquet is damaged or not of its format"):
-        room.ingestion.ingest(pushed_source(), pushed_source().schema, tmp_path, ADA)
+        room.ingest_as(pushed_source(), pushed_source().schema)
     packed = gzip.compress(b"a\n" + b"".join(b"%d\n" % i for i in range(1_000_000)))
     write(tmp_path, packed[: len(packed) - 1000], "b.csv.gz")
     with pytest.raises(DataError, match=r"b\.csv\.gz is damaged or not of its format"):
-        room.ingestion.ingest(csv_source(), {"a": "int64"}, tmp_path, ADA)
+        room.ingest_as(csv_source(), {"a": "int64"})
     assert room.reader.head("tx") == 0
 
 

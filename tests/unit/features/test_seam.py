@@ -11,7 +11,7 @@ from falaj.features.streaming import Applier
 from falaj.storage.keyvalue.lmdb import LmdbStore
 from support.data_room import DataRoom
 from support.feature_worlds import SCHEMA, World, make_service, naive, row
-from support.killed_views import SOURCE
+from support.killed_views import SOURCE, sent
 
 OLD = make_service(n=fj.count(window="1s"), lateness="1h")
 NEW = make_service(s=fj.sum("points", window="1s"), m=fj.max("points", window="2s"), lateness="1h")
@@ -33,13 +33,13 @@ def test_a_new_view_has_neither_gap_nor_double_count_while_events_keep_coming(tm
 
     applier = Applier(kv, read_from, OLD.views)
     events = [made(number) for number in range(HISTORY + FRESH)]
-    room.events.accept(SOURCE, SCHEMA, events[:HISTORY])
+    room.events.accept(SOURCE, SCHEMA, sent(events[:HISTORY]))
     applier.catch_up("tx")
     pushed, stop, failed = threading.Event(), threading.Event(), []
 
     def push() -> None:
         for start in range(HISTORY, HISTORY + FRESH, 25):
-            done = room.events.accept(SOURCE, SCHEMA, events[start : start + 25])
+            done = room.events.accept(SOURCE, SCHEMA, sent(events[start : start + 25]))
             assert applier.show("tx", done.last_seq, timeout_s=60)
         pushed.set()
 

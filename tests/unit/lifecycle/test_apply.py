@@ -8,8 +8,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyarrow.csv import write_csv
 
 import falaj as fj
+from falaj.app.operation import perform
+from falaj.app.values.source import Ingest
 from falaj.data.events import Events
 from falaj.definitions.feature_service import FeatureService
 from falaj.definitions.feature_view import FeatureView
@@ -22,7 +25,20 @@ from falaj.lifecycle.apply import apply_definitions, plan_definitions
 from falaj.lifecycle.catch_up import land_events, refresh_views
 from falaj.models.version import ModelVersion
 from falaj.storage.eventlog.local import LocalLog
-from support.rooms_world import ADA, CARD, SCHEMA, Deaths, Killed, World, definitions, endpoint, event, model, opened
+from support.rooms_world import (
+    ADA,
+    CARD,
+    SCHEMA,
+    START,
+    Deaths,
+    Killed,
+    World,
+    definitions,
+    endpoint,
+    event,
+    model,
+    opened,
+)
 from support.rooms_world import source as make_source
 from support.rooms_world import view as make_view
 
@@ -111,6 +127,67 @@ def test_numbers_keep_the_kind_that_their_rows_have(
     assert world.rooms.applied.epoch == 1
     world.push(event(2, amount=2.5))
     assert rows(world) == 2
+
+
+@pytest.mark.parametrize(
+    "bad", [{"k": pa.array([1.0])}, {"k": pa.array(["1"])}, {"at": pa.array([0])}, b"", b"PAR1 torn"],
+    ids=["other numbers", "text", "no key", "empty", "torn"],
+)  # fmt: skip
+def test_a_file_that_ingestion_refuses_does_not_break_plans(tmp_path: Path, bad: Any) -> None:
+    good = {"k": pa.array([1]), "at": pa.array([START], pa.timestamp("us", "UTC"))}
+    (tmp_path / "data").mkdir()
+    pq.write_table(pa.table(good), tmp_path / "data" / "a.parquet")
+    filed = Source("filed", batch=fj.Parquet("data/*.parquet"), timestamp="at")
+    keyed = FeatureView("keyed", fj.Entity("k", key="k", dtype="int64"), filed, {"n": fj.count(window="1d")})
+    wanted = definitions(endpoint(), more=[fj.FeatureService("keyed", [keyed])])
+    with opened(tmp_path, wanted) as world:
+        perform(world.rooms, ADA, "source.ingest", Ingest("filed"))
+        if isinstance(bad, bytes):
+            (tmp_path / "data" / "b.parquet").write_bytes(bad)
+        else:
+            pq.write_table(pa.table({**good, **bad} if "k" in bad else bad), tmp_path / "data" / "b.parquet")
+        pq.write_table(pa.table({**good, "shop": pa.array(["s"])}), tmp_path / "data" / "c.parquet")
+        plan_definitions(world.rooms, wanted)
+        world.apply(wanted)  # the column that came later is taken up
+        assert world.rooms.applied.document.schemas["filed"] == {"k": "int64", "at": "timestamp", "shop": "string"}
+        (done,) = perform(world.rooms, ADA, "source.ingest", Ingest("filed"))
+        assert (done.accepted, [file.path for file in done.refused]) == (1, ["data/b.parquet"])
+        assert rows(world, "filed") == 2
+
+
+GOOD = {"shop": ["Al Ain", "Sur"], "at": ["2026-01-05", "2026-01-06"], "country": ["AE", "OM"]}
+
+
+@pytest.mark.parametrize("csv", [False, True])
+@pytest.mark.parametrize(
+    ("files", "changes", "said"),
+    [
+        ([GOOD], {"timestamp": "country"}, "'country' is to be timestamp, and none of the first 2 values is"),
+        ([GOOD, GOOD], {"schema": {"shop": "int64"}}, "'shop'"),
+        ([GOOD, {**GOOD, "at": ["?", "?"]}], {}, ""),
+        ([{**GOOD, "at": ["?", None]}, GOOD], {}, ""),
+        ([{"at": ["?"]}], {"schema": {"other": "bool", "at": "timestamp"}}, "column 'other' is missing"),
+        ([{"at": [None]}, {"at": []}], {"schema": {"at": "timestamp"}}, ""),
+        ([], {"schema": {"at": "timestamp", "shop": "int64"}}, ""),
+    ],
+)  # fmt: skip
+def test_a_source_that_could_take_no_row_of_its_files_is_refused(
+    world: World, csv: bool, files: list[dict[str, Any]], changes: Any, said: str
+) -> None:
+    folder = world.rooms.folder / "data"
+    folder.mkdir()
+    for number, columns in enumerate(files):
+        table = pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
+        (write_csv if csv else pq.write_table)(table, folder / f"{number}")
+    filed = Source("filed", **({"batch": (fj.Csv if csv else fj.Parquet)("data/*"), "timestamp": "at"} | changes))
+    wanted = definitions(endpoint(), more=[filed])
+    if not said:
+        plan_definitions(world.rooms, wanted)
+        return
+    for judge in (plan_definitions, lambda rooms, asked: apply_definitions(rooms, asked, ADA)):
+        with pytest.raises(DataError, match=f"source 'filed'.*{said}"):
+            judge(world.rooms, wanted)
+    assert world.rooms.applied.epoch == 1
 
 
 def test_a_column_without_rows_may_have_another_type(world: World) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from falaj.app.operations.freshness import freshness
 from falaj.app.values.freshness import FreshnessQuery
-from falaj.cli.status import _freshness
+from falaj.cli.status import freshness_line
 from falaj.kernel.settings import Settings, StorageSettings
 from falaj.lifecycle.catch_up import catch_up
 from falaj.lifecycle.store_watch import StoreWatch
@@ -31,7 +31,7 @@ def test_a_store_that_is_down_is_told_and_one_that_is_back(tmp_path: Path) -> No
                 world.clock.advance(2)
                 watching.run_pass(world.clock.now())
                 (view,) = freshness(world.rooms, ADA, FreshnessQuery())
-                return _freshness(view)
+                return freshness_line(view)
 
             assert "shows every row" in look()
             assert alerts(world, only_open=False) == []

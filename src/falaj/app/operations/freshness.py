@@ -19,6 +19,7 @@ def freshness(rooms: Rooms, actor: Actor, params: FreshnessQuery) -> list[ViewFr
     """Return how fresh each online view is, as this process has seen it."""
     del actor, params
     applier = rooms.applier
+    applied = {view.digest for view in rooms.applied.document.views.values()}
     found = []
     for source in sorted(applier.sources):
         head = rooms.reader.head(source)
@@ -26,7 +27,8 @@ def freshness(rooms: Rooms, actor: Actor, params: FreshnessQuery) -> list[ViewFr
         known, unreachable = _progress(rooms, source)
         for view, progress in known:
             shown = _view(rooms, view, progress, head, backfilling=view.digest in behind)
-            found.append(msgspec.structs.replace(shown, unreachable=unreachable))
+            old = view.digest not in applied
+            found.append(msgspec.structs.replace(shown, unreachable=unreachable, old=old))
     return found
 
 

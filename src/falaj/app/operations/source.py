@@ -43,7 +43,7 @@ def ingest(rooms: Rooms, actor: Actor, params: Ingest) -> list[Ingested]:
         one = Ingested(name, [], 0, 0, 0)
         if source.batch is not None:
             report = rooms.ingestion.ingest(source, schema_of(rooms, name), rooms.folder, actor)
-            one = Ingested(name, report.files, report.rows, report.accepted, report.quarantined)
+            one = Ingested(name, report.files, report.rows, report.accepted, report.quarantined, refused=report.refused)
         done.append(_take_all(rooms, actor, source, one) if name in fed else one)
     return done
 

@@ -26,6 +26,7 @@ class ViewFreshness(msgspec.Struct, frozen=True):
         delay_total_s: The sum of all delays.
         unreachable: Why the online store does not say how far the view is; then the numbers are those of its last
             answer. Empty when it does.
+        old: Whether the applied definition is another one by now; this one is kept for the versions that pin it.
     """
 
     view: str
@@ -42,3 +43,4 @@ class ViewFreshness(msgspec.Struct, frozen=True):
     buckets: list[int]
     delay_total_s: float
     unreachable: str = ""
+    old: bool = False

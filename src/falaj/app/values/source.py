@@ -5,7 +5,7 @@ from typing import Any, Literal
 import msgspec
 
 from falaj.app.values.bounds import Limit
-from falaj.data.report import FeedState, FileReport
+from falaj.data.report import FeedState, FileReport, RefusedFile
 
 
 class Ingest(msgspec.Struct, frozen=True):
@@ -23,11 +23,12 @@ class Ingested(msgspec.Struct, frozen=True):
 
     Attributes:
         source: The source.
-        files: One report per file.
+        files: One report per file that was taken.
         rows: Rows read now.
         accepted: Rows that entered the table now.
         quarantined: Rows that were refused now, with reasons.
         feed: How far the source's feed was taken; empty where it has none.
+        refused: The files of which nothing was taken, and why.
     """
 
     source: str
@@ -36,6 +37,7 @@ class Ingested(msgspec.Struct, frozen=True):
     accepted: int
     quarantined: int
     feed: FeedState = FeedState()
+    refused: list[RefusedFile] = []
 
 
 class Push(msgspec.Struct, frozen=True):
