@@ -81,6 +81,21 @@ def schema(session: Session) -> None:
     session.show(described, lambda: click.echo(to_json(described, indent=2)))
 
 
+@click.command(cls=FalajCommand)
+@pass_session
+def openapi(session: Session) -> None:
+    """Print the OpenAPI document of the gateway's routes, for clients that are made from it.
+
+    A running gateway gives the same at /v1/openapi.json.
+
+    Example: falaj openapi > gateway.json
+    """
+    from falaj.serving.openapi import document
+
+    described = document()
+    session.show(described, lambda: click.echo(to_json(described, indent=2)))
+
+
 def _print(result: PlanResult, nothing: str, last: str) -> None:
     for change in result.changes:
         sign, colour = _SIGNS[change.action]

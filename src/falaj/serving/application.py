@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qsl
 
+import msgspec
+
 from falaj.kernel.errors import FalajError
 from falaj.serving.data_plane import RAW
 from falaj.serving.exposition import CONTENT_TYPE, render
@@ -13,7 +15,9 @@ from falaj.serving.http.messages import NO_HEADERS
 from falaj.serving.intake import Receipt
 from falaj.serving.native import NativeForm
 from falaj.serving.open_inference import OpenInference
-from falaj.serving.router import Route, Router
+from falaj.serving.openapi import document
+from falaj.serving.router import Handler, Route, Router
+from falaj.serving.routes import ROUTES
 from falaj.serving.snapshots import Snapshots
 from falaj.serving.stats import read_stats
 from falaj.serving.statuses import status_of
@@ -40,8 +44,10 @@ class Gateway:
         self._now_us = now_us
         self._monotonic = monotonic
         self._router = Router()
-        self._add_native(native)
-        self._add_open_inference(open_inference)
+        handlers = self._handlers(native, open_inference)
+        for route in ROUTES:
+            handler = handlers[route.handler or route.operation]
+            self._router.add(route.method, route.path, route.action, handler, route.resource)
 
     def handle(self, request: Request, exchange: Exchange) -> None:
         """Answer a request, or hand it to the batch that will."""
@@ -57,9 +63,7 @@ class Gateway:
                 exchange.respond(200, b"", b"", ((b"allow", b"GET, HEAD, POST, OPTIONS"),))
                 return
             path = request.path[:200].decode("latin-1")
-            exchange.fail(
-                404, f"there is no path {path}", "not_found", "the routes are in docs/how-to/ask-over-http.md"
-            )
+            exchange.fail(404, f"there is no path {path}", "not_found", "GET /v1/openapi.json describes the routes")
             return
         route, name = found
         handler = route.handlers.get(request.method)
@@ -86,25 +90,26 @@ class Gateway:
         del request, name
         exchange.respond(200, render(read_stats(self._metrics_folder(), receipt.received_us)), CONTENT_TYPE, NO_HEADERS)
 
-    def _add_native(self, native: NativeForm) -> None:
-        add = self._router.add
-        add("POST", "/v1/endpoints/{name}/predict", "endpoint.predict", native.predict)
-        add("POST", "/v1/feedback", "feedback.push", native.feedback, "feedback")
-        add("GET", "/v1/features/online", "features.online", native.online, "?service")
-        add("GET", "/metrics", "monitor.read", self._metrics, "metrics")
+    def _openapi(self, request: Request, exchange: Exchange, receipt: Receipt, name: str) -> None:
+        del request, receipt, name
+        exchange.respond(200, msgspec.json.encode(document()))
 
-    def _add_open_inference(self, v2: OpenInference) -> None:
-        add = self._router.add
-        add("GET", "/v2", "endpoint.read", v2.server, "*")
-        add("GET", "/v2/", "endpoint.read", v2.server, "*")
-        add("GET", "/v2/health/live", "", v2.live)
-        add("GET", "/v2/health/ready", "", v2.health)
-        add("POST", "/v2/repository/index", "endpoint.read", v2.index, "*")
-        for path in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}"):
-            add("GET", path, "endpoint.read", v2.model)
-            add("GET", f"{path}/ready", "endpoint.read", v2.model_ready)
-            add("GET", f"{path}/stats", "endpoint.read", v2.statistics)
-            add("POST", f"{path}/infer", "endpoint.predict", v2.infer)
+    def _handlers(self, native: NativeForm, v2: OpenInference) -> dict[str, Handler]:
+        return {
+            "predict": native.predict,
+            "feedback": native.feedback,
+            "features_online": native.online,
+            "openapi": self._openapi,
+            "metrics": self._metrics,
+            "server_metadata": v2.server,
+            "server_live": v2.live,
+            "server_ready": v2.health,
+            "repository_index": v2.index,
+            "model_metadata": v2.model,
+            "model_ready": v2.model_ready,
+            "model_stats": v2.statistics,
+            "model_infer": v2.infer,
+        }
 
 
 def _resource(route: Route, request: Request, name: str) -> str:

@@ -62,6 +62,12 @@ class Feedback(msgspec.Struct, forbid_unknown_fields=True):
     at: str | None = None
 
 
+class Accepted(msgspec.Struct, frozen=True):
+    """How many outcomes are in the log now."""
+
+    accepted: int
+
+
 class OnlineAnswer(msgspec.Struct):
     """Features of the present.
 
@@ -132,7 +138,7 @@ class NativeForm:
         records = [_feedback_record(number, item, receipt) for number, item in enumerate(items)]
         if not self._log.append(records):
             raise Unavailable("the outcomes could not be written", hint="send them again later; the disk may be full")
-        exchange.respond(200, _encode({"accepted": len(records)}))
+        exchange.respond(200, _encode(Accepted(len(records))))
 
     def online(self, request: Request, exchange: Exchange, receipt: Receipt, name: str) -> None:
         """`GET /v1/features/online?service=NAME&KEY=VALUE`: stored features; repeat a key for more entities."""
