@@ -5,8 +5,8 @@ from pathlib import Path
 
 import msgspec
 
+from falaj.data.prediction_log import list_segments, read_part
 from falaj.definitions.prediction_record import BlockRecord, FeedbackRecord, LogRecord
-from falaj.storage.eventlog.segments import read_segment
 
 _decode = msgspec.msgpack.Decoder(LogRecord).decode
 
@@ -27,9 +27,10 @@ class Recount:
         found: Counter[str] = Counter()
         ids: set[str] = set()
         records = 0
-        for path in sorted(self._folder.glob("gateway-*")):
-            payloads, end = read_segment(path, self._seen.get(path.stem, 0))
-            self._seen[path.stem] = end
+        for segment in list_segments(self._folder):  # a growing one may be finished while it is read
+            if not segment.startswith("gateway-"):
+                continue
+            payloads, self._seen[segment] = read_part(self._folder, segment, self._seen.get(segment, 0))
             for payload in payloads:
                 record = _decode(payload)
                 if isinstance(record, FeedbackRecord):

@@ -9,8 +9,8 @@ CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 Labels = tuple[tuple[str, str], ...]
 
 _WORKER_COUNTERS = (
-    ("log_records", "falaj_log_records_total", "Records appended to the prediction log."),
-    ("log_drops", "falaj_log_drops_total", "Records lost because the disk was full or broken."),
+    ("log_records", "falaj_log_records_total", "Decisions and outcomes appended to the prediction log."),
+    ("log_drops", "falaj_log_drops_total", "Decisions and outcomes lost because the disk was full or broken."),
     ("rejected", "falaj_rejected_requests_total", "Requests refused because too many rows waited."),
     ("store_failures", "falaj_feature_store_failures_total", "Batches for which the feature store failed."),
     ("load_failures", "falaj_load_failures_total", "Routing tables, token lists or models that could not be loaded."),

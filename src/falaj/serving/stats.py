@@ -150,8 +150,8 @@ class WorkerStats(msgspec.Struct, kw_only=True):
         responses: HTTP status (as text) to answers.
         batches: Batches per size, see `BATCH_BOUNDS`.
         batch_rows: Rows in all batches.
-        log_records: Records appended to the prediction log.
-        log_drops: Records lost because the disk was full or broken.
+        log_records: Decisions and outcomes appended to the prediction log.
+        log_drops: Those lost because the disk was full or broken.
         rejected: Requests refused because too many rows waited.
         store_failures: Batches for which the feature store failed.
         load_failures: Attempts to load a routing table, a token list or a model that failed.
