@@ -108,7 +108,7 @@ def read_part(folder: Path, segment: str, begin: int) -> tuple[list[bytes], int]
 
 
 def records_of(folder: Path, parts: list[Part]) -> Iterator[tuple[str, Any]]:
-    """Give the records of the parts with their segments, each row of a block as a decision of its own.
+    """Give the records of the parts with their segments.
 
     A segment may be shorter than it was when its part was noted: a power cut takes what its writer had not flushed.
 
@@ -121,12 +121,7 @@ def records_of(folder: Path, parts: list[Part]) -> Iterator[tuple[str, Any]]:
             if at >= part.end:
                 break
             at += FRAME_BYTES + len(payload)
-            record = decode(part.segment, payload)
-            if isinstance(record, BlockRecord):
-                for row in range(record.rows):
-                    yield part.segment, record.row(row)
-            else:
-                yield part.segment, record
+            yield part.segment, decode(part.segment, payload)
 
 
 class Extent(msgspec.Struct):

