@@ -159,6 +159,26 @@ def test_a_file_serves_is_replaced_rolled_back_and_removed(up: FalajProject) -> 
     assert {"model.register", "model.remove"} <= set(actions)
 
 
+def test_the_rest_of_falaj_goes_on_beside_a_bare_model(up: FalajProject) -> None:
+    inputs, _, _ = pair(binary=False)
+    with triton.InferenceServerClient(f"127.0.0.1:{up.gateway_port}") as client:
+        client.infer("simple", inputs, headers=headers(up))
+    up.ask("c1", 25.0, at=NOW)
+    status = up.json("status")
+    assert {endpoint["name"] for endpoint in status["endpoints"]} >= {"fraud", "simple"}
+    assert ("simple", "production") in {(version["model"], version["stage"]) for version in status["versions"]}
+    assert up.control("GET", "/").status == 200
+    assert up.run("features", "verify").err == ""
+    assert up.falaj("plan").out == "nothing would change\n"
+    up.json("models", "show", "simple", "1")
+    assert up.refused("predict", "simple")["code"] == "unsupported"
+    assert up.refused("train", "simple")["code"] == "not_found"
+    assert [m for m in up.json("models", "list") if m["model"] == "fraud"]
+    up.json("monitor", "fraud")
+    predictions = up.gateway("GET", "/metrics").text
+    assert 'falaj_predictions_total{endpoint="simple"' in predictions
+
+
 @pytest.mark.parametrize(
     ("content", "name", "code"),
     [(b"no model", "other", "data_invalid"), (None, "other", "input_invalid"), (simple_file(), "fraud", "conflict")],

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from falaj.definitions.prediction_record import PredictionRecord
 from falaj.definitions.tensor_signature import TensorSpec
-from falaj.kernel.errors import FalajError
+from falaj.kernel.errors import FalajError, InputError
 from falaj.serving.bare_model import BareModel
 from falaj.serving.boundary import contain
 from falaj.serving.inference import InferenceAnswer, InferenceRequest
@@ -55,11 +55,18 @@ class BareModels:
         request_id = self._ids.make(receipt.received_us)
         outputs: list[Tensor] = []
 
-        def run() -> None:
-            answers = model.runtime.run(arrays, [spec.name for spec in specs])
-            outputs.extend(_tensor(spec, answer) for spec, answer in zip(specs, answers, strict=True))
+        refused: list[InputError] = []
 
-        error = _told(contain(run))
+        def run() -> None:
+            try:
+                answers = model.runtime.run(arrays, [spec.name for spec in specs])
+            except InputError as error:  # the caller's, and none of the gateway's faults
+                refused.append(error)
+            else:
+                outputs.extend(_tensor(spec, answer) for spec, answer in zip(specs, answers, strict=True))
+
+        fault = contain(run)
+        error = refused[0] if refused else _told(fault)
         spent_us = max(0, int((self._monotonic() - receipt.started_s) * 1e6))
         self._log.append([_record(model, request_id, request, outputs, error, spent_us, receipt)])
         self._series(model).observe(spent_us, 1, 0 if error is None else 1)
