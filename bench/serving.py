@@ -36,6 +36,7 @@ _RAW = "/v2/models/cards:raw/infer"
 _PEERS = {"mlserver": 25, "litserve": 20, "bentoml": 50, "ray_serve": 100}
 _RATES = {5_000: 2, 20_000: 5}
 _ROWS = 1_000
+_SOAK = 1_000_000
 _LIMIT_MS = 5.0
 _USED = 0.7
 _CORES = 2
@@ -209,6 +210,18 @@ class Bench:
         print_figure("cold_start_s", statistics.median(took), ".2f", "-")
         print_figure("rss_mb_per_worker", statistics.median(sizes), ".0f", "-")
 
+    def soak(self) -> None:
+        """Print the worker's memory after each tenth of a million requests."""
+        with self.ours(self.places.server) as ours:
+            sizes, answered = [], 0
+            while answered < _SOAK:
+                answered += self.ask(ours, self.options.seconds).answered
+                if answered >= len(sizes) * _SOAK / 10:
+                    sizes.append(_resident_mb(ours.pid))
+        shown = ", ".join(f"{size:.0f}" for size in sizes)
+        print(f"  {answered:,} requests answered, MB after each tenth: {shown}")
+        print_figure("soak_growth_mb", sizes[-1] - sizes[0], ".1f", "flat")
+
 
 def _features_us(ready: Measured) -> float:
     """Return the microseconds that one row's stored features take in process, in batches of 32."""
@@ -268,6 +281,7 @@ def main() -> None:
             "open": bench.open,
             "binary": bench.binary,
             "start": bench.start,
+            "soak": bench.soak,
         }
         for line in options.lines or lines:
             if line not in lines:
