@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from falaj.app.migrate import migrate
+from falaj.app.metadata import open_metadata
 from falaj.app.online import chunk_rows, open_online_reader, open_online_writer
 from falaj.definitions.source import Follow, Source
 from falaj.kernel.clock import Clock, SystemClock
@@ -26,7 +26,6 @@ from falaj.storage.feeds import Feed
 from falaj.storage.feeds.files import FileFeed
 from falaj.storage.folder import StateFolder
 from falaj.storage.keyvalue import KeyValueStore
-from falaj.storage.metadata.database import Database
 from falaj.storage.tables.delta import DeltaTables
 
 
@@ -76,7 +75,7 @@ def open_feed(folder: Path, source: Source) -> Feed:
 
 @contextmanager
 def open_rooms(folder: Path, settings: Settings, *, writer: bool = True, clock: Clock | None = None) -> Iterator[Rooms]:
-    """Open a project's rooms on the embedded backends.
+    """Open a project's rooms on the backends that its settings choose.
 
     Args:
         folder: The project's folder.
@@ -86,11 +85,12 @@ def open_rooms(folder: Path, settings: Settings, *, writer: bool = True, clock: 
 
     Raises:
         CorruptionError: The metadata database is damaged.
+        Locked: It is on a server, and a process elsewhere holds the project.
     """
-    state = StateFolder(folder / settings.storage.path)
+    state = StateFolder.of(folder, settings.storage)
     state.create()
     clock = clock or SystemClock()
-    db = Database.sqlite(state.db)
+    db = open_metadata(state, settings, writer=writer)
     logs = OpenLogs(state.log / "events", readonly=not writer)
     opened: list[KeyValueStore | Feed] = []
 
@@ -105,8 +105,6 @@ def open_rooms(folder: Path, settings: Settings, *, writer: bool = True, clock: 
         return feed
 
     try:
-        if writer:
-            migrate(db)
         yield Rooms(
             folder=folder,
             settings=settings,

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def run_control(folder: Path, settings: Settings, make_app: Any, *, supervisor: 
     sys.setswitchinterval(_SWITCH_S)
     host, port = settings.control.host, settings.control.port
     refuse_taken(host, port, setting="control.port")
-    state = StateFolder(folder / settings.storage.path)
+    state = StateFolder.of(folder, settings.storage)
     with state.lock(), open_rooms(folder, settings) as rooms:
         ensure_owner(rooms)
         rooms.ingestion.recover()
@@ -71,7 +72,8 @@ def run_control(folder: Path, settings: Settings, make_app: Any, *, supervisor: 
         with _background(rooms):
             app = make_app(rooms, rooms.actors.authenticate)
             try:
-                asyncio.run(_serve(app, host, port, lambda: _belonging(state.path, settings.control.url, supervisor)))
+                alone = partial(_belonging, state.path, settings.control.url, supervisor, rooms.db.lost)
+                asyncio.run(_serve(app, host, port, alone))
             finally:
                 withdraw(state.path)
 
@@ -100,9 +102,11 @@ async def _serve(app: Any, host: str, port: int, belonging: Callable[[], Corouti
     waiting.cancel()
 
 
-async def _belonging(state: Path, url: str, supervisor: int | None) -> None:
+async def _belonging(
+    state: Path, url: str, supervisor: int | None, lost: Callable[[], FalajError | None]
+) -> None:  # fmt: skip
     """Announce this process, and return when no command could find or stop it any more: its state folder is another
-    one or announces another control, or its supervisor is gone."""
+    one or announces another control, its supervisor is gone, or another process took the project's database."""
     mark = folder_mark(state)
     announce(state, url)
     while True:
@@ -113,6 +117,10 @@ async def _belonging(state: Path, url: str, supervisor: int | None) -> None:
             return
         if supervisor not in (None, os.getppid()):
             log.error("the supervisor, process %d, is gone: ending", supervisor)
+            return
+        taken = await asyncio.to_thread(lost)
+        if taken is not None:
+            log.error("%s: ending", taken.message)
             return
 
 
@@ -196,13 +204,15 @@ def _take_forever(rooms: Rooms, stop: threading.Event) -> None:
 
 
 def _again_and_again(one_pass: Callable[[], None], stop: threading.Event, what: str) -> None:
-    pause_s = APPLY_EVERY_S
+    pause_s, said = APPLY_EVERY_S, ""
     while not stop.is_set():
         try:
             one_pass()
-            pause_s = APPLY_EVERY_S
+            pause_s, said = APPLY_EVERY_S, ""
         except (FalajError, OSError) as error:
             # A damaged record or a full disk must not end the process that answers for everything else.
-            log.error("%s: %s", what, error)
+            if said != str(error):  # once, and not at each look as long as a server is away
+                said = str(error)
+                log.error("%s: %s", what, error)
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
             stop.wait(pause_s)

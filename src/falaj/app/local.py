@@ -40,7 +40,7 @@ def perform_local(folder: Path, settings: Settings, token: str | None, name: str
         Locked: Another process works on the project.
         FalajError: Whatever the operation raises.
     """
-    state = StateFolder(folder / settings.storage.path)
+    state = StateFolder.of(folder, settings.storage)
     with state.lock(), open_rooms(folder, settings) as rooms:
         ensure_owner(rooms)
         try:
@@ -66,7 +66,7 @@ def work_here(
         NotFound: There is no such run.
         FalajError: Whatever ended the worker.
     """
-    state = StateFolder(folder / settings.storage.path)
+    state = StateFolder.of(folder, settings.storage)
     with state.lock(), open_rooms(folder, settings) as rooms:
         actor = who(rooms, token)
 

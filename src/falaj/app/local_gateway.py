@@ -44,7 +44,7 @@ def decide(rooms: Rooms, actor: Actor, endpoint: str, instances: list[dict[str, 
     route = load_serving(table, Serving(), model_loader(rooms.blobs)).route(endpoint)
     parsed = [convert(one, Instance, what=f"instance {i}") for i, one in enumerate(instances)]
     stats = WorkerStats(worker=_WORKER)
-    writer = SegmentWriter(rooms.state.log / "predictions", _WORKER, _SEGMENT_BYTES, rooms.settings.storage.fsync_ms)
+    writer = SegmentWriter(rooms.state.predictions, _WORKER, _SEGMENT_BYTES, rooms.settings.storage.fsync_ms)
     log = PredictionLog(writer, rooms.clock)
     done: list[Job] = []
     later: list[Any] = []

@@ -23,6 +23,7 @@ from falaj.monitoring.verdicts import VERDICT
 from falaj.pipelines.tables import ARTIFACT, ATTEMPT, LINEAGE, RECONCILER, RUN, STEP
 from falaj.rollout.rollouts import ROLLOUT, ROLLOUT_VERDICT
 from falaj.rollout.table import ENDPOINT_ROUTING
+from falaj.storage.metadata.belonging import STATE_FOLDER
 from falaj.storage.metadata.outbox import OUTBOX
 
 ALL: tuple[sa.Table, ...] = (
@@ -54,6 +55,7 @@ ALL: tuple[sa.Table, ...] = (
     ROLLOUT_VERDICT,
     RUN,
     SOURCE_STATE,
+    STATE_FOLDER,
     STEP,
     TOKEN,
     TRIGGER,

@@ -141,19 +141,19 @@ def build_training_set(
         The dataset and the file that keeps it.
     """
     wanted = BuildDataset(name, known_time=known_time, engine=engine)
+    state = StateFolder.of(client.folder, client.settings.storage)
     if frame is None:
         made = client.perform("dataset.build", wanted, Dataset)
     elif isinstance(frame, str) and is_sql(frame):
         made = client.perform("dataset.build", _with(wanted, sql=frame), Dataset)
     else:
         rows = open_frame(frame)
-        state = StateFolder(client.state)
         state.create()
         frames = Frames(state.frames)
         with frames.keep(rows) as handed:
             kept(frames, handed)
             made = client.perform("dataset.build", _with(wanted, frame=handed), Dataset)
-    return made, LocalBlobs(client.state / "blobs").path(made.blob)
+    return made, LocalBlobs(state.blobs).path(made.blob)
 
 
 def _with(wanted: BuildDataset, **changes: str) -> BuildDataset:

@@ -15,6 +15,7 @@ from falaj.data.sql_frame import is_sql
 from falaj.kernel.clock import from_us, rfc3339
 from falaj.kernel.errors import InputError
 from falaj.storage.blobs.local import LocalBlobs
+from falaj.storage.folder import StateFolder
 
 _LOOK_EVERY_S = 0.5
 
@@ -136,7 +137,8 @@ def export(session: Session, *, digest: str, place: Path) -> None:
     """
     client = session.client()
     found = client.perform("dataset.show", ShowDataset(digest), Dataset)
-    written = TrainingSet(found, LocalBlobs(client.state / "blobs").path(found.blob)).to_parquet(place)
+    blobs = LocalBlobs(StateFolder.of(client.folder, client.settings.storage).blobs)
+    written = TrainingSet(found, blobs.path(found.blob)).to_parquet(place)
     session.show(
         {"written": str(place)}, lambda: click.echo(f"{place}: {found.rows:,} rows in {counted(len(written), 'file')}")
     )

@@ -33,15 +33,24 @@ AUDIT_RECORD = sa.Table(
     sa.Column("hash", sa.String(64), nullable=False),
 )
 
-SEAL_SQLITE = tuple(
-    f"CREATE TRIGGER IF NOT EXISTS audit_record_no_{verb.lower()} BEFORE {verb} ON audit_record "
-    "BEGIN SELECT RAISE(ABORT, 'audit records are never changed'); END"
-    for verb in ("UPDATE", "DELETE")
-)
+SEALS = {
+    "sqlite": tuple(
+        f"CREATE TRIGGER IF NOT EXISTS audit_record_no_{verb.lower()} BEFORE {verb} ON audit_record "
+        "BEGIN SELECT RAISE(ABORT, 'audit records are never changed'); END"
+        for verb in ("UPDATE", "DELETE")
+    ),
+    "postgresql": (
+        "CREATE OR REPLACE FUNCTION audit_record_sealed() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "RAISE EXCEPTION 'audit records are never changed' USING ERRCODE = 'integrity_constraint_violation'; END $$",
+        "CREATE OR REPLACE TRIGGER audit_record_sealed BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_record "
+        "FOR EACH STATEMENT EXECUTE FUNCTION audit_record_sealed()",
+    ),
+}
 """Triggers that refuse to change or remove a record; a migration that makes the table runs them too."""
 
-for _statement in SEAL_SQLITE:
-    sa.event.listen(AUDIT_RECORD, "after_create", sa.DDL(_statement).execute_if(dialect="sqlite"))  # type: ignore[no-untyped-call]
+for _dialect, _statements in SEALS.items():
+    for _statement in _statements:
+        sa.event.listen(AUDIT_RECORD, "after_create", sa.DDL(_statement).execute_if(dialect=_dialect))  # type: ignore[no-untyped-call]
 
 
 @contextlib.contextmanager
@@ -83,9 +92,6 @@ def record(
     detail: Mapping[str, Any] | None = None,
 ) -> None:
     """Add a record in a transaction that is already open."""
-    if connection.dialect.name == "postgresql":
-        # SQLite has one writer at a time; here the writers of the chain must queue, or all but one would fail.
-        connection.execute(sa.text("LOCK TABLE audit_record IN EXCLUSIVE MODE"))
     last = connection.execute(
         sa.select(AUDIT_RECORD.c.seq, AUDIT_RECORD.c.hash).order_by(AUDIT_RECORD.c.seq.desc()).limit(1)
     ).first()

@@ -54,6 +54,13 @@ class StorageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         path: The state folder, relative to the project. Network file systems are refused for it.
+        shared: Folder that control and gateways on other machines all reach, such as a volume that each mounts: models,
+            the prediction log's segments and the gateways' counts lie there. Relative to the project; empty for the
+            state folder.
+        database: Where runs, versions, tokens and the audit trail are kept: empty for SQLite in the state folder, or
+            `postgresql://user@host:5432/database`.
+        database_password: Of PostgreSQL; better given as `FALAJ_STORAGE_DATABASE_PASSWORD` than in the file. Never
+            shown.
         online: Where features are kept for serving: `lmdb` in the state folder, or `redis` at `online_url`.
         online_map_gib: Size of the LMDB map in GiB; address space, not disk, so it is large and fixed.
         online_url: Where Redis is: `redis://host:6379/0`, `rediss://` (TLS), `redis+cluster://host:7000,host:7001`.
@@ -67,6 +74,9 @@ class StorageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     path: str = ".falaj"
+    shared: str = ""
+    database: str = ""
+    database_password: str = ""
     online: Literal["lmdb", "redis"] = "lmdb"
     online_map_gib: int = 32
     online_url: str = ""
@@ -89,6 +99,13 @@ class StorageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"online_cache_ms {self.online_cache_ms} is below 0")
         if self.online == "redis" and not self.online_url:
             raise ValueError("online is 'redis' and online_url is empty")
+        if self.database and not self.database.startswith(("postgresql://", "postgres://")):
+            raise ValueError("database is not an address like postgresql://user@host:5432/database")  # nor repeated
+
+    def __repr__(self) -> str:
+        secrets = ("database", "database_password", "online_url", "online_password")  # a URL may hold a password
+        fields = msgspec.structs.asdict(self)
+        return f"StorageSettings({fields | {name: '***' for name in secrets if fields[name]}})"
 
 
 class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -23,7 +23,7 @@ def count_by_version(stats: GatewayStats) -> dict[Variant, int]:
 
 def gateway_stats(rooms: Rooms) -> GatewayStats:
     """Return the counters of all gateway workers."""
-    return read_stats(rooms.state.run / "stats", to_us(rooms.clock.now()))
+    return read_stats(rooms.state.stats, to_us(rooms.clock.now()))
 
 
 def read_counts(rooms: Rooms, endpoint: str, version: int | None = None) -> Mapping[str, Counts]:

@@ -153,7 +153,7 @@ class Rooms:
     @functools.cached_property
     def predictions(self) -> Predictions:
         """Logged decisions and outcomes."""
-        return Predictions(self.tables, self.state.log / "predictions", self.db)
+        return Predictions(self.tables, self.state.predictions, self.db)
 
     @functools.cached_property
     def actors(self) -> Actors:

@@ -90,12 +90,17 @@ class Worker:
 
     def run_forever(self, stop: threading.Event, every_s: float = 0.25) -> None:
         """Run steps as they become ready, until `stop` is set."""
+        said = ""
         while not stop.is_set():
             try:
                 self.run_until_idle(stop)
-            except Exception:  # noqa: BLE001 the worker loop
+                said = ""
+            except Exception as error:  # noqa: BLE001 the worker loop
                 # A full disk or a broken database may pass; the step that met it is lost when its lease is over.
-                _LOG.exception("worker %s failed and goes on", self.id)
+                if said != str(error):  # once, not four times a second for as long as a server is away
+                    said = str(error)
+                    _LOG.error("worker %s failed and goes on", self.id, exc_info=not isinstance(error, FalajError))
+                    _LOG.error("%s", said)
             stop.wait(every_s)
 
     def run_one(self, run_id: str, stop: threading.Event | None = None) -> Run:

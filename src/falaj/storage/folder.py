@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
+from falaj.kernel.settings import StorageSettings
 from falaj.storage.disk import failure, refuse_network
 from falaj.storage.filelock import FileLock
 
@@ -13,23 +15,41 @@ class StateFolder:
 
     Args:
         path: The folder, usually `.falaj` in the project.
+        shared: Where what control and gateways exchange lies, if not in it.
 
     Example:
         >>> StateFolder(Path(".falaj")).db.as_posix()
         '.falaj/falaj.db'
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, shared: Path | None = None) -> None:
         self.path = path
         self.db = path / "falaj.db"
+        self.database_mark = path / "database.id"
         self.mlflow_db = path / "mlflow.db"
         self.tables = path / "tables"
-        self.blobs = path / "blobs"
+        self.blobs = (shared or path) / "blobs"
         self.online = path / "online"
         self.log = path / "log"
         self.frames = path / "frames"
         self.run = path / "run"
         self.owner_token = path / "owner.token"
+        self.predictions = shared / "predictions" if shared else self.log / "predictions"
+        self.stats = shared / "stats" if shared else self.run / "stats"
+
+    @classmethod
+    def of(cls, folder: Path, storage: StorageSettings) -> Self:
+        """Return the state folder of a project.
+
+        Args:
+            folder: The project's folder.
+            storage: Its settings.
+
+        Example:
+            >>> StateFolder.of(Path("fraud"), StorageSettings(shared="/mnt/fraud")).predictions.as_posix()
+            '/mnt/fraud/predictions'
+        """
+        return cls(folder / storage.path, folder / storage.shared if storage.shared else None)
 
     def create(self) -> None:
         """Make the folders that are absent, readable by their owner only.
@@ -40,9 +60,11 @@ class StateFolder:
         """
         refuse_network(self.path)
         try:
-            for folder in (self.path, self.tables, self.blobs, self.online, self.log, self.frames, self.run):
+            for folder in (self.path, self.tables, self.online, self.log, self.frames, self.run):
                 folder.mkdir(parents=True, exist_ok=True)
                 folder.chmod(0o700)
+            for folder in (self.blobs, self.predictions, self.stats):  # may be another machine's: its rights stay
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             raise failure(error, f"cannot make the state folder {self.path}") from error
 

@@ -241,4 +241,5 @@ def test_the_same_scripts_speak_postgresql() -> None:
     written = text.getvalue()
     assert set(re.findall(r"CREATE TABLE (\w+)", written)) == {table.name for table in tables.ALL}
     assert "CREATE UNIQUE INDEX run_one_active ON run (dedup_key) WHERE ended IS NULL" in written
-    assert "TRIGGER" not in written
+    assert "TRIGGER audit_record_sealed" in written
+    assert "RAISE(ABORT" not in written

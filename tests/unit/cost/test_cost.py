@@ -1,6 +1,5 @@
 """Use is added up and priced."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -15,11 +14,8 @@ PRICES = CostSettings(currency="AED", cpu_core_hour=0.36)
 
 
 @pytest.fixture
-def db() -> Iterator[Database]:
-    database = Database.memory()
-    database.create_all()
-    yield database
-    database.close()
+def db(each_db: Database) -> Database:
+    return each_db
 
 
 def test_sums_per_subject_times_price_dearest_first(db: Database) -> None:

@@ -1,6 +1,5 @@
 """Datasets: immutable, verified, audited."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +25,8 @@ TABLE = pa.table({"x": [1.0, None, 3.0], "s": pa.array(["a", "b", None]).diction
 
 
 @pytest.fixture
-def db() -> Iterator[Database]:
-    database = Database.memory()
-    database.create_all()
-    yield database
-    database.close()
+def db(each_db: Database) -> Database:
+    return each_db
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """A real metadata database for each test."""
 
-from collections.abc import Iterator
-
 import pytest
 
 import falaj.governance.approvals
@@ -11,11 +9,8 @@ from falaj.storage.metadata.database import Database
 
 
 @pytest.fixture
-def db() -> Iterator[Database]:
-    database = Database.memory()
-    database.create_all()
-    yield database
-    database.close()
+def db(each_db: Database) -> Database:
+    return each_db
 
 
 @pytest.fixture

@@ -24,8 +24,11 @@ def _write(db: Database, clock: ManualClock, times: int) -> None:
 
 def _tamper(db: Database, statement: str) -> None:
     with db.write() as connection:
-        for verb in ("update", "delete"):
-            connection.execute(sa.text(f"DROP TRIGGER IF EXISTS audit_record_no_{verb}"))
+        if connection.dialect.name == "postgresql":
+            connection.execute(sa.text("DROP TRIGGER IF EXISTS audit_record_sealed ON audit_record"))
+        else:
+            for verb in ("update", "delete"):
+                connection.execute(sa.text(f"DROP TRIGGER IF EXISTS audit_record_no_{verb}"))
         connection.execute(sa.text(statement))
 
 

@@ -1,5 +1,4 @@
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -58,11 +57,8 @@ class Rooms:
 
 
 @pytest.fixture
-def rooms() -> Iterator[Rooms]:
-    db = Database.memory()
-    db.create_all()
-    yield Rooms(db)
-    db.close()
+def rooms(each_db: Database) -> Rooms:
+    return Rooms(each_db)
 
 
 def test_versions_are_numbered_and_come_back_as_they_were(rooms: Rooms) -> None:

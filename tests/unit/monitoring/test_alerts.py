@@ -20,11 +20,8 @@ from falaj.storage.metadata.database import Database
 
 
 @pytest.fixture
-def db() -> Iterator[Database]:
-    database = Database.memory()
-    database.create_all()
-    yield database
-    database.close()
+def db(each_db: Database) -> Database:
+    return each_db
 
 
 class Receiver:

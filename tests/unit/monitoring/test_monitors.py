@@ -1,6 +1,6 @@
 """The drift pass: every decision counted once, windows of exact size, and the same verdicts however it is cut up."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import pytest
@@ -56,11 +56,8 @@ class Log:
 
 
 @pytest.fixture
-def db() -> Iterator[Database]:
-    database = Database.memory()
-    database.create_all()
-    yield database
-    database.close()
+def db(each_db: Database) -> Database:
+    return each_db
 
 
 def run(

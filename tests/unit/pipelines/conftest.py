@@ -1,6 +1,5 @@
 """A real database, real blobs and a worker for each test."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,8 +10,5 @@ from unit.pipelines.worker_bench import Bench
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    database = Database.memory()
-    database.create_all()
-    yield Bench(database, tmp_path, SystemClock())
-    database.close()
+def bench(each_db: Database, tmp_path: Path) -> Bench:
+    return Bench(each_db, tmp_path, SystemClock())

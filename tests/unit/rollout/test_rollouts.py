@@ -85,12 +85,9 @@ class Site:
 
 
 @pytest.fixture
-def site() -> Iterator[Site]:
-    database = Database.memory()
-    database.create_all()
-    yield Site(database)
-    verify(database)
-    database.close()
+def site(each_db: Database) -> Iterator[Site]:
+    yield Site(each_db)
+    verify(each_db)
 
 
 def test_the_first_version_takes_all_traffic_at_once(site: Site) -> None:

@@ -1,7 +1,5 @@
 """The routing table: one writer, epochs that grow, and the same bytes for gateways as in the rows."""
 
-from collections.abc import Iterator
-
 import msgspec
 import pytest
 
@@ -26,11 +24,8 @@ def route(*variants: Variant, endpoint: str = "fraud") -> EndpointRoute:
 
 
 @pytest.fixture
-def db() -> Iterator[Database]:
-    database = Database.memory()
-    database.create_all()
-    yield database
-    database.close()
+def db(each_db: Database) -> Database:
+    return each_db
 
 
 def write(db: Database, *routes: EndpointRoute) -> None:

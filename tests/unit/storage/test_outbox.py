@@ -1,7 +1,5 @@
 """The outbox: announced in the transaction, published at least once, and the same bytes never twice."""
 
-from collections.abc import Iterator
-
 import pytest
 import sqlalchemy as sa
 
@@ -13,12 +11,8 @@ from falaj.storage.metadata.outbox import OUTBOX, announce, last_announced, publ
 
 
 @pytest.fixture
-def db() -> Iterator[Database]:
-    database = Database.memory()
-    with database.write() as connection:
-        OUTBOX.create(connection)
-    yield database
-    database.close()
+def db(each_db: Database) -> Database:
+    return each_db
 
 
 class Content:

@@ -1,30 +1,29 @@
 """One SQL database: snapshots to read, and one writer at a time."""
 
-import shutil
-import sqlite3
 import tempfile
 import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
-from sqlalchemy import URL, Connection, Engine, MetaData, create_engine, event
+from sqlalchemy import Connection, MetaData
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from falaj.kernel.errors import Conflict, CorruptionError, DiskFull, FalajError, StorageError, Timeout
-from falaj.storage.disk import lacks_room, refuse_network
+from falaj.kernel.errors import Conflict, CorruptionError, FalajError, Overloaded
+from falaj.storage.disk import refuse_network
+from falaj.storage.metadata.backend import BUSY_TIMEOUT_S, Backend, busy
 from falaj.storage.metadata.schema import metadata
-
-BUSY_TIMEOUT_S = 30.0
-_IN_USE = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
-_BROKEN = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-_DISK = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM})
+from falaj.storage.metadata.sqlite import SqliteBackend
 
 
 class Database:
     """The metadata database, safe for threads and for several processes.
+
+    Args:
+        backend: Where it is kept.
 
     Example:
         >>> from sqlalchemy import text
@@ -38,11 +37,9 @@ class Database:
         >>> database.close()
     """
 
-    def __init__(self, readers: Engine, writers: Engine, name: str, *, scratch: Path | None = None) -> None:
-        self._readers = readers
-        self._writers = writers
-        self._name = name
-        self._end = weakref.finalize(self, _end, readers, writers, scratch)  # also when nobody closed it
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._end = weakref.finalize(self, backend.close)  # also when nobody closed it
         self._turn = threading.Lock()
         self._writing = threading.local()
 
@@ -56,7 +53,7 @@ class Database:
             StorageError: It cannot be opened.
         """
         refuse_network(path)
-        return cls._open(path, durable=True)
+        return cls._open(SqliteBackend(path, durable=True))
 
     @classmethod
     def memory(cls) -> Self:
@@ -66,15 +63,31 @@ class Database:
         tests see the isolation of the real one.
         """
         folder = Path(tempfile.mkdtemp(prefix="falaj-db-"))
-        return cls._open(folder / "falaj.db", durable=False, scratch=folder)
+        return cls._open(SqliteBackend(folder / "falaj.db", durable=False, scratch=folder))
 
     @classmethod
-    def _open(cls, path: Path, *, durable: bool, scratch: Path | None = None) -> Self:
-        readers = _engine(path, "BEGIN", durable=durable, query_only=True)
-        writers = _engine(path, "BEGIN IMMEDIATE", durable=durable, query_only=False)
-        database = cls(readers, writers, str(path), scratch=scratch)
+    def postgres(cls, url: str, password: str = "") -> Self:
+        """Open a database on a PostgreSQL server.
+
+        Args:
+            url: As in `postgresql://user@host:5432/database`.
+            password: The user's; where it is empty, the URL's own or the one that libpq finds.
+
+        Raises:
+            ExtraMissing: The client is not installed.
+            ProjectError: The URL is not one.
+            Unsupported: The server is older than version 14, or the database is not in UTF-8.
+            StorageError: The server does not answer, or refuses.
+        """
+        from falaj.storage.metadata.postgres import PostgresBackend
+
+        return cls._open(PostgresBackend(url, password))
+
+    @classmethod
+    def _open(cls, backend: Backend) -> Self:
+        database = cls(backend)
         try:
-            with database.write():  # switches the file to write-ahead logging before the first reader comes
+            with database.write():  # shows that it can; a file is switched to write-ahead logging before it is read
                 pass
         except FalajError:
             database.close()
@@ -84,7 +97,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Give a connection that sees one consistent snapshot, waits for nobody and refuses writes."""
-        with self._named_errors(), self._readers.begin() as connection:
+        with self._named_errors(), self._backend.readers.begin() as connection:
             yield connection
 
     @contextmanager
@@ -97,16 +110,19 @@ class Database:
             Conflict: This thread is already inside `write`; it would wait for itself.
             Timeout: Others held the write lock for 30 s.
             DiskFull: No space is left; nothing of the transaction was kept.
+            StorageError: The disk or the server failed. Of a server that went away while it committed nobody knows
+                whether the transaction was kept.
         """
+        name = self._backend.name
         if getattr(self._writing, "now", False):
             raise Conflict(
-                f"database {self._name} is already being written by this thread", hint="pass the connection on instead"
+                f"database {name} is already being written by this thread", hint="pass the connection on instead"
             )
         if not self._turn.acquire(timeout=BUSY_TIMEOUT_S):  # threads queue here: SQLite's own waiting is unfair
-            raise self._busy()
+            raise busy(name)
         self._writing.now = True
         try:
-            with self._named_errors(), self._writers.begin() as connection:
+            with self._named_errors(), self._backend.writers.begin() as connection:
                 yield connection
         finally:
             self._writing.now = False
@@ -118,15 +134,30 @@ class Database:
             tables.create_all(connection)
 
     def check(self) -> None:
-        """Read the whole file and compare it with its own indexes.
+        """Look whether what is kept is sound; of a file all of it is read, a server looks after its own.
 
         Raises:
-            CorruptionError: It is damaged; the message names the file and the first finding.
+            CorruptionError: It is damaged; the message names the database and the first finding.
         """
         with self.read() as connection:
-            findings = connection.exec_driver_sql("PRAGMA integrity_check(1)").scalars().all()
-        if findings != ["ok"]:
-            raise self._corrupt(str(findings[0]) if findings else "no answer")
+            finding = self._backend.finding(connection)
+        if finding is not None:
+            raise CorruptionError(
+                f"database {self._backend.name} is damaged: {finding}",
+                hint="restore it from a backup; it is not used as it is",
+            )
+
+    def hold(self) -> None:
+        """Take the project until the database is closed: one process at a time changes it.
+
+        Raises:
+            Locked: Another process has it; the message names it.
+        """
+        self._backend.hold()
+
+    def lost(self) -> FalajError | None:
+        """Return why this process has the project no more; None while it has, or cannot know for the moment."""
+        return self._backend.lost()
 
     def close(self) -> None:
         """Close all connections; the database can be used again only by opening it anew."""
@@ -136,72 +167,12 @@ class Database:
     def _named_errors(self) -> Iterator[None]:
         try:
             yield
+        except PoolTimeout as error:
+            raise Overloaded(
+                f"database {self._backend.name}: too many ask it at the same time", hint="try again in a moment"
+            ) from error
         except DBAPIError as error:
-            named = self._name_error(error)
+            named = self._backend.named(error)
             if named is None:
                 raise
             raise named from error
-
-    def _name_error(self, error: DBAPIError) -> FalajError | None:
-        extended = getattr(error.orig, "sqlite_errorcode", None)
-        if extended is None:
-            return None
-        code = extended & 0xFF
-        # Where it cannot make the index of its log for want of room, SQLite calls that an I/O error.
-        if code == sqlite3.SQLITE_FULL or (code in _DISK and lacks_room(Path(self._name).parent)):
-            return DiskFull(
-                f"database {self._name}: the disk is full", hint="free some space; nothing acknowledged was lost"
-            )
-        if code in _IN_USE:
-            return self._busy()
-        if code in _BROKEN:
-            return self._corrupt(str(error.orig))
-        if code in _DISK:
-            return StorageError(
-                f"database {self._name}: {error.orig}", hint="look at the disk and the folder's permissions"
-            )
-        return None
-
-    def _busy(self) -> Timeout:
-        return Timeout(
-            f"database {self._name} was held by another writer for {BUSY_TIMEOUT_S:g} s",
-            hint="try again; if it stays so, look for a stuck falaj process",
-        )
-
-    def _corrupt(self, finding: str) -> CorruptionError:
-        return CorruptionError(
-            f"database {self._name} is damaged: {finding}",
-            hint="restore the file from a backup; it is not used as it is",
-        )
-
-
-def _end(readers: Engine, writers: Engine, scratch: Path | None) -> None:
-    readers.dispose()
-    writers.dispose()
-    if scratch is not None:
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _engine(path: Path, begin: str, *, durable: bool, query_only: bool) -> Engine:
-    url = URL.create("sqlite", database=str(path))
-    engine = create_engine(
-        url, connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}, pool_size=8, max_overflow=-1
-    )
-    pragmas = [
-        "PRAGMA journal_mode=WAL",
-        f"PRAGMA synchronous={'FULL' if durable else 'OFF'}",
-        "PRAGMA foreign_keys=ON",
-        f"PRAGMA query_only={'ON' if query_only else 'OFF'}",
-    ]
-
-    @event.listens_for(engine, "connect")
-    def _prepare(connection: Any, _: Any) -> None:
-        connection.isolation_level = None  # otherwise the driver begins transactions by its own rules
-        for pragma in pragmas:
-            connection.execute(pragma)
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
-
-    return engine
