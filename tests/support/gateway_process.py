@@ -78,11 +78,12 @@ class Project:
         snapshot = msgspec.structs.replace(tokens(), tokens=entries)
         write_snapshots(self.store, {"routing": to_msgpack(table), "tokens": to_msgpack(snapshot)}, self.epoch)
 
-    def records(self) -> list[Any]:
+    def records(self, folder: str = "log") -> list[Any]:
         """All records of the log, after the worker has ended."""
-        assert finish_abandoned(self.root / "log")
+        log = self.root / folder
+        assert finish_abandoned(log)
         found: list[Any] = []
-        for path in sorted((self.root / "log").glob("*.seg")):
+        for path in sorted(log.glob("*.seg")):
             found += [from_msgpack(raw, LogRecord) for raw in read_segment(path)[0]]  # type: ignore[arg-type]
         return found
 

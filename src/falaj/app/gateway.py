@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from falaj.app.online import check_online, open_online_reader
+from falaj.app.worker_name import worker_name
 from falaj.kernel.errors import FalajError
 from falaj.kernel.settings import Settings, load_settings
 from falaj.serving.gateway import GatewayConfig, run_worker
@@ -24,12 +25,12 @@ def config_for(
         listen_fd: The supervisor's listening socket, if it passed one on.
         supervisor: Its process id, if there is one.
     """
-    state, gateway = folder / settings.storage.path, settings.gateway
+    state, gateway = StateFolder.of(folder, settings.storage), settings.gateway
     return GatewayConfig(
-        worker=f"gateway-{number}",
-        blobs=state / "blobs",
-        log=state / "log" / "predictions",
-        stats=state / "run" / "stats",
+        worker=worker_name(settings, number),
+        blobs=state.blobs,
+        log=state.predictions,
+        stats=state.stats,
         host=gateway.host,
         port=gateway.port,
         listen_fd=listen_fd,
@@ -57,10 +58,10 @@ def main(words: list[str]) -> None:
     listen_fd = int(words[2]) if len(words) > 2 else None
     supervisor = int(words[3]) if len(words) > 3 else None
     try:
-        settings = load_settings(folder)
+        settings = load_settings(folder, need_file=False)
         config = config_for(folder, settings, int(words[1]), listen_fd, supervisor)
         check_online(settings)
-        online = StateFolder(folder / settings.storage.path).online
+        online = StateFolder.of(folder, settings.storage).online
         run_worker(config, lambda: open_online_reader(online, settings))
     except FalajError as error:
         sys.exit(f"error [{error.code}] {error.message}\n  fix  {error.hint}")

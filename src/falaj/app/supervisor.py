@@ -1,5 +1,6 @@
 """The supervisor: one control and N gateway workers, started, watched, restarted and stopped in order."""
 
+import itertools
 import os
 import signal
 import socket
@@ -13,11 +14,14 @@ from pathlib import Path
 import msgspec
 
 from falaj.app.running import folder_mark
+from falaj.app.scaling import EVERY_S, Load, Scaling
 from falaj.kernel.errors import Conflict, Unavailable
 from falaj.pipelines.process import process_start
+from falaj.serving.signals import SHED
 
 _BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 _STABLE_S = 30.0
+_LISTENS_S = 3.0
 DRAIN_S = 20.0
 
 
@@ -52,6 +56,7 @@ class Child:
         self.failures = 0
         self._started = 0.0
         self._restart_at = 0.0
+        self._kill_at = 0.0
 
     def start(self) -> None:
         """Start it, in a process group of its own so that a Ctrl-C in the terminal reaches the supervisor only."""
@@ -81,6 +86,25 @@ class Child:
         self.process, self._restart_at = None, now + pause_s
         return f"{self.name} ended with {_ended(code)}; back in {pause_s:g} s (see {self.log})"
 
+    def retire(self, now: float) -> None:
+        """Ask it to drain and end, and return at once; `ended` says when it has."""
+        self._kill_at = now + DRAIN_S
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+
+    def ended(self, now: float) -> bool:
+        """Return whether a retired process has ended; one that does not in time is killed."""
+        if self.process is None or self.process.poll() is not None:
+            return True
+        if now >= self._kill_at:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        return False
+
+    def tell(self, number: signal.Signals, now: float) -> None:
+        """Send it a signal, if it runs and has had the time to listen to it: one that begins would be ended by it."""
+        if self.process is not None and self.process.poll() is None and now - self._started > _LISTENS_S:
+            self.process.send_signal(number)
+
     def stop(self, *, within_s: float) -> None:
         """Ask it to drain and end, and kill it when it does not."""
         if self.process is None or self.process.poll() is not None:
@@ -105,9 +129,11 @@ class Supervisor:
         folder: The project's folder.
         listener: The gateway's listening socket. It belongs to the supervisor, so that connections wait in it while
             a worker restarts, and none is refused.
-        workers: Number of gateway workers.
+        workers: Number of gateway workers at the start.
         with_control: Whether to run control too.
         say: Takes each event, as a sentence.
+        scaling: Says how many workers there should be; None for always as many.
+        look: Returns what the workers of these numbers counted; asked where `scaling` is given.
     """
 
     def __init__(
@@ -119,28 +145,36 @@ class Supervisor:
         workers: int,
         with_control: bool,
         say: Callable[[str], None],
+        scaling: Scaling | None = None,
+        look: Callable[[Sequence[int]], Load] = lambda _numbers: Load(),
     ) -> None:
         self._state = state
         self._say = say
         self._stop = threading.Event()
         self._mark: tuple[int, int] | None = None
-        logs = state / "log"
+        self._folder, self._listener = folder, listener
+        self._scaling, self._look = scaling, look
+        self._next_look = 0.0
+        self._arriving: set[int] = set()
+        self._retiring: dict[int, Child] = {}
         python, me = [sys.executable, "-m"], str(os.getpid())
         self.control = (
-            Child("control", [*python, "falaj.cli.control_main", str(folder), me], logs / "control.log")
+            Child("control", [*python, "falaj.cli.control_main", str(folder), me], state / "log" / "control.log")
             if with_control
             else None
         )
-        fd = listener.fileno()
-        self.gateways = [
-            Child(
-                f"gateway-{i}",
-                [*python, "falaj.app.gateway", str(folder), str(i), str(fd), me],
-                logs / f"gateway-{i}.log",
-                [fd],
-            )
-            for i in range(workers)
-        ]
+        self._gateways = {number: self._gateway(number) for number in range(workers)}
+
+    def _gateway(self, number: int) -> Child:
+        fd = self._listener.fileno()
+        words = [sys.executable, "-m", "falaj.app.gateway", str(self._folder), str(number), str(fd)]
+        log = self._state / "log" / f"gateway-{number}.log"
+        return Child(f"gateway-{number}", [*words, str(os.getpid())], log, [fd])
+
+    @property
+    def gateways(self) -> list[Child]:
+        """The gateway workers that are to serve."""
+        return list(self._gateways.values())
 
     @property
     def children(self) -> list[Child]:
@@ -164,10 +198,48 @@ class Supervisor:
                     event = child.watch(time.monotonic())
                     if event:
                         self._say(event)
+                self._scale(time.monotonic())
         finally:
             self._stop_all()
             if self._still_ours():
                 _pid_file(self._state).unlink(missing_ok=True)
+
+    def _scale(self, now: float) -> None:
+        """Let as many workers serve as the load asks for."""
+        self._retiring = {number: child for number, child in self._retiring.items() if not child.ended(now)}
+        if self._scaling is None or now < self._next_look:
+            return
+        self._next_look = now + EVERY_S
+        running = len(self._gateways)
+        wanted = self._scaling.wanted(now, running, self._look(sorted(self._gateways)))
+        if wanted > running:
+            self._grow(wanted)
+        elif wanted < running:
+            number = max(self._gateways)
+            child = self._retiring[number] = self._gateways.pop(number)
+            self._arriving.discard(number)
+            child.retire(now)
+            self._say(f"{child.name} is ended, for little is asked: {wanted} are left")
+        self._welcome(now)
+
+    def _grow(self, wanted: int) -> None:
+        free = (number for number in itertools.count() if number not in self._gateways | self._retiring)
+        while len(self._gateways) < wanted:
+            number = next(free)
+            child = self._gateways[number] = self._gateway(number)
+            child.start()
+            self._arriving.add(number)
+            self._say(f"{child.name} is added, for decisions are slow: {len(self._gateways)} now")
+
+    def _welcome(self, now: float) -> None:
+        """Once a new worker serves, let the others' clients connect anew: kept connections would never come to it."""
+        ready = {number for number in self._arriving if self._look([number]).live}
+        if not ready:
+            return
+        self._arriving -= ready
+        for number, child in self._gateways.items():
+            if number not in ready and self._look([number]).live:
+                child.tell(SHED, now)
 
     def _still_ours(self) -> bool:
         """Whether the state folder is the one that was claimed: processes without it would serve and hold their ports
@@ -176,7 +248,8 @@ class Supervisor:
         return running is not None and running.pid == os.getpid() and folder_mark(self._state) == self._mark
 
     def _stop_all(self) -> None:
-        drains = [threading.Thread(target=g.stop, kwargs={"within_s": DRAIN_S}) for g in self.gateways]
+        leaving = [*self.gateways, *self._retiring.values()]
+        drains = [threading.Thread(target=g.stop, kwargs={"within_s": DRAIN_S}) for g in leaving]
         for drain in drains:
             drain.start()
         for drain in drains:

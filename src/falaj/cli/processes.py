@@ -1,20 +1,22 @@
 """Commands about processes: up, down, control, gateway."""
 
-import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
 
 from falaj.app.running import find_control
+from falaj.app.scaling import Load, Scaling, read_load
 from falaj.app.supervisor import Supervisor, find_supervisor, stop_supervisor
+from falaj.app.worker_name import worker_name
 from falaj.cli.command import FalajCommand, Session, pass_session
 from falaj.kernel.errors import Conflict, DiskFull, Unavailable
-from falaj.kernel.settings import Settings
+from falaj.kernel.settings import Settings, load_settings
 from falaj.storage.disk import lacks_room
 from falaj.storage.folder import StateFolder
 
@@ -31,7 +33,7 @@ def up(session: Session, *, detach: bool, workers: int | None) -> None:
     Example: falaj up --detach
     """
     client = session.client()
-    StateFolder(client.state).create()
+    StateFolder.of(client.folder, client.settings.storage).create()
     count = workers or client.settings.gateway.workers
     _refuse_running(client.state)
     _refuse_taken_ports(client.settings)
@@ -40,8 +42,7 @@ def up(session: Session, *, detach: bool, workers: int | None) -> None:
         _wait_ready(client.state, client.settings, started)
         session.show(_addresses(client.settings), lambda: _print_addresses(client.settings, client.token))
         return
-    listener = _listener(client.settings)
-    supervisor = Supervisor(client.state, client.folder, listener, workers=count, with_control=True, say=session.say)
+    supervisor = _supervisor(client.folder, client.settings, count, with_control=True, say=session.say)
     if not session.as_json:
         _print_addresses(client.settings, client.token)
         click.echo("stop with Ctrl-C")
@@ -80,14 +81,18 @@ def control(session: Session) -> None:
 def gateway(session: Session, *, workers: int | None) -> None:
     """Run the gateway alone, in the foreground.
 
+    On a machine of its own it needs Redis, the folder storage.shared, and settings: falaj.toml, or FALAJ_PROJECT_NAME
+    and the others from the environment.
+
     Example: falaj gateway --workers 2
     """
-    client = session.client()
-    StateFolder(client.state).create()
-    _refuse_running(client.state)
-    count = workers or client.settings.gateway.workers
-    listener = _listener(client.settings)
-    Supervisor(client.state, client.folder, listener, workers=count, with_control=False, say=session.say).run()
+    folder = session.folder.resolve()
+    settings = load_settings(folder, need_file=False)
+    state = StateFolder.of(folder, settings.storage)
+    state.create()
+    _refuse_running(state.path)
+    count = workers or settings.gateway.workers
+    _supervisor(folder, settings, count, with_control=False, say=session.say).run()
 
 
 def _refuse_running(state: Path) -> None:
@@ -96,10 +101,29 @@ def _refuse_running(state: Path) -> None:
         raise Conflict(f"Falaj already runs here (process {running.pid})", hint="stop it with 'falaj down'")
 
 
-def _listener(settings: Settings) -> socket.socket:
+def _supervisor(
+    folder: Path, settings: Settings, workers: int, *, with_control: bool, say: Callable[[str], None]
+) -> Supervisor:  # fmt: skip
+    """Listen, and return the supervisor of a gateway, which begins with so many workers."""
     from falaj.app.ports import listen
 
-    return listen(settings.gateway.host, settings.gateway.port, setting="gateway.port")
+    gateway, state = settings.gateway, StateFolder.of(folder, settings.storage)
+    listener = listen(gateway.host, gateway.port, setting="gateway.port")
+    scaling = Scaling(
+        min(gateway.min_workers or workers, workers),
+        max(gateway.max_workers or workers, workers),
+        target_ms=gateway.target_ms,
+        shrink_s=gateway.shrink_s,
+    )
+
+    def look(numbers: Sequence[int]) -> Load:
+        names = [worker_name(settings, number) for number in numbers]
+        return read_load(state.stats, names, gateway.target_ms, time.time_ns() // 1000)
+
+    return Supervisor(
+        state.path, folder, listener, workers=workers, with_control=with_control, say=say,
+        scaling=None if scaling.fixed else scaling, look=look,
+    )  # fmt: skip
 
 
 def _refuse_taken_ports(settings: Settings) -> None:

@@ -11,6 +11,8 @@ import msgspec
 from falaj.kernel.errors import ProjectError
 
 PROJECT_FILE = "falaj.toml"
+MOST_WORKERS = 64
+"""Of one gateway on one machine."""
 
 
 def http_url(host: str, port: int) -> str:
@@ -114,7 +116,14 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         host: Address to listen on; anything but loopback needs access control, which is always on.
         port: TCP port shared by all workers.
-        workers: Number of one-worker processes.
+        name: What tells its workers from those of other machines that share `storage.shared`; empty for the machine's
+            own name there.
+        workers: Number of one-worker processes at the start.
+        min_workers: Fewest of them; 0 for `workers`, which are then never ended.
+        max_workers: Most of them; 0 for `workers`, and then none is added.
+        target_ms: Workers are added while decisions take longer, or wait as long to be read. Queue and latency are
+            what tells: batches grow with load, so processor time says little.
+        shrink_s: How long little must have been asked before a worker is ended; longer after each that was missed.
         max_body_bytes: Larger requests are refused with 413.
         max_rows: Most rows in one request; more are refused with 400.
         max_queue_rows: Rows that may wait; above it requests get 503 and Retry-After.
@@ -124,7 +133,12 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     host: str = "127.0.0.1"
     port: int = 8600
+    name: str = ""
     workers: int = 1
+    min_workers: int = 0
+    max_workers: int = 0
+    target_ms: float = 5.0
+    shrink_s: float = 60.0
     max_body_bytes: int = 4 * 1024 * 1024
     max_rows: int = 10_000
     max_queue_rows: int = 20_000
@@ -140,12 +154,22 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         _check_address(self.host, self.port)
         _check_ranges(
             workers=self.workers,
+            target_ms=self.target_ms,
+            shrink_s=self.shrink_s,
             max_body_bytes=self.max_body_bytes,
             max_rows=self.max_rows,
             max_queue_rows=self.max_queue_rows,
             idle_timeout_s=self.idle_timeout_s,
             request_timeout_s=self.request_timeout_s,
         )
+        least, most = self.min_workers or self.workers, self.max_workers or self.workers
+        if not 0 < least <= self.workers <= most <= MOST_WORKERS:
+            raise ValueError(
+                f"workers {self.workers}, min_workers {self.min_workers} and max_workers {self.max_workers} are not in "
+                f"order, or above {MOST_WORKERS}"
+            )
+        if not all(letter.isalnum() or letter in "-._" for letter in self.name):
+            raise ValueError(f"name {self.name!r} has other characters than letters, digits, '-', '.' and '_'")
 
 
 class ControlSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -291,7 +315,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cost: CostSettings = CostSettings()
 
 
-def load_settings(folder: Path, environ: Mapping[str, str] | None = None) -> Settings:
+def load_settings(folder: Path, environ: Mapping[str, str] | None = None, *, need_file: bool = True) -> Settings:
     """Read `falaj.toml`, then variables like `FALAJ_GATEWAY_PORT=8700` over it.
 
     This is the one place that reads the environment.
@@ -299,13 +323,17 @@ def load_settings(folder: Path, environ: Mapping[str, str] | None = None) -> Set
     Args:
         folder: The project's folder.
         environ: The environment; the process's own by default.
+        need_file: Whether the file must be there; a gateway in a container may have `FALAJ_PROJECT_NAME` and others of
+            the environment alone.
 
     Raises:
         ProjectError: The file is absent, is not TOML, or names a setting that does not exist.
     """
     path = folder / PROJECT_FILE
+    environ = os.environ if environ is None else environ
     try:
-        tree: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        alone = not need_file and "FALAJ_PROJECT_NAME" in environ and folder.is_dir() and not path.exists()
+        tree: dict[str, Any] = {} if alone else tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ProjectError(
             f"{path} does not exist",
@@ -316,7 +344,7 @@ def load_settings(folder: Path, environ: Mapping[str, str] | None = None) -> Set
         raise ProjectError(f"{folder} is not a folder", hint="give the project's folder with --project") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise ProjectError(f"{path}: {error}", hint="correct the file") from None
-    _overlay(tree, os.environ if environ is None else environ)
+    _overlay(tree, environ)
     try:
         return msgspec.convert(tree, Settings, strict=False)
     except msgspec.ValidationError as error:

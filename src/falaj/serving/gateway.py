@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import math
 import os
 import signal
 import socket
@@ -35,8 +36,9 @@ from falaj.serving.prediction_log import PredictionLog
 from falaj.serving.predictor import Predictor
 from falaj.serving.request_ids import RequestIds
 from falaj.serving.rows import Job
+from falaj.serving.signals import SHED
 from falaj.serving.snapshots import POLL_S, Snapshots
-from falaj.serving.stats import resume_stats, write_stats
+from falaj.serving.stats import SUFFIX, read_worker, resume_stats, write_stats
 from falaj.serving.variants import LoadModel, Serving, model_loader
 from falaj.storage.blobs.local import LocalBlobs
 from falaj.storage.eventlog.segments import SegmentWriter
@@ -152,6 +154,7 @@ class GatewayWorker:
         self._switch = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._polls = 0
+        self._late_s, self._due_s = 0.0, self._loop.time()
         self._ended = False
 
     async def start(self) -> None:
@@ -191,6 +194,15 @@ class GatewayWorker:
         self._store.close()
         return finished
 
+    def shed(self) -> None:
+        """Give up the connections above the mean of all workers of this machine, so that a new one gets its share."""
+        mine = len(self.server.connections)
+        peers = self._config.stats.glob(f"{self._config.worker.rpartition('-')[0]}-*{SUFFIX}")
+        held = [stats.connections for stats in map(read_worker, peers) if stats and stats.is_live(self._now_us())]
+        surplus = mine - math.ceil(sum(held) / max(len(held), 1))
+        if surplus > 0:
+            self.server.shed(surplus)
+
     def write_stats(self) -> Path:
         """Write this worker's counts and return the folder of all workers' counts; any thread may."""
         with self._stats_turn:
@@ -198,6 +210,7 @@ class GatewayWorker:
             stats.written_us = 0 if self._ended else self._now_us()  # at once it counts for no live worker
             stats.connections = len(self.server.connections)
             stats.queue_rows = self._batcher.rows + self._blocks.rows
+            stats.late_us, self._late_s = int(self._late_s * 1e6), 0.0
             stats.log_records = base.log_records + self._log.written
             stats.log_drops = base.log_drops + self._log.dropped
             responses = dict(base.responses)
@@ -235,6 +248,9 @@ class GatewayWorker:
         self._switch.set()
 
     def _poll(self) -> None:
+        now_s = self._loop.time()
+        self._late_s = max(self._late_s, now_s - self._due_s)
+        self._due_s = now_s + POLL_S
         self._timer = self._loop.call_later(POLL_S, self._poll)
         if self._store.try_open():
             contain(self.snapshots.poll, self._store)
@@ -270,6 +286,7 @@ async def _serve(config: GatewayConfig, open_store: Callable[[], KeyValueStore])
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    asyncio.get_running_loop().add_signal_handler(SHED, worker.shed)
     await worker.start()
     _log.info("%s listens on port %d", config.worker, worker.server.port)
     while not stop.is_set() and config.supervisor in (None, os.getppid()):

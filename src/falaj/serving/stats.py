@@ -160,6 +160,8 @@ class WorkerStats(msgspec.Struct, kw_only=True):
         tokens_epoch: Of the publication whose tokens are in force; a gauge.
         connections: Open now; a gauge.
         queue_rows: Rows waiting now; a gauge.
+        late_us: How late the event loop came to its timer, at worst since the counts were written before: so long waits
+            what has arrived and is not read yet; a gauge.
     """
 
     worker: str
@@ -178,6 +180,7 @@ class WorkerStats(msgspec.Struct, kw_only=True):
     tokens_epoch: int = 0
     connections: int = 0
     queue_rows: int = 0
+    late_us: int = 0
 
     def find(self, endpoint: str, variant: str, version: int, role: str = "live") -> Series:
         """Return the counts of a variant, begun at zero if there are none."""
@@ -192,6 +195,10 @@ class WorkerStats(msgspec.Struct, kw_only=True):
         """Count a batch of so many rows."""
         self.batches[bisect_left(BATCH_BOUNDS, rows)] += 1
         self.batch_rows += rows
+
+    def is_live(self, now_us: int) -> bool:
+        """Return whether its worker wrote lately."""
+        return now_us - self.written_us < LIVE_WITHIN_US
 
     def count_response(self, status: int) -> None:
         """Count an answer."""
@@ -257,6 +264,14 @@ def write_stats(stats: WorkerStats, folder: Path) -> None:
         raise failure(error, f"cannot write {path}") from error
 
 
+def read_worker(path: Path) -> WorkerStats | None:
+    """Return what a worker wrote last; None where it cannot be read, such as one of another release."""
+    try:
+        return msgspec.msgpack.decode(path.read_bytes(), type=WorkerStats)
+    except (OSError, ValueError):
+        return None
+
+
 def resume_stats(folder: Path, worker: str) -> WorkerStats:
     """Return the counts that a worker of this name left, to count on from them; none of them ever falls.
 
@@ -290,10 +305,11 @@ def read_stats(folder: Path, now_us: int) -> GatewayStats:
         except (OSError, ValueError):  # a file of another release has other buckets: zip refuses it
             unreadable.append(path.name)
             continue
-        if now_us - stats.written_us < LIVE_WITHIN_US:
+        if stats.is_live(now_us):
             live.append(stats)
     total.connections = sum(stats.connections for stats in live)
     total.queue_rows = sum(stats.queue_rows for stats in live)
+    total.late_us = max((stats.late_us for stats in live), default=0)
     total.routing_epoch = min((stats.routing_epoch for stats in live), default=0)
     total.tokens_epoch = min((stats.tokens_epoch for stats in live), default=0)
     return GatewayStats(total, tuple(stats.worker for stats in live), tuple(unreadable))

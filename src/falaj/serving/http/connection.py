@@ -29,11 +29,15 @@ class Host(Protocol):
     app: Application
     limits: Limits
     heads: ResponseHeads
-    now_s: float
     draining: bool
-    drain_idle_s: float
     connections: "set[Connection]"
     responses: dict[int, int]
+
+    @property
+    def now_s(self) -> float: ...
+
+    @property
+    def drain_idle_s(self) -> float: ...
 
 
 class Connection(asyncio.Protocol):
@@ -167,6 +171,10 @@ class Connection(asyncio.Protocol):
         """Drop the client at once."""
         if self._transport is not None:
             self._transport.abort()
+
+    def leave(self, host: Host) -> None:
+        """Go on under a host that ends each connection with its next answer; costs the other connections nothing."""
+        self._host = host
 
     def drain(self) -> None:
         """Make the last request read so far the connection's last, and its answer say so."""

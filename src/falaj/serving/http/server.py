@@ -12,6 +12,8 @@ from falaj.serving.http.messages import Application, Limits, ResponseHeads
 
 _TICK_S = 0.25
 _BACKLOG = 2048
+_PAUSE_S = 0.5
+"""How long a worker that shed connections accepts none: until the clients it sent away have connected elsewhere."""
 
 
 class HttpServer:
@@ -40,6 +42,8 @@ class HttpServer:
         self.responses: dict[int, int] = {}
         self._clock = clock
         self._server: asyncio.Server | None = None
+        self._tls: ssl.SSLContext | None = None
+        self._resuming: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._second = -1
         self.now_s = 0.0
@@ -72,7 +76,7 @@ class HttpServer:
             PortInUse: Another program listens there.
             StorageError: The address cannot be used.
         """
-        loop = asyncio.get_running_loop()
+        loop, self._tls = asyncio.get_running_loop(), tls
         try:
             if sock is not None:
                 self._server = await loop.create_server(self.connect, sock=sock, ssl=tls, backlog=_BACKLOG)
@@ -104,6 +108,30 @@ class HttpServer:
             self.heads.set_time(unix_s)
         for connection in tuple(self.connections):
             connection.check(self.now_s)
+
+    def shed(self, connections: int) -> None:
+        """Let the next answer of so many connections be their last, and accept none for a moment, so that their clients
+        come to another worker that listens on the same socket.
+
+        A connection that asks nothing stays: to close it could meet a request on its way.
+        """
+        if self._server is None or not self._server.sockets or self.draining:
+            return
+        leaving, loop = _Leaving(self), asyncio.get_running_loop()
+        for connection in tuple(self.connections)[:connections]:
+            connection.leave(leaving)
+        listening = self._server.sockets[0].dup()
+        self._server.close()
+        self._resuming = loop.create_task(self._accept_again(listening))
+
+    async def _accept_again(self, listening: socket.socket) -> None:
+        await asyncio.sleep(_PAUSE_S)
+        if self.draining:
+            listening.close()
+            return
+        self._server = await asyncio.get_running_loop().create_server(
+            self.connect, sock=listening, ssl=self._tls, backlog=_BACKLOG
+        )
 
     def begin_drain(self) -> None:
         """Accept no more connections, and let each answer from now on be its connection's last."""
@@ -151,3 +179,24 @@ class HttpServer:
     def _on_timer(self, loop: asyncio.AbstractEventLoop) -> None:
         self.tick()
         self._schedule(loop)
+
+
+class _Leaving:
+    """The server as connections see it that are to end: each answer is the last, and nothing else is different."""
+
+    draining = True
+
+    def __init__(self, server: HttpServer) -> None:
+        self._server = server
+        self.app, self.limits, self.heads = server.app, server.limits, server.heads
+        self.connections, self.responses = server.connections, server.responses
+
+    @property
+    def now_s(self) -> float:
+        """Monotonic seconds, as of the last tick."""
+        return self._server.now_s
+
+    @property
+    def drain_idle_s(self) -> float:
+        """How long a connection may ask nothing: as long as ever, until the server itself drains."""
+        return self._server.drain_idle_s if self._server.draining else self.limits.idle_timeout_s
