@@ -195,13 +195,14 @@ class GatewayWorker:
         return finished
 
     def shed(self) -> None:
-        """Give up the connections above the mean of all workers of this machine, so that a new one gets its share."""
+        """Give up the connections above the mean of all workers of this machine, so that a new one gets its share.
+
+        A worker without a surplus accepts none for the moment either, or it could be the one to take what others give.
+        """
         mine = len(self.server.connections)
         peers = self._config.stats.glob(f"{self._config.worker.rpartition('-')[0]}-*{SUFFIX}")
         held = [stats.connections for stats in map(read_worker, peers) if stats and stats.is_live(self._now_us())]
-        surplus = mine - math.ceil(sum(held) / max(len(held), 1))
-        if surplus > 0:
-            self.server.shed(surplus)
+        self.server.shed(max(0, mine - math.ceil(sum(held) / max(len(held), 1))))
 
     def write_stats(self) -> Path:
         """Write this worker's counts and return the folder of all workers' counts; any thread may."""

@@ -113,8 +113,9 @@ def test_nothing_acknowledged_is_lost_whatever_happens_to_workers(site: Site) ->
         site.phase("slow")
         await until_live(site, 3, load)
         added = site.project.root / "log/predictions/gateway-2-00000001.open"
-        while not added.stat().st_size:  # kept connections would never come to it
-            await load.reach(5)
+        async with asyncio.timeout(60):
+            while not added.stat().st_size:  # kept connections would never come to it
+                await load.reach(5)
         site.phase("steady")
         await until_live(site, 1, load)
         await load.reach(300)
