@@ -40,9 +40,13 @@ from falaj.serving.open_inference import OpenInference
 from falaj.serving.prediction_log import PredictionLog
 from falaj.serving.predictor import Predictor
 from falaj.serving.request_ids import RequestIds
+from falaj.serving.routing import HashRouter
 from falaj.serving.rows import Job
+from falaj.serving.shadows import Shadows
 from falaj.serving.snapshots import Snapshots
 from falaj.serving.stats import WorkerStats
+from falaj.serving.variant_router import RouterMaker
+from falaj.serving.variants import LoadedVariant
 from falaj.storage.keyvalue.memory import MemoryStore
 from falaj.storage.keyvalue.snapshots import write_snapshots
 from support.serving_http import MemoryTransport, read_answers
@@ -202,7 +206,10 @@ class FailingReader:
 class World:
     """One gateway worker, driven by hand."""
 
-    def __init__(self, *routes: EndpointRoute, publish: bool = True, max_rows: int = 100, max_queue: int = 200) -> None:
+    def __init__(
+        self, *routes: EndpointRoute, publish: bool = True, max_rows: int = 100, max_queue: int = 200,
+        make_router: RouterMaker[LoadedVariant] = HashRouter,
+    ) -> None:  # fmt: skip
         self.clock = ManualClock()
         self.now_us = NOW_US
         self.turns: list[Callable[[], None]] = []
@@ -213,7 +220,9 @@ class World:
         self.reader = FailingReader(OnlineReader(self.store))
         self.predictor = Predictor(self.reader, self.log, self.stats, self.clock.monotonic)
         self.batcher = Batcher[Job](self._compute, self._failed, self.turns.append, max_rows=max_queue)
-        self.snapshots = Snapshots(load_sum, lambda work, done: done(work()), self.stats)
+        self.shadow_thread: list[tuple[Callable[[], None], Callable[[], None]]] | None = None
+        self.shadows = Shadows(self.predictor, self.stats, self.clock.monotonic, self.turns.append, self._aside, 50)
+        self.snapshots = Snapshots(load_sum, lambda work, done: done(work()), self.stats, make_router=make_router)
         ids = RequestIds()
         intake = Intake(self.batcher, ids, self.stats, max_rows)
         blocks = Blocks(self.log, self.stats, self.predictor, self.clock.monotonic, self.turns.append, max_queue)
@@ -274,9 +283,16 @@ class World:
 
     def _compute(self, jobs: list[Job]) -> None:
         self.predictor.compute(jobs)
-        shadowed = [job for job in jobs if job.shadows]
-        if shadowed:
-            self.predictor.compute_shadows(shadowed)
+        for job in jobs:
+            if job.shadows:
+                self.shadows.submit(job)
+
+    def _aside(self, work: Callable[[], None], done: Callable[[], None]) -> None:
+        if self.shadow_thread is not None:
+            self.shadow_thread.append((work, done))
+        else:
+            work()
+            done()
 
     def _failed(self, _jobs: list[Job], error: Exception) -> None:
         raise error

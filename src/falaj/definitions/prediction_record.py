@@ -16,7 +16,7 @@ class PredictionRecord(msgspec.Struct, frozen=True, tag="prediction", tag_field=
         client_id: The caller's own id, echoed; may be empty.
         endpoint: The endpoint's name.
         variant: The variant's name.
-        role: "live" or "shadow".
+        role: "live", "shadow", or "test" for who asked for the variant by name.
         model: The model's name.
         version: The version's number.
         epoch: The endpoint's routing epoch.
@@ -87,7 +87,7 @@ class BlockRecord(msgspec.Struct, frozen=True, tag="block", tag_field="kind"):
         client_id: The caller's own id, echoed; may be empty.
         endpoint: The endpoint's name.
         variant: The variant's name.
-        role: "live" or "shadow".
+        role: "live", "shadow", or "test" for who asked for the variant by name.
         model: The model's name.
         version: The version's number.
         epoch: The endpoint's routing epoch.

@@ -32,7 +32,8 @@ class Variant(msgspec.Struct, frozen=True):
         model: The model's name.
         version: The version's number.
         weight: Its share in ten-thousandths of units; live weights of an endpoint add up to 10,000.
-        role: "live" answers callers; "shadow" computes and logs only.
+        role: "live" answers callers; "shadow" computes and logs only; "test" answers who asked for it by name, and is
+            never published.
         artifact: Its servable file.
         signature: Its inputs.
         service: Its pinned features; None for a model that takes its features from the caller only.
@@ -43,7 +44,7 @@ class Variant(msgspec.Struct, frozen=True):
     model: str
     version: int
     weight: int
-    role: Literal["live", "shadow"]
+    role: Literal["live", "shadow", "test"]
     artifact: ArtifactRef
     signature: Signature
     service: ServiceSpec | None = None

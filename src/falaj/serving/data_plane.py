@@ -125,7 +125,7 @@ class DataPlane:
 
     def infer(
         self, asked: str, version: str, request: InferenceRequest, receipt: Receipt, authorization: bytes | None,
-        finish: Finish,
+        finish: Finish, test: str | None = None,
     ) -> None:  # fmt: skip
         """Decide, score, or run a bare model.
 
@@ -136,6 +136,7 @@ class DataPlane:
             receipt: When and from whom; already admitted to `endpoint.predict`.
             authorization: For `at`, which needs an action of its own.
             finish: Gets the answer; what is raised here it does not get.
+            test: The variant that decides, as a test, which needs an action of its own.
 
         Raises:
             FalajError: The request cannot be taken.
@@ -145,6 +146,10 @@ class DataPlane:
             finish(self._bare.infer(bare, asked, request, receipt))
             return
         route, variant = self._endpoint(asked, version)
+        if test is not None:
+            action = "endpoint.predict_variant"
+            self._snapshots.guard.admit(authorization, action, route.route.endpoint, receipt.received_us)
+            variant = route.test(test)
         output = variant.spec.signature.output
         for wanted in request.outputs:
             if wanted.name != output:
@@ -158,7 +163,7 @@ class DataPlane:
         if instances[0].at:
             self._snapshots.guard.admit(authorization, "endpoint.predict_at", route.route.endpoint, receipt.received_us)
         self._intake.decide(
-            route, instances, receipt, lambda job: finish(_answer(job, asked, request, output)), version or None
+            route, instances, receipt, lambda job: finish(_answer(job, asked, request, output)), version or None, test
         )
 
     def _score(

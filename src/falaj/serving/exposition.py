@@ -12,6 +12,7 @@ _WORKER_COUNTERS = (
     ("log_records", "falaj_log_records_total", "Decisions and outcomes appended to the prediction log."),
     ("log_drops", "falaj_log_drops_total", "Decisions and outcomes lost because the disk was full or broken."),
     ("rejected", "falaj_rejected_requests_total", "Requests refused because too many rows waited."),
+    ("shadow_drops", "falaj_shadow_drops_total", "Rows that shadow variants left out because they were behind."),
     ("store_failures", "falaj_feature_store_failures_total", "Batches for which the feature store failed."),
     ("load_failures", "falaj_load_failures_total", "Routing tables, token lists or models that could not be loaded."),
     ("faults", "falaj_faults_total", "Requests or batches stopped by a fault of the gateway itself."),

@@ -36,6 +36,7 @@ from falaj.serving.prediction_log import PredictionLog
 from falaj.serving.predictor import Predictor
 from falaj.serving.request_ids import RequestIds
 from falaj.serving.rows import Job
+from falaj.serving.shadows import Shadows, ShadowThread
 from falaj.serving.signals import SHED
 from falaj.serving.snapshots import POLL_S, Snapshots
 from falaj.serving.stats import SUFFIX, read_worker, resume_stats, write_stats
@@ -136,10 +137,9 @@ class GatewayWorker:
         reader = OnlineReader(self._store)
         self._predictor = Predictor(reader, self._log, self.stats, clock.monotonic)
         self._batcher = Batcher(self._compute, self._failed, self._loop.call_soon, max_rows=config.max_queue_rows)
-        self._shadows = Batcher(
-            self._predictor.compute_shadows, lambda _jobs, _error: None, self._loop.call_soon,
-            max_rows=config.max_queue_rows,
-        )  # fmt: skip
+        self._shadows = Shadows(
+            self._predictor, self.stats, clock.monotonic, self._loop.call_soon, ShadowThread(self._loop)
+        )
         self.snapshots = Snapshots(load_model, self._beside, self.stats, self._switched)
         ids = RequestIds()
         intake = Intake(self._batcher, ids, self.stats, config.max_rows)
@@ -228,7 +228,7 @@ class GatewayWorker:
         self._predictor.compute(jobs)
         for job in jobs:
             if job.shadows:
-                self._shadows.submit(job, len(job.shadows))
+                self._shadows.submit(job)
 
     def _failed(self, jobs: list[Job], error: Exception) -> None:
         del error  # logged where it was caught

@@ -14,6 +14,9 @@ from falaj.serving.rows import Job, Row
 from falaj.serving.stats import WorkerStats
 from falaj.serving.variants import LoadedRoute, LoadedVariant
 
+VARIANT_HEADER = b"falaj-variant"
+"""Names the variant that shall decide, for tests; needs `endpoint.predict_variant`."""
+
 
 class Instance(msgspec.Struct, forbid_unknown_fields=True):
     """One thing to decide on, as callers of the native form write it.
@@ -65,7 +68,7 @@ class Intake:
 
     def decide(
         self, route: LoadedRoute, instances: Sequence[Instance], receipt: Receipt, finish: Callable[[Job], None],
-        version: str | None = None,
+        version: str | None = None, test: str | None = None,
     ) -> None:  # fmt: skip
         """Submit instances to be decided by the endpoint's variants.
 
@@ -75,21 +78,24 @@ class Intake:
             receipt: When and from whom.
             finish: Gets the job when every row has a score or an error.
             version: The version that decides, whatever the weights say.
+            test: The variant that decides, as a test; the caller was admitted to that.
 
         Raises:
             InputError: An instance is not what the signature says; the message says which one and why.
-            NotFound: The version does not serve.
+            NotFound: The version or the variant does not serve.
             Unavailable: Too many rows wait.
         """
         self.check_count(len(instances))
         pinned = None if version is None else route.version(version)
+        if test is not None:
+            pinned = route.test(test)
         many = len(instances) > 1
         rows = []
         shadows: list[tuple[Row, LoadedVariant]] = []
         for number, instance in enumerate(instances):
             request_id = self._ids.make(receipt.received_us)
             unit = str(instance.unit) if instance.unit != "" else unit_of(instance.entities, request_id)
-            variant = pinned or route.chooser.live(unit)
+            variant = pinned or route.choose(unit, instance.request)
             where = f"instance {number}" if many else ""
             variant.entities.check(instance.entities, where)
             variant.request.check(instance.request, where)
@@ -103,8 +109,8 @@ class Intake:
                 instance.request,
             )
             rows.append(row)
-            if route.has_shadows:
-                shadows += [(row, shadow) for shadow in route.chooser.shadows(unit)]
+            if route.has_shadows and test is None:
+                shadows += [(row, shadow) for shadow in route.router.shadows(unit)]
         self._submit(Job(rows, finish, receipt.received_us, receipt.started_s, receipt.actor, shadows))
 
     def score(

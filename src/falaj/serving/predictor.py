@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any, Protocol
 
-from falaj.definitions.prediction_record import LogRecord, PredictionRecord
+from falaj.definitions.prediction_record import PredictionRecord
 from falaj.definitions.service_spec import ServiceSpec
 from falaj.features.online import OnlineRows
 from falaj.kernel.errors import CorruptionError, DataError, FalajError, InputError, StorageError
@@ -66,22 +66,19 @@ class Predictor:
         for variant, group in groups:
             self._count(variant, group)
 
-    def compute_shadows(self, jobs: list[Job]) -> None:
-        """Let shadow variants decide what was decided already, and log what they would have said."""
-        shadow_jobs = [
-            Job([_shadow_row(row, variant) for row, variant in job.shadows], job.finish, job.received_us,
-                job.started_s, job.actor)
-            for job in jobs
-        ]  # fmt: skip
-        began_s = self._monotonic()
-        groups = self._score_all([row for job in shadow_jobs for row in job.rows])
-        spent_us = int((self._monotonic() - began_s) * 1e6)
-        records: list[LogRecord] = []
-        for job in shadow_jobs:
-            for row in job.rows:
-                records.append(_record(row, job, spent_us))
-                self.series(row.variant).observe(spent_us, 1, 0 if row.error is None else 1)
-        self._log.append(records)
+    def conclude(
+        self, decided: list[tuple[Row, Job]], groups: list[tuple[LoadedVariant, list[Row]]], spent_us: int
+    ) -> None:
+        """Log and count rows that nobody waits for.
+
+        Args:
+            decided: Each row with the job that it came by.
+            groups: The same rows by variant.
+            spent_us: How long they took together.
+        """
+        self._log.append([_record(row, job, spent_us) for row, job in decided])
+        for row, _ in decided:
+            self.series(row.variant).observe(spent_us, 1, 0 if row.error is None else 1)
         for variant, group in groups:
             self._count(variant, group)
 
@@ -90,27 +87,41 @@ class Predictor:
         for row in rows:
             groups.setdefault(id(row.variant), (row.variant, []))[1].append(row)
         for variant, group in groups.values():
-            self._each(variant, group, self._score)
+            self.each(variant, group, self._score)
         return list(groups.values())
 
-    def _each(self, variant: LoadedVariant, rows: list[Row], work: Callable[[LoadedVariant, list[Row]], None]) -> None:
+    def each(self, variant: LoadedVariant, rows: list[Row], work: Callable[[LoadedVariant, list[Row]], None]) -> None:
         """Do the work for all rows at once; when that fails, row by row, so that only the bad one has an error."""
+        if not rows:
+            return
         error = contain(work, variant, rows)
         if error is None:
             return
         if len(rows) > 1:
             for row in rows:
-                self._each(variant, [row], work)
+                self.each(variant, [row], work)
             return
         rows[0].error = fault(variant, error)
 
     def _score(self, variant: LoadedVariant, rows: list[Row]) -> None:
+        self.fetch(variant, rows)
+        self.infer(variant, rows)
+
+    def fetch(self, variant: LoadedVariant, rows: list[Row]) -> None:
+        """Set the features of a variant's rows."""
         fetched = [row for row in rows if row.given is None]
         if fetched:
             self._fetch(variant, fetched)
         for row in rows:
             if row.given is not None:
                 row.features = row.given
+
+    def infer(self, variant: LoadedVariant, rows: list[Row]) -> None:
+        """Set the scores of a variant's rows from their features.
+
+        Raises:
+            FalajError: The model answered what is no number.
+        """
         unseen: list[tuple[int, str]] = []
         scores = variant.runtime.predict(variant.encoder.encode([row.features for row in rows], unseen)).tolist()
         for number, name in unseen:
@@ -202,10 +213,6 @@ def _compact(columns: tuple[str, ...], statuses: tuple[str, ...]) -> dict[str, s
 
 def _spelled_out(variant: LoadedVariant, statuses: dict[str, str]) -> dict[str, str]:
     return dict.fromkeys(variant.stored, statuses[EVERY]) if EVERY in statuses else statuses
-
-
-def _shadow_row(row: Row, variant: LoadedVariant) -> Row:
-    return Row(variant, row.request_id, row.client_id, row.unit, row.at_us, row.entities, row.request, row.given)
 
 
 def _record(row: Row, job: Job, latency_us: int) -> PredictionRecord:

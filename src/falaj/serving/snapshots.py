@@ -10,8 +10,10 @@ from falaj.governance.tokens import TokenSnapshot
 from falaj.kernel.codec import from_msgpack
 from falaj.kernel.errors import FalajError
 from falaj.serving.guard import Guard
+from falaj.serving.routing import HashRouter
 from falaj.serving.stats import WorkerStats
-from falaj.serving.variants import LoadModel, Serving, load_serving
+from falaj.serving.variant_router import RouterMaker
+from falaj.serving.variants import LoadedVariant, LoadModel, Serving, load_serving
 from falaj.storage.keyvalue import KeyValueStore
 from falaj.storage.keyvalue.snapshots import EPOCH_KEY, snapshot_key
 
@@ -35,6 +37,7 @@ class Snapshots:
         beside: Runs the loading where it delays no request.
         stats: Counts failures and keeps the routing epoch.
         switched: Called after a new routing table is in force.
+        make_router: Makes what chooses among an endpoint's variants.
 
     Attributes:
         serving: What serves now. Requests keep the one they began with, so the old models go when those are done.
@@ -43,8 +46,9 @@ class Snapshots:
     """
 
     def __init__(
-        self, load_model: LoadModel, beside: Beside, stats: WorkerStats, switched: Callable[[], None] = lambda: None
-    ) -> None:
+        self, load_model: LoadModel, beside: Beside, stats: WorkerStats, switched: Callable[[], None] = lambda: None,
+        make_router: RouterMaker[LoadedVariant] = HashRouter,
+    ) -> None:  # fmt: skip
         self.serving = Serving()
         self.guard = Guard()
         self.ready = False
@@ -52,6 +56,7 @@ class Snapshots:
         self._beside = beside
         self._stats = stats
         self._switched = switched
+        self._make_router = make_router
         self._epoch: bytes | None = None
         self._tokens: bytes | None = None
         self._bad_tokens = False
@@ -106,8 +111,8 @@ class Snapshots:
             self._failed(f"the routing snapshot cannot be read: {error}")
             return
         self._loading = True
-        before, load_model = self.serving, self._load_model
-        self._beside(lambda: load_serving(table, before, load_model), self._adopt)
+        before, load_model, make_router = self.serving, self._load_model, self._make_router
+        self._beside(lambda: load_serving(table, before, load_model, make_router), self._adopt)
 
     def _adopt(self, serving: Serving) -> None:
         self._loading = False

@@ -33,7 +33,7 @@ class Series(msgspec.Struct, kw_only=True):
         endpoint: The endpoint's name.
         variant: The variant's name.
         version: The model version's number.
-        role: "live" or "shadow".
+        role: "live", "shadow", or "test" for who asked for the variant by name.
         requests: Decisions, failed ones included; a request of ten instances is ten decisions.
         errors: Decisions that failed by a fault of the model, its on-demand code or the gateway; bad input is none.
         defaulted: Decisions made on declared defaults because the feature store failed.
@@ -153,6 +153,7 @@ class WorkerStats(msgspec.Struct, kw_only=True):
         log_records: Decisions and outcomes appended to the prediction log.
         log_drops: Those lost because the disk was full or broken.
         rejected: Requests refused because too many rows waited.
+        shadow_drops: Rows that shadow variants left out because they were behind.
         store_failures: Batches for which the feature store failed.
         load_failures: Attempts to load a routing table, a token list or a model that failed.
         faults: Batches and requests stopped by a fault of the gateway itself.
@@ -173,6 +174,7 @@ class WorkerStats(msgspec.Struct, kw_only=True):
     log_records: int = 0
     log_drops: int = 0
     rejected: int = 0
+    shadow_drops: int = 0
     store_failures: int = 0
     load_failures: int = 0
     faults: int = 0
@@ -216,7 +218,7 @@ class WorkerStats(msgspec.Struct, kw_only=True):
 
 
 _COUNTERS = (
-    "batch_rows", "log_records", "log_drops", "rejected", "store_failures", "load_failures", "faults",
+    "batch_rows", "log_records", "log_drops", "rejected", "shadow_drops", "store_failures", "load_failures", "faults",
 )  # fmt: skip
 
 

@@ -15,9 +15,10 @@ from falaj.models.runtimes import Runtime
 from falaj.models.runtimes.tensors import TensorRuntime
 from falaj.serving.bare_model import BareModel
 from falaj.serving.boundary import contain
-from falaj.serving.routing import Chooser
+from falaj.serving.routing import HashRouter
 from falaj.serving.stats import EVERY, Series
 from falaj.serving.validation import groups_of
+from falaj.serving.variant_router import RouterMaker, VariantRouter
 from falaj.storage.blobs import BlobStore
 
 
@@ -75,6 +76,13 @@ class LoadedVariant:
             known = self._statuses_json[status] = msgspec.Raw(msgspec.json.encode(dict.fromkeys(self.stored, status)))
         return known
 
+    def reads_like(self, other: "LoadedVariant") -> bool:
+        """Return whether a row's features are the same for both, so that they need not be read again."""
+        mine, its = self.service, other.service
+        if mine is None or its is None or self.has_texts:  # what a text is to a model depends on its vocabulary
+            return False
+        return mine.digest == its.digest and self.inputs == other.inputs
+
     def _positions(self) -> list[int] | None:
         outputs = [name for name, _ in self.service.outputs] if self.service else self.inputs
         if outputs == self.inputs:
@@ -94,13 +102,27 @@ class LoadedVariant:
 
 
 class LoadedRoute:
-    """One endpoint, ready to serve."""
+    """One endpoint, ready to serve.
 
-    def __init__(self, route: EndpointRoute, variants: list[LoadedVariant]) -> None:
+    Args:
+        route: As published.
+        variants: The route's, in its order.
+        make_router: Makes what chooses among them.
+
+    Attributes:
+        choose: The router's `live`, found once and not for every request.
+    """
+
+    def __init__(
+        self, route: EndpointRoute, variants: list[LoadedVariant],
+        make_router: RouterMaker[LoadedVariant] = HashRouter,
+    ) -> None:  # fmt: skip
         self.route = route
         self.variants = variants
-        self.chooser = Chooser(route, variants)
+        self.router = make_router(route, variants)
+        self.choose = self.router.live
         self.has_shadows = any(variant.spec.role == "shadow" for variant in variants)
+        self._tests: dict[str, LoadedVariant] = {}
 
     @property
     def live(self) -> list[LoadedVariant]:
@@ -122,6 +144,28 @@ class LoadedRoute:
             hint=f"versions that do: {', '.join(str(v.spec.version) for v in self.live)}",
         )
 
+    def test(self, name: str) -> LoadedVariant:
+        """Return a live variant by its name, for a request that says itself who decides.
+
+        Its decisions have the role "test" in the log and in the counts, so that no rollout, monitor or experiment
+        takes them for traffic that was assigned.
+
+        Raises:
+            NotFound: The endpoint has no live variant of that name.
+        """
+        found = self._tests.get(name)
+        if found is None:
+            by_name = {variant.spec.name: variant for variant in self.live}
+            if name not in by_name:
+                raise NotFound(
+                    f"endpoint {self.route.endpoint!r} has no live variant {name[:80]!r}",
+                    hint=f"its variants: {', '.join(by_name)}",
+                )
+            variant = by_name[name]
+            spec = msgspec.structs.replace(variant.spec, role="test")
+            found = self._tests[name] = LoadedVariant(self.route, spec, variant.runtime)
+        return found
+
 
 class Serving(msgspec.Struct, frozen=True):
     """All that serves now; replaced as a whole.
@@ -131,12 +175,14 @@ class Serving(msgspec.Struct, frozen=True):
         routes: By endpoint name.
         failures: Endpoint to the reason why its newest route could not be loaded; its older one serves, if any.
         bare: The bare models, by the name they serve under.
+        learners: The routers that are told outcomes; the hash is not one.
     """
 
     epoch: int = 0
     routes: dict[str, LoadedRoute] = {}
     failures: dict[str, str] = {}
     bare: dict[str, BareModel] = {}
+    learners: list[VariantRouter[LoadedVariant]] = []
 
     def route(self, endpoint: str) -> LoadedRoute:
         """Return an endpoint.
@@ -173,23 +219,25 @@ def model_loader(blobs: BlobStore) -> LoadModel:
     return load
 
 
-def load_serving(table: RoutingTable, before: Serving, load_model: LoadModel) -> Serving:
+def load_serving(
+    table: RoutingTable, before: Serving, load_model: LoadModel, make_router: RouterMaker[LoadedVariant] = HashRouter
+) -> Serving:
     """Load a routing table beside what serves now; models that serve already are used again.
 
     Args:
         table: The table as published.
         before: What serves now; an endpoint whose new route cannot be loaded keeps its old one.
         load_model: Loads one model.
+        make_router: Makes what chooses among an endpoint's variants; what a router has learned lives behind it, since a
+            changed table makes new ones.
     """
     runtimes: Runtimes = {
-        (variant.spec.artifact.digest, len(variant.inputs)): variant.runtime
-        for loaded in before.routes.values()
-        for variant in loaded.variants
+        _runtime_key(variant.spec): variant.runtime for loaded in before.routes.values() for variant in loaded.variants
     }
-    runtimes |= {(model.spec.artifact.digest, 0): model.runtime for model in before.bare.values()}
+    runtimes |= {_runtime_key(model.spec): model.runtime for model in before.bare.values()}
     serving = Serving(table.epoch)
     for name, route in table.endpoints.items():
-        error = contain(_load_route, route, runtimes, load_model, serving)
+        error = contain(_load_route, route, runtimes, load_model, make_router, serving)
         if error is not None:
             told = error.message if isinstance(error, FalajError) else f"{type(error).__name__}: {error}"
             serving.failures[name] = told
@@ -197,17 +245,27 @@ def load_serving(table: RoutingTable, before: Serving, load_model: LoadModel) ->
                 serving.routes[name] = before.routes[name]
             if name in before.bare:
                 serving.bare[name] = before.bare[name]
+    routers = (loaded.router for loaded in serving.routes.values())
+    serving.learners.extend(router for router in routers if not isinstance(router, HashRouter))
     return serving
 
 
-Runtimes = dict[tuple[str, int], Runtime | TensorRuntime]
-"""What is loaded, by digest and number of features; a bare model has none."""
+Runtimes = dict[tuple[str, int, bool], Runtime | TensorRuntime]
+"""What is loaded, by digest, number of features (a bare model has none), and whether it computes in the shadow."""
 
 
-def _load_route(route: EndpointRoute, runtimes: Runtimes, load_model: LoadModel, serving: Serving) -> None:
+def _runtime_key(spec: Variant) -> tuple[str, int, bool]:
+    # A shadow computes in a thread of its own, and runtimes need not bear two threads.
+    return spec.artifact.digest, len(spec.signature.inputs), spec.role == "shadow"
+
+
+def _load_route(
+    route: EndpointRoute, runtimes: Runtimes, load_model: LoadModel, make_router: RouterMaker[LoadedVariant],
+    serving: Serving,
+) -> None:  # fmt: skip
     loaded = []
     for spec in route.variants:
-        key = (spec.artifact.digest, len(spec.signature.inputs))
+        key = _runtime_key(spec)
         if key not in runtimes:
             runtimes[key] = load_model(spec)
         runtime = runtimes[key]
@@ -215,4 +273,4 @@ def _load_route(route: EndpointRoute, runtimes: Runtimes, load_model: LoadModel,
             serving.bare[route.endpoint] = BareModel(route, spec, runtime)
             return
         loaded.append(LoadedVariant(route, spec, runtime))
-    serving.routes[route.endpoint] = LoadedRoute(route, loaded)
+    serving.routes[route.endpoint] = LoadedRoute(route, loaded, make_router)
