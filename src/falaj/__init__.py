@@ -26,7 +26,9 @@ from falaj.definitions.aggregation import (
     sum,
     var,
 )
+from falaj.definitions.combination import cascade_of, mean_of, stack_of, vote_of
 from falaj.definitions.endpoint import Endpoint
+from falaj.definitions.ensemble import Ensemble
 from falaj.definitions.entity import Entity
 from falaj.definitions.feature_service import FeatureService, RequestField, request
 from falaj.definitions.feature_view import FeatureView
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Csv",
     "Endpoint",
+    "Ensemble",
     "Entity",
     "FeatureService",
     "FeatureView",
@@ -60,6 +63,7 @@ __all__ = [
     "RequestField",
     "Source",
     "canary",
+    "cascade_of",
     "check",
     "column",
     "count",
@@ -73,6 +77,7 @@ __all__ = [
     "lightgbm",
     "max",
     "mean",
+    "mean_of",
     "min",
     "monitor",
     "on",
@@ -86,9 +91,11 @@ __all__ = [
     "sawtooth",
     "sklearn",
     "split",
+    "stack_of",
     "std",
     "sum",
     "var",
+    "vote_of",
     "xgboost",
 ]
 

@@ -198,7 +198,7 @@ class FailingReader:
     def read(self, spec: ServiceSpec, entities: Sequence[Any], at_us: Sequence[int]) -> OnlineRows:
         if self.error is not None:
             raise self.error
-        if any(entity["card_id"] in self.damaged for entity in entities):
+        if any(entity.get("card_id") in self.damaged for entity in entities):
             raise CorruptionError("entity record is damaged")
         return self._reader.read(spec, entities, at_us)
 

@@ -14,12 +14,13 @@ from falaj.lifecycle.rooms import Rooms
 from falaj.rollout.table import current_routes
 from falaj.serving.batching import Batcher
 from falaj.serving.intake import Instance, Intake, Receipt
+from falaj.serving.loading import load_serving, model_loader
 from falaj.serving.prediction_log import PredictionLog
 from falaj.serving.predictor import Predictor
 from falaj.serving.request_ids import RequestIds
 from falaj.serving.rows import Job
 from falaj.serving.stats import WorkerStats
-from falaj.serving.variants import Serving, load_serving, model_loader
+from falaj.serving.variants import Serving
 from falaj.storage.eventlog.segments import SegmentWriter
 
 _SEGMENT_BYTES = 64 << 20

@@ -4,6 +4,7 @@ from typing import Literal
 
 import msgspec
 
+from falaj.definitions.ensemble_spec import EnsembleSpec
 from falaj.definitions.service_spec import ServiceSpec
 from falaj.definitions.signature import Signature
 from falaj.definitions.tensor_signature import TensorSignature
@@ -14,13 +15,13 @@ class ArtifactRef(msgspec.Struct, frozen=True):
 
     Attributes:
         digest: The blob's digest, checked before it is loaded.
-        runtime: "onnx", "lightgbm", "xgboost", or "trees" for a file of trees alone.
+        runtime: "onnx", "lightgbm", "xgboost", "trees" for a file of trees alone, or "ensemble" for no file at all.
         beside: Other files of the same model whose scores were the same; each serves the sizes of batch at which it is
             the fastest.
     """
 
     digest: str
-    runtime: Literal["onnx", "lightgbm", "xgboost", "trees"]
+    runtime: Literal["onnx", "lightgbm", "xgboost", "trees", "ensemble"]
     beside: tuple["ArtifactRef", ...] = ()
 
 
@@ -38,6 +39,7 @@ class Variant(msgspec.Struct, frozen=True):
         signature: Its inputs.
         service: Its pinned features; None for a model that takes its features from the caller only.
         tensors: What a bare model takes and gives; None for all others. Its signature is empty.
+        ensemble: How other endpoints decide in its place; None for a model. Its signature and its artifact are empty.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Variant(msgspec.Struct, frozen=True):
     signature: Signature
     service: ServiceSpec | None = None
     tensors: TensorSignature | None = None
+    ensemble: EnsembleSpec | None = None
 
     @property
     def subject(self) -> str:

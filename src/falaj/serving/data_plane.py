@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from falaj.governance.access import is_allowed
-from falaj.kernel.errors import FalajError, InputError, Unavailable
+from falaj.kernel.errors import FalajError, InputError, Unavailable, Unsupported
 from falaj.serving.bare_model import BareModel
 from falaj.serving.bare_models import BareModels
 from falaj.serving.blocks import Block, Blocks
@@ -156,7 +156,7 @@ class DataPlane:
                 raise InputError(f"output {wanted.name[:80]!r} does not exist", hint=f"ask for {output!r}")
         if len(request.outputs) > 1:
             raise InputError(f"output {output!r} is asked for twice", hint="ask for it once")
-        if asked.endswith(RAW) or variant.service is None:
+        if asked.endswith(RAW) or not variant.takes_entities:
             self._score(asked, variant, request, receipt, finish)
             return
         instances = _instances(variant, request)
@@ -170,6 +170,8 @@ class DataPlane:
         self, asked: str, variant: LoadedVariant, request: InferenceRequest, receipt: Receipt, finish: Finish
     ) -> None:
         signature = variant.spec.signature
+        if variant.ensemble is not None:
+            raise Unsupported("an ensemble takes entities and request fields", hint="ask it without :raw")
         if variant.has_texts:
             rows = given_rows(signature, request.inputs)
             self._intake.score(

@@ -30,6 +30,7 @@ from falaj.serving.data_plane import DataPlane
 from falaj.serving.http import HttpServer, Limits
 from falaj.serving.intake import Intake
 from falaj.serving.late_store import LateStore
+from falaj.serving.loading import LoadModel, model_loader
 from falaj.serving.native import NativeForm
 from falaj.serving.open_inference import OpenInference
 from falaj.serving.prediction_log import PredictionLog
@@ -40,7 +41,7 @@ from falaj.serving.shadows import Shadows, ShadowThread
 from falaj.serving.signals import SHED
 from falaj.serving.snapshots import POLL_S, Snapshots
 from falaj.serving.stats import SUFFIX, read_worker, resume_stats, write_stats
-from falaj.serving.variants import LoadModel, Serving, model_loader
+from falaj.serving.variants import Serving
 from falaj.storage.blobs.local import LocalBlobs
 from falaj.storage.eventlog.segments import SegmentWriter
 from falaj.storage.keyvalue import KeyValueStore

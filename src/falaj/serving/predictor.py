@@ -1,14 +1,15 @@
 """Predictor: rows to scores, whatever protocol they came by; logged before anybody is answered."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
 from typing import Any, Protocol
 
-from falaj.definitions.prediction_record import PredictionRecord
+from falaj.definitions.prediction_record import EnsembleRecord, LogRecord, PredictionRecord
 from falaj.definitions.service_spec import ServiceSpec
 from falaj.features.online import OnlineRows
 from falaj.kernel.errors import CorruptionError, DataError, FalajError, InputError, StorageError
 from falaj.serving.boundary import contain
+from falaj.serving.ensembles import LoadedEnsemble, decide_together
 from falaj.serving.prediction_log import PredictionLog
 from falaj.serving.rows import Job, Row
 from falaj.serving.stats import EVERY, Series, WorkerStats
@@ -57,7 +58,15 @@ class Predictor:
         groups = self._score_all(rows)
         now_s = self._monotonic()
         latencies = [max(0, int((now_s - job.started_s) * 1e6)) for job in jobs]
-        self._log.append([_record(row, job, us) for job, us in zip(jobs, latencies, strict=True) for row in job.rows])
+        records: list[LogRecord] = [
+            _record(row, job, us) for job, us in zip(jobs, latencies, strict=True) for row in job.rows
+        ]
+        together = [group for variant, group in groups if variant.ensemble is not None]
+        if together:
+            records = [
+                _ensemble_record(row, job, us) for job, us in zip(jobs, latencies, strict=True) for row in job.rows
+            ]
+        self._log.append(records)
         for job in jobs:
             contain(job.finish, job)
         for job, us in zip(jobs, latencies, strict=True):
@@ -65,6 +74,8 @@ class Predictor:
                 self.series(row.variant).observe(us, 1, 0 if row.error is None else 1)
         for variant, group in groups:
             self._count(variant, group)
+        if together:
+            self._count_members(jobs, latencies)
 
     def conclude(
         self, decided: list[tuple[Row, Job]], groups: list[tuple[LoadedVariant, list[Row]]], spent_us: int
@@ -82,13 +93,35 @@ class Predictor:
         for variant, group in groups:
             self._count(variant, group)
 
+    def _count_members(self, jobs: list[Job], latencies: list[int]) -> None:
+        """Count members' decisions as those of their endpoints: a canary there is judged by them too."""
+        for job, us in zip(jobs, latencies, strict=True):
+            for member in (member for row in job.rows for member in row.members):
+                self.series(member.variant).observe(us, 1, 0 if member.error is None else 1)
+                self._count(member.variant, [member])
+
     def _score_all(self, rows: list[Row]) -> list[tuple[LoadedVariant, list[Row]]]:
         groups: dict[int, tuple[LoadedVariant, list[Row]]] = {}
         for row in rows:
             groups.setdefault(id(row.variant), (row.variant, []))[1].append(row)
         for variant, group in groups.values():
-            self.each(variant, group, self._score)
+            self.each(variant, group, self._score if variant.ensemble is None else self._decide_together)
         return list(groups.values())
+
+    def _decide_together(self, variant: LoadedVariant, rows: list[Row]) -> None:
+        assert isinstance(variant, LoadedEnsemble)
+        decide_together(variant, rows, lambda members: self._score_members(variant, members))
+
+    def _score_members(self, ensemble: LoadedEnsemble, rows: Iterable[Row]) -> None:
+        groups: dict[int, tuple[LoadedVariant, list[Row]]] = {}
+        for row in rows:
+            groups.setdefault(id(row.variant), (row.variant, []))[1].append(row)
+        # Who reads most reads first, and the others take their features from there.
+        for variant, group in sorted(groups.values(), key=lambda one: -len(one[0].inputs)):
+            wanting = [row for row in group if not ensemble.take_over(row)]
+            self.each(variant, wanting, self.fetch)
+        for variant, group in groups.values():
+            self.each(variant, [row for row in group if row.error is None], self.infer)
 
     def each(self, variant: LoadedVariant, rows: list[Row], work: Callable[[LoadedVariant, list[Row]], None]) -> None:
         """Do the work for all rows at once; when that fails, row by row, so that only the bad one has an error."""
@@ -213,6 +246,13 @@ def _compact(columns: tuple[str, ...], statuses: tuple[str, ...]) -> dict[str, s
 
 def _spelled_out(variant: LoadedVariant, statuses: dict[str, str]) -> dict[str, str]:
     return dict.fromkeys(variant.stored, statuses[EVERY]) if EVERY in statuses else statuses
+
+
+def _ensemble_record(row: Row, job: Job, latency_us: int) -> LogRecord:
+    decision = _record(row, job, latency_us)
+    if not row.members:
+        return decision
+    return EnsembleRecord(decision, tuple(_record(member, job, latency_us) for member in row.members))
 
 
 def _record(row: Row, job: Job, latency_us: int) -> PredictionRecord:

@@ -27,6 +27,7 @@ class Row(msgspec.Struct, eq=False):
         score: The model's output.
         defaulted: Whether declared defaults stood in for the feature store.
         error: Why there is no score.
+        members: Of an ensemble: the rows that its members decide, in the order in which they were asked.
     """
 
     variant: LoadedVariant
@@ -43,6 +44,7 @@ class Row(msgspec.Struct, eq=False):
     score: float | None = None
     defaulted: bool = False
     error: FalajError | None = None
+    members: tuple["Row", ...] = ()
 
 
 class Job(msgspec.Struct, eq=False):

@@ -10,10 +10,11 @@ from falaj.governance.tokens import TokenSnapshot
 from falaj.kernel.codec import from_msgpack
 from falaj.kernel.errors import FalajError
 from falaj.serving.guard import Guard
+from falaj.serving.loading import LoadModel, load_serving
 from falaj.serving.routing import HashRouter
 from falaj.serving.stats import WorkerStats
 from falaj.serving.variant_router import RouterMaker
-from falaj.serving.variants import LoadedVariant, LoadModel, Serving, load_serving
+from falaj.serving.variants import LoadedVariant, Serving
 from falaj.storage.keyvalue import KeyValueStore
 from falaj.storage.keyvalue.snapshots import EPOCH_KEY, snapshot_key
 

@@ -1,25 +1,20 @@
 """Variants: what serves now, loaded; a changed routing table becomes a new set beside the old one."""
 
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from falaj.definitions.routing_table import EndpointRoute, RoutingTable, Variant
+from falaj.definitions.routing_table import EndpointRoute, Variant
 from falaj.features.on_demand import OnDemand
-from falaj.kernel.errors import CorruptionError, FalajError, NotFound, Unavailable, Unsupported
+from falaj.kernel.errors import CorruptionError, NotFound, Unavailable, Unsupported
 from falaj.kernel.names import did_you_mean
-from falaj.models.artifacts import load_artifact, load_tensors
 from falaj.models.encoding import Encoder
 from falaj.models.runtimes import Runtime
-from falaj.models.runtimes.tensors import TensorRuntime
 from falaj.serving.bare_model import BareModel
-from falaj.serving.boundary import contain
 from falaj.serving.routing import HashRouter
 from falaj.serving.stats import EVERY, Series
 from falaj.serving.validation import groups_of
 from falaj.serving.variant_router import RouterMaker, VariantRouter
-from falaj.storage.blobs import BlobStore
 
 
 class LoadedVariant:
@@ -37,6 +32,8 @@ class LoadedVariant:
         stored_defaults: Their values for when the feature store fails.
         positions: Where each input stands among the service's outputs; None when all stand in the same order.
         on_demand: Its request fields and on-demand features.
+        ensemble: How others decide in its place; None for a model.
+        takes_entities: Whether a request names entities and request fields, and not the features themselves.
         series: What is counted of it, once anything is.
 
     Raises:
@@ -50,6 +47,8 @@ class LoadedVariant:
         self.spec = spec
         self.runtime = runtime
         self.service = spec.service
+        self.ensemble = spec.ensemble
+        self.takes_entities = spec.service is not None or spec.ensemble is not None
         self.series: Series | None = None
         self.encoder = Encoder(spec.signature)
         self.entities, self.request = groups_of(spec)
@@ -75,6 +74,10 @@ class LoadedVariant:
         if known is None:
             known = self._statuses_json[status] = msgspec.Raw(msgspec.json.encode(dict.fromkeys(self.stored, status)))
         return known
+
+    def as_test(self) -> "LoadedVariant":
+        """Return the same version in the role "test"."""
+        return LoadedVariant(self.route, msgspec.structs.replace(self.spec, role="test"), self.runtime)
 
     def reads_like(self, other: "LoadedVariant") -> bool:
         """Return whether a row's features are the same for both, so that they need not be read again."""
@@ -162,8 +165,7 @@ class LoadedRoute:
                     hint=f"its variants: {', '.join(by_name)}",
                 )
             variant = by_name[name]
-            spec = msgspec.structs.replace(variant.spec, role="test")
-            found = self._tests[name] = LoadedVariant(self.route, spec, variant.runtime)
+            found = self._tests[name] = variant.as_test()
         return found
 
 
@@ -202,75 +204,3 @@ class Serving(msgspec.Struct, frozen=True):
                 raise Unavailable(f"endpoint {endpoint!r} cannot be served: {self.failures[endpoint]}")
             raise NotFound(f"endpoint {endpoint[:80]!r} does not exist", hint=did_you_mean(endpoint[:80], self.routes))
         return found
-
-
-LoadModel = Callable[[Variant], Runtime | TensorRuntime]
-"""Loads a variant's model; raises a FalajError when it cannot."""
-
-
-def model_loader(blobs: BlobStore) -> LoadModel:
-    """Return what loads models from the blob store, checked against their digests."""
-
-    def load(variant: Variant) -> Runtime | TensorRuntime:
-        if variant.tensors is not None:
-            return load_tensors(blobs, variant.artifact)
-        return load_artifact(blobs, variant.artifact, len(variant.signature.inputs))
-
-    return load
-
-
-def load_serving(
-    table: RoutingTable, before: Serving, load_model: LoadModel, make_router: RouterMaker[LoadedVariant] = HashRouter
-) -> Serving:
-    """Load a routing table beside what serves now; models that serve already are used again.
-
-    Args:
-        table: The table as published.
-        before: What serves now; an endpoint whose new route cannot be loaded keeps its old one.
-        load_model: Loads one model.
-        make_router: Makes what chooses among an endpoint's variants; what a router has learned lives behind it, since a
-            changed table makes new ones.
-    """
-    runtimes: Runtimes = {
-        _runtime_key(variant.spec): variant.runtime for loaded in before.routes.values() for variant in loaded.variants
-    }
-    runtimes |= {_runtime_key(model.spec): model.runtime for model in before.bare.values()}
-    serving = Serving(table.epoch)
-    for name, route in table.endpoints.items():
-        error = contain(_load_route, route, runtimes, load_model, make_router, serving)
-        if error is not None:
-            told = error.message if isinstance(error, FalajError) else f"{type(error).__name__}: {error}"
-            serving.failures[name] = told
-            if name in before.routes:
-                serving.routes[name] = before.routes[name]
-            if name in before.bare:
-                serving.bare[name] = before.bare[name]
-    routers = (loaded.router for loaded in serving.routes.values())
-    serving.learners.extend(router for router in routers if not isinstance(router, HashRouter))
-    return serving
-
-
-Runtimes = dict[tuple[str, int, bool], Runtime | TensorRuntime]
-"""What is loaded, by digest, number of features (a bare model has none), and whether it computes in the shadow."""
-
-
-def _runtime_key(spec: Variant) -> tuple[str, int, bool]:
-    # A shadow computes in a thread of its own, and runtimes need not bear two threads.
-    return spec.artifact.digest, len(spec.signature.inputs), spec.role == "shadow"
-
-
-def _load_route(
-    route: EndpointRoute, runtimes: Runtimes, load_model: LoadModel, make_router: RouterMaker[LoadedVariant],
-    serving: Serving,
-) -> None:  # fmt: skip
-    loaded = []
-    for spec in route.variants:
-        key = _runtime_key(spec)
-        if key not in runtimes:
-            runtimes[key] = load_model(spec)
-        runtime = runtimes[key]
-        if isinstance(runtime, TensorRuntime):
-            serving.bare[route.endpoint] = BareModel(route, spec, runtime)
-            return
-        loaded.append(LoadedVariant(route, spec, runtime))
-    serving.routes[route.endpoint] = LoadedRoute(route, loaded, make_router)
