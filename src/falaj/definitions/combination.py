@@ -118,8 +118,8 @@ def cascade_of(cheap: Endpoint, costly: Endpoint, *, low: float, high: float) ->
 def _check_mean(one: Combination, names: list[str]) -> None:
     if one.weights and (min(one.weights) < 0 or sum(one.weights) <= 0):
         raise DefinitionError(
-            f"mean of {names}: weights {list(one.weights)} are shares, none below 0 and one above",
-            hint="or use stack_of",
+            f"mean of {names}: weights {list(one.weights)} are no shares",
+            hint="none may be below 0 and one must be above; or use stack_of",
         )
 
 
@@ -133,7 +133,7 @@ def _check_vote(one: Combination, names: list[str]) -> None:
 def _check_stack(one: Combination, names: list[str]) -> None:
     if (one.by is None) == (not one.weights):
         raise DefinitionError(
-            f"stack of {names}: give weights, or the endpoint that combines", hint="weights=[...] or by="
+            f"stack of {names}: either weights combine them or another endpoint", hint="weights=[...] or by="
         )
     if one.by is None:
         return
