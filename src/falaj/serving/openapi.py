@@ -87,6 +87,9 @@ def _parameters(route: RouteSpec) -> list[dict[str, Any]]:
         for name in _PARAMETER.findall(route.path)
     ]
     found += [{"name": n, "in": "query", "required": required, "schema": text} for n, required in route.query]
+    if route.action == "endpoint.predict":
+        about = "The variant that decides, for a test; needs endpoint.predict_variant."
+        found.append({"name": "Falaj-Variant", "in": "header", "required": False, "description": about, "schema": text})
     if route.binary:
         length = {"type": "integer", "minimum": 0}
         about = "Bytes of the JSON part, where binary tensors follow it."
