@@ -21,6 +21,7 @@ import uvloop
 from falaj.features.online import OnlineReader
 from falaj.kernel.clock import Clock, SystemClock
 from falaj.kernel.errors import FalajError, StorageError
+from falaj.models.runtimes import warm_up
 from falaj.serving.application import Gateway
 from falaj.serving.bare_models import BareModels
 from falaj.serving.batching import Batcher
@@ -165,6 +166,7 @@ class GatewayWorker:
         Raises:
             PortInUse: Another program listens there.
         """
+        warm_up()  # before anybody is kept waiting
         self._poll()
         try:
             await asyncio.wait_for(self._switch.wait(), _FIRST_LOAD_S)
