@@ -39,6 +39,7 @@ from falaj.serving.native import NativeForm
 from falaj.serving.open_inference import OpenInference
 from falaj.serving.prediction_log import PredictionLog
 from falaj.serving.predictor import Predictor
+from falaj.serving.redaction import Redaction
 from falaj.serving.request_ids import RequestIds
 from falaj.serving.rows import Job
 from falaj.serving.snapshots import Snapshots
@@ -202,7 +203,10 @@ class FailingReader:
 class World:
     """One gateway worker, driven by hand."""
 
-    def __init__(self, *routes: EndpointRoute, publish: bool = True, max_rows: int = 100, max_queue: int = 200) -> None:
+    def __init__(
+        self, *routes: EndpointRoute, publish: bool = True, max_rows: int = 100, max_queue: int = 200,
+        redaction_key: str = "key",
+    ) -> None:  # fmt: skip
         self.clock = ManualClock()
         self.now_us = NOW_US
         self.turns: list[Callable[[], None]] = []
@@ -211,12 +215,15 @@ class World:
         self.stats = WorkerStats(worker="gateway-0")
         self.log = PredictionLog(self.sink, self.clock)
         self.reader = FailingReader(OnlineReader(self.store))
-        self.predictor = Predictor(self.reader, self.log, self.stats, self.clock.monotonic)
+        redaction = Redaction(redaction_key, self.stats)
+        self.predictor = Predictor(self.reader, self.log, self.stats, self.clock.monotonic, redaction)
         self.batcher = Batcher[Job](self._compute, self._failed, self.turns.append, max_rows=max_queue)
         self.snapshots = Snapshots(load_sum, lambda work, done: done(work()), self.stats)
         ids = RequestIds()
         intake = Intake(self.batcher, ids, self.stats, max_rows)
-        blocks = Blocks(self.log, self.stats, self.predictor, self.clock.monotonic, self.turns.append, max_queue)
+        blocks = Blocks(
+            self.log, self.stats, self.predictor, self.clock.monotonic, self.turns.append, max_queue, redaction
+        )
         bare = BareModels(self.log, self.stats, ids, self.clock.monotonic)
         self.plane = DataPlane(self.snapshots, intake, blocks, bare, ids, lambda: self._no_folder())
         native = NativeForm(self.snapshots, intake, self.log, self.reader)

@@ -43,6 +43,7 @@ def config_for(
         max_rows=gateway.max_rows,
         max_queue_rows=gateway.max_queue_rows,
         fsync_ms=settings.storage.fsync_ms,
+        redaction_key=settings.storage.redaction_key,
     )
 
 

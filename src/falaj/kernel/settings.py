@@ -72,6 +72,8 @@ class StorageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         online_connect_ms: How long connecting to Redis may take.
         online_timeout_ms: How long a gateway waits for Redis before it uses declared defaults.
         online_cache_ms: How old a feature may be that a gateway gives again without asking Redis; 0 for none.
+        redaction_key: Key of the hashes that stand for redacted fields in the prediction log; better given as
+            `FALAJ_STORAGE_REDACTION_KEY` than in the file. With another key, equal values have other hashes.
         fsync_ms: How long the prediction log may keep answers that a power cut would lose (a process death loses none).
     """
 
@@ -88,6 +90,7 @@ class StorageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     online_connect_ms: int = 250
     online_timeout_ms: int = 50
     online_cache_ms: int = 0
+    redaction_key: str = ""
     fsync_ms: int = 1000
 
     def __post_init__(self) -> None:

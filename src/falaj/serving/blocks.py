@@ -5,7 +5,7 @@ from collections.abc import Callable
 import msgspec
 import numpy as np
 
-from falaj.definitions.prediction_record import BlockRecord
+from falaj.definitions.prediction_record import BlockRecord, LogRecord
 from falaj.kernel.errors import FalajError, Unavailable
 from falaj.models.runtimes.port import Matrix, Scores
 from falaj.serving.batching import Batcher, Later
@@ -13,6 +13,7 @@ from falaj.serving.boundary import contain
 from falaj.serving.intake import Receipt
 from falaj.serving.prediction_log import PredictionLog
 from falaj.serving.predictor import Predictor, fault
+from falaj.serving.redaction import Redaction
 from falaj.serving.stats import WorkerStats
 from falaj.serving.variants import LoadedVariant
 
@@ -51,16 +52,18 @@ class Blocks:
         monotonic: Seconds, for latencies.
         later: The loop's `call_soon`.
         max_rows: Rows that may wait.
+        redaction: Keeps out of the log what policies say.
     """
 
     def __init__(
         self, log: PredictionLog, stats: WorkerStats, predictor: Predictor, monotonic: Callable[[], float],
-        later: Later, max_rows: int,
+        later: Later, max_rows: int, redaction: Redaction,
     ) -> None:  # fmt: skip
         self._log = log
         self._stats = stats
         self._predictor = predictor
         self._monotonic = monotonic
+        self._redaction = redaction
         self._batcher: Batcher[Block] = Batcher(self._compute, self._failed, later, max_rows=max_rows)
 
     @property
@@ -88,7 +91,11 @@ class Blocks:
         spent = [max(0, int((now_s - block.receipt.started_s) * 1e6)) for block in blocks]
         rows = sum(len(block.matrix) for block in blocks)
         self._stats.count_batch(rows)
-        self._log.append([_record(block, us) for block, us in zip(blocks, spent, strict=True)], rows)
+        records: list[LogRecord] = [_record(block, us) for block, us in zip(blocks, spent, strict=True)]
+        if any(block.variant.restricted for block in blocks):
+            records = self._redaction.apply(records, [block.variant for block in blocks])
+            rows = sum(record.rows for record in records if isinstance(record, BlockRecord))
+        self._log.append(records, rows)
         for block in blocks:
             contain(block.finish, block)
         for block, us in zip(blocks, spent, strict=True):

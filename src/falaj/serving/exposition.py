@@ -11,6 +11,7 @@ Labels = tuple[tuple[str, str], ...]
 _WORKER_COUNTERS = (
     ("log_records", "falaj_log_records_total", "Decisions and outcomes appended to the prediction log."),
     ("log_drops", "falaj_log_drops_total", "Decisions and outcomes lost because the disk was full or broken."),
+    ("log_unsampled", "falaj_log_unsampled_total", "Decisions without a record, as their endpoint's policy says."),
     ("rejected", "falaj_rejected_requests_total", "Requests refused because too many rows waited."),
     ("store_failures", "falaj_feature_store_failures_total", "Batches for which the feature store failed."),
     ("load_failures", "falaj_load_failures_total", "Routing tables, token lists or models that could not be loaded."),

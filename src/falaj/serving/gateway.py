@@ -34,6 +34,7 @@ from falaj.serving.native import NativeForm
 from falaj.serving.open_inference import OpenInference
 from falaj.serving.prediction_log import PredictionLog
 from falaj.serving.predictor import Predictor
+from falaj.serving.redaction import Redaction
 from falaj.serving.request_ids import RequestIds
 from falaj.serving.rows import Job
 from falaj.serving.signals import SHED
@@ -70,6 +71,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
         max_rows: Most rows in one request.
         max_queue_rows: Rows that may wait; above it requests get 503 and Retry-After.
         fsync_ms: How long the prediction log may keep what a power cut would lose.
+        redaction_key: Key of the hashes that stand for redacted fields in the log.
         segment_bytes: Size at which a segment of the log is finished.
         ready_grace_s: How long ready says 503 while everything is still accepted, so that load balancers notice.
         drain_s: How long requests in flight may take at the end.
@@ -89,6 +91,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_rows: int = 10_000
     max_queue_rows: int = 20_000
     fsync_ms: int = 1000
+    redaction_key: str = ""
     segment_bytes: int = 64 << 20
     ready_grace_s: float = 0.3
     drain_s: float = 15.0
@@ -134,7 +137,8 @@ class GatewayWorker:
         self._base = msgspec.msgpack.decode(msgspec.msgpack.encode(self.stats), type=type(self.stats))
         self._store = LateStore(open_store)
         reader = OnlineReader(self._store)
-        self._predictor = Predictor(reader, self._log, self.stats, clock.monotonic)
+        redaction = Redaction(config.redaction_key, self.stats)
+        self._predictor = Predictor(reader, self._log, self.stats, clock.monotonic, redaction)
         self._batcher = Batcher(self._compute, self._failed, self._loop.call_soon, max_rows=config.max_queue_rows)
         self._shadows = Batcher(
             self._predictor.compute_shadows, lambda _jobs, _error: None, self._loop.call_soon,
@@ -144,8 +148,9 @@ class GatewayWorker:
         ids = RequestIds()
         intake = Intake(self._batcher, ids, self.stats, config.max_rows)
         self._blocks = Blocks(
-            self._log, self.stats, self._predictor, clock.monotonic, self._loop.call_soon, config.max_queue_rows
-        )
+            self._log, self.stats, self._predictor, clock.monotonic, self._loop.call_soon, config.max_queue_rows,
+            redaction,
+        )  # fmt: skip
         bare = BareModels(self._log, self.stats, ids, clock.monotonic)
         self._plane = DataPlane(self.snapshots, intake, self._blocks, bare, ids, self.write_stats)
         native = NativeForm(self.snapshots, intake, self._log, reader)

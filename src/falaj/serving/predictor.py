@@ -10,6 +10,7 @@ from falaj.features.online import OnlineRows
 from falaj.kernel.errors import CorruptionError, DataError, FalajError, InputError, StorageError
 from falaj.serving.boundary import contain
 from falaj.serving.prediction_log import PredictionLog
+from falaj.serving.redaction import Redaction
 from falaj.serving.rows import Job, Row
 from falaj.serving.stats import EVERY, Series, WorkerStats
 from falaj.serving.variants import LoadedVariant
@@ -39,13 +40,17 @@ class Predictor:
         log: Takes a record of every decision.
         stats: Counts.
         monotonic: Seconds, for latencies.
+        redaction: Keeps out of the log what policies say.
     """
 
-    def __init__(self, reader: FeatureReader, log: PredictionLog, stats: WorkerStats, monotonic: Monotonic) -> None:
+    def __init__(
+        self, reader: FeatureReader, log: PredictionLog, stats: WorkerStats, monotonic: Monotonic, redaction: Redaction
+    ) -> None:
         self._reader = reader
         self._log = log
         self._stats = stats
         self._monotonic = monotonic
+        self._redaction = redaction
 
     def compute(self, jobs: list[Job]) -> None:
         """Decide every row, log the decisions, then answer.
@@ -57,7 +62,9 @@ class Predictor:
         groups = self._score_all(rows)
         now_s = self._monotonic()
         latencies = [max(0, int((now_s - job.started_s) * 1e6)) for job in jobs]
-        self._log.append([_record(row, job, us) for job, us in zip(jobs, latencies, strict=True) for row in job.rows])
+        self._write(
+            groups, rows, [_record(row, job, us) for job, us in zip(jobs, latencies, strict=True) for row in job.rows]
+        )
         for job in jobs:
             contain(job.finish, job)
         for job, us in zip(jobs, latencies, strict=True):
@@ -74,16 +81,22 @@ class Predictor:
             for job in jobs
         ]  # fmt: skip
         began_s = self._monotonic()
-        groups = self._score_all([row for job in shadow_jobs for row in job.rows])
+        rows = [row for job in shadow_jobs for row in job.rows]
+        groups = self._score_all(rows)
         spent_us = int((self._monotonic() - began_s) * 1e6)
         records: list[LogRecord] = []
         for job in shadow_jobs:
             for row in job.rows:
                 records.append(_record(row, job, spent_us))
                 self.series(row.variant).observe(spent_us, 1, 0 if row.error is None else 1)
-        self._log.append(records)
+        self._write(groups, rows, records)
         for variant, group in groups:
             self._count(variant, group)
+
+    def _write(self, groups: list[tuple[LoadedVariant, list[Row]]], rows: list[Row], records: list[LogRecord]) -> None:
+        if any([variant.restricted for variant, _ in groups]):  # noqa: C419 - a generator costs more than the batch's few
+            records = self._redaction.apply(records, [row.variant for row in rows])
+        self._log.append(records)
 
     def _score_all(self, rows: list[Row]) -> list[tuple[LoadedVariant, list[Row]]]:
         groups: dict[int, tuple[LoadedVariant, list[Row]]] = {}

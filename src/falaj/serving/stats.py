@@ -152,6 +152,7 @@ class WorkerStats(msgspec.Struct, kw_only=True):
         batch_rows: Rows in all batches.
         log_records: Decisions and outcomes appended to the prediction log.
         log_drops: Those lost because the disk was full or broken.
+        log_unsampled: Decisions that got no record because their endpoint's policy samples.
         rejected: Requests refused because too many rows waited.
         store_failures: Batches for which the feature store failed.
         load_failures: Attempts to load a routing table, a token list or a model that failed.
@@ -172,6 +173,7 @@ class WorkerStats(msgspec.Struct, kw_only=True):
     batch_rows: int = 0
     log_records: int = 0
     log_drops: int = 0
+    log_unsampled: int = 0
     rejected: int = 0
     store_failures: int = 0
     load_failures: int = 0
@@ -216,7 +218,7 @@ class WorkerStats(msgspec.Struct, kw_only=True):
 
 
 _COUNTERS = (
-    "batch_rows", "log_records", "log_drops", "rejected", "store_failures", "load_failures", "faults",
+    "batch_rows", "log_records", "log_drops", "log_unsampled", "rejected", "store_failures", "load_failures", "faults",
 )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from falaj.app.values.prediction import Compact, Explanation, FeatureValue, LocalPredict, UnknownQuery, WhyQuery
 from falaj.data.prediction_table import FEEDBACK
 from falaj.data.predictions import Compaction
+from falaj.definitions.prediction_policy import is_redacted, shown
 from falaj.definitions.prediction_record import PredictionRecord
 from falaj.governance.access import Actor
 from falaj.governance.approvals import ApprovalState
@@ -38,8 +39,8 @@ def why(rooms: Rooms, actor: Actor, params: WhyQuery) -> Explanation:
         record.unit,
         record.epoch,
         record.actor,
-        record.entities,
-        record.request,
+        {name: shown(value) for name, value in record.entities.items()},
+        {name: shown(value) for name, value in record.request.items()},
         _features(record, version),
         record.applied_seq,
         {view.name: view.digest for view in (version.service.views if version.service else ())},
@@ -88,7 +89,8 @@ def _features(record: PredictionRecord, version: ModelVersion) -> tuple[FeatureV
     found = []
     for spec, value in zip(version.signature.inputs, record.features, strict=False):
         origin = "REQUEST" if spec.name in request else "COMPUTED" if spec.name in computed else everything
-        found.append(FeatureValue(spec.name, value, record.statuses.get(spec.name, origin)))
+        status = "REDACTED" if is_redacted(value) else record.statuses.get(spec.name, origin)
+        found.append(FeatureValue(spec.name, shown(value), status))
     return tuple(found)
 
 
