@@ -20,6 +20,7 @@ from falaj.serving.predictor import Predictor
 from falaj.serving.redaction import Redaction
 from falaj.serving.request_ids import RequestIds
 from falaj.serving.rows import Job
+from falaj.serving.stages import Stages
 from falaj.serving.stats import WorkerStats
 from falaj.serving.variants import Serving, load_serving, model_loader
 from falaj.storage.eventlog.segments import SegmentWriter
@@ -52,7 +53,7 @@ def decide(rooms: Rooms, actor: Actor, endpoint: str, instances: list[dict[str, 
     later: list[Any] = []
     try:
         redaction = Redaction(rooms.settings.storage.redaction_key, stats)
-        predictor = Predictor(OnlineReader(rooms.online), log, stats, time.monotonic, redaction)
+        predictor = Predictor(OnlineReader(rooms.online), log, stats, time.monotonic, redaction, Stages(time.monotonic))
         batcher: Batcher[Job] = Batcher(predictor.compute, _raise, later.append, max_rows=len(parsed))
         receipt = Receipt(to_us(rooms.clock.now()), time.monotonic(), actor.name)
         Intake(batcher, RequestIds(), stats, max(1, len(parsed))).decide(route, parsed, receipt, done.append)

@@ -83,6 +83,7 @@ def to_records(rows: pa.Table) -> list[PredictionRecord]:
     for row in rows.select(names).to_pylist():
         for name in _NESTED:
             row[name] = _from_json(row[name])
+        row["trace_id"] = row["trace_id"] or ""  # null in rows from before there was the column
         records.append(PredictionRecord(**row))
     return records
 

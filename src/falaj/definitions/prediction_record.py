@@ -36,6 +36,7 @@ class PredictionRecord(msgspec.Struct, frozen=True, tag="prediction", tag_field=
         defaulted: Whether declared defaults stood in for the feature store.
         error: The failure's code; empty on success.
         actor: Who asked.
+        trace_id: The caller's or our own trace, 32 hexadecimal digits; empty where none is kept.
     """
 
     request_id: str
@@ -59,6 +60,7 @@ class PredictionRecord(msgspec.Struct, frozen=True, tag="prediction", tag_field=
     defaulted: bool = False
     error: str = ""
     actor: str = ""
+    trace_id: str = ""
 
 
 class FeedbackRecord(msgspec.Struct, frozen=True, tag="feedback", tag_field="kind"):
@@ -102,6 +104,7 @@ class BlockRecord(msgspec.Struct, frozen=True, tag="block", tag_field="kind"):
         error: The failure's code; empty on success.
         actor: Who asked.
         redacted: The places of features that were not written down; NaN stands there.
+        trace_id: The trace it belongs to.
     """
 
     request_id: str
@@ -120,6 +123,7 @@ class BlockRecord(msgspec.Struct, frozen=True, tag="block", tag_field="kind"):
     error: str = ""
     actor: str = ""
     redacted: tuple[int, ...] = ()
+    trace_id: str = ""
 
     def check(self) -> None:
         """Return if its bytes are those of its rows.
@@ -145,7 +149,7 @@ class BlockRecord(msgspec.Struct, frozen=True, tag="block", tag_field="kind"):
             row_id, self.client_id, self.endpoint, self.variant, self.role, self.model, self.version, self.epoch,
             row_id, self.received_us, self.received_us, self.latency_us, {}, {},
             [self._feature(place, value) for place, value in enumerate(features)], {}, {}, score,
-            error=self.error, actor=self.actor,
+            error=self.error, actor=self.actor, trace_id=self.trace_id,
         )  # fmt: skip
 
     def _feature(self, place: int, value: float) -> float | dict[str, str] | None:
