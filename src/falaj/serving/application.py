@@ -51,7 +51,7 @@ class Gateway:
         self._now_us = now_us
         self._monotonic = monotonic
         self._observer = observer
-        self._always = observer.always
+        self._looks = observer.always
         self._peer_names = peer_names
         self._router = Router()
         handlers = self._handlers(native, open_inference)
@@ -61,8 +61,8 @@ class Gateway:
 
     def handle(self, request: Request, exchange: Exchange) -> None:
         """Answer a request, or hand it to the batch that will."""
-        if self._always or request.query:  # by far most requests have no query, and nothing looks at them
-            watched = self._observer.watch(request, exchange)
+        if request.query or self._looks:  # by far most requests have no query, and nothing looks at them
+            watched = self._look(request, exchange)
             if watched is not None:
                 self._handle_watched(request, watched)
                 return
@@ -70,6 +70,13 @@ class Gateway:
             self._dispatch(request, exchange)
         except FalajError as error:
             exchange.fail(status_of(error.code), error.message, error.code, error.hint)
+
+    def _look(self, request: Request, exchange: Exchange) -> WatchedExchange | None:
+        observer = self._observer
+        observer.left -= 1
+        if observer.left <= 0 or request.query or b"traceparent" in request.headers:
+            return observer.watch(request, exchange)
+        return None
 
     def _handle_watched(self, request: Request, watched: WatchedExchange) -> None:
         def dispatch() -> None:

@@ -1,5 +1,6 @@
 """Observer: which requests are looked at closely, and what is told of them."""
 
+import math
 import random
 from collections.abc import Callable
 from urllib.parse import parse_qsl
@@ -13,8 +14,34 @@ from falaj.serving.stages import Stages
 from falaj.serving.trace_context import TraceContext, begin, parse
 from falaj.serving.watched import WatchedExchange
 
+_NEVER = 1 << 62
+
 Step = tuple[str, float, float]
 """Name, begin and end, in seconds of the monotonic clock."""
+
+
+class Sample:
+    """Chooses a share of what comes by, each one independently of the others.
+
+    How many to pass over is drawn at once: a random number for each request would cost more than all else that is done
+    for those that are not chosen.
+
+    Args:
+        ratio: The share, 0 to 1.
+
+    Example:
+        >>> Sample(1.0).gap(), Sample(0.0).gap() > 10**15
+        (1, True)
+    """
+
+    def __init__(self, ratio: float) -> None:
+        self._log = math.log1p(-ratio) if ratio < 1 else -math.inf
+
+    def gap(self) -> int:
+        """Return which of the next is chosen: 1 is the first."""
+        if self._log == 0.0:
+            return _NEVER
+        return min(1 + int(math.log(1.0 - random.random()) / self._log), _NEVER)  # noqa: S311 - a sample, no secret
 
 
 class Tracing:
@@ -29,15 +56,6 @@ class Tracing:
         self.sample_ratio = sample_ratio if export is not None else 0.0
         self.export = export
 
-    def context_of(self, request: Request) -> TraceContext | None:
-        """Return the request's trace: the caller's with its decision, or a new one for a share of the others."""
-        sent = request.headers.get(b"traceparent")
-        if sent is not None:
-            found = parse(sent, request.headers.get(b"tracestate", b""))
-            if found is not None:
-                return found
-        return begin() if random.random() < self.sample_ratio else None  # noqa: S311 - a sample, no secret
-
 
 class Observer:
     """Watches requests that ask for it, are traced, or are in the access log's sample.
@@ -51,7 +69,8 @@ class Observer:
         access_ratio: Share of the answers that get a line.
 
     Attributes:
-        always: Whether every request has to be looked at; else only those with a query are.
+        always: Whether every request counts; else only those with a query are looked at.
+        left: Requests until the next that is in a sample; the caller counts it down.
     """
 
     def __init__(
@@ -63,13 +82,18 @@ class Observer:
         self._monotonic = monotonic
         self._tracing = tracing
         self._access = access
-        self._access_ratio = access_ratio
         self.always = tracing is not None or access is not None
+        self._traced = Sample(0.0 if tracing is None else tracing.sample_ratio)
+        self._logged = Sample(0.0 if access is None else access_ratio)
+        self._trace_in, self._log_in = self._traced.gap(), self._logged.gap()
+        self.left = self._armed = min(self._trace_in, self._log_in)
 
     def watch(self, request: Request, exchange: Exchange) -> WatchedExchange | None:
         """Return the exchange to answer through, or None when nobody wants to know anything of the request."""
-        context = None if self._tracing is None else self._tracing.context_of(request)
-        logged = self._access is not None and random.random() < self._access_ratio  # noqa: S311 - a sample, no secret
+        traced, logged = self._due() if self.left <= 0 else (False, False)
+        context = None if self._tracing is None else _sent(request)
+        if context is None and traced:
+            context = begin()
         timing = bool(request.query) and asks_for_timing(request.query)
         if context is None and not logged and not timing:
             return None
@@ -78,6 +102,19 @@ class Observer:
             self, exchange, request, context, timing=timing, logged=logged, begun_us=self._now_us(),
             begun_s=self._monotonic(),
         )  # fmt: skip
+
+    def _due(self) -> tuple[bool, bool]:
+        """Return which samples this request is in, and draw the next."""
+        passed = self._armed - self.left
+        self._trace_in -= passed
+        self._log_in -= passed
+        traced, logged = self._trace_in <= 0, self._log_in <= 0
+        if traced:
+            self._trace_in = self._traced.gap()
+        if logged:
+            self._log_in = self._logged.gap()
+        self.left = self._armed = min(self._trace_in, self._log_in)
+        return traced, logged
 
     def answer(
         self, watched: WatchedExchange, status: int, body: bytes, content_type: bytes, extra_headers: Headers
@@ -111,6 +148,12 @@ class Observer:
         # A request may be watched while the batch that it is in was begun by others.
         routed_s = watched.routed_s or stages.begun_s
         return [("route", watched.begun_s, routed_s), ("queue", routed_s, stages.begun_s), *stages.laps]
+
+
+def _sent(request: Request) -> TraceContext | None:
+    """Return the trace that the caller says the request belongs to."""
+    sent = request.headers.get(b"traceparent")
+    return None if sent is None else parse(sent, request.headers.get(b"tracestate", b""))
 
 
 def asks_for_timing(query: bytes) -> bool:

@@ -83,7 +83,7 @@ class SpanExport:
         self._queue.close(timeout_s)
 
     def _export(self, traces: list[Trace]) -> int:
-        body = msgspec.json.encode(export_request(traces, self._worker))
+        body = export_request(traces, self._worker)
         wait_s, reason = self._first_wait_s, ""
         for attempt in range(1, self._tries + 1):
             answer, reason = self._post(body)

@@ -111,7 +111,7 @@ def test_a_collector_that_hangs_does_not_hold_up_the_end(collector: Webhook) -> 
 
 
 def test_the_body_is_what_the_protocol_says() -> None:
-    body = json.loads(json.dumps(export_request([trace(), trace(1, failed=True)], "gateway-0")))
+    body = json.loads(export_request([trace(), trace(1, failed=True)], "gateway-0"))
     for span in body["resourceSpans"][0]["scopeSpans"][0]["spans"]:
         for name in ("traceId", "spanId", "parentSpanId"):  # OTLP has hexadecimal here, protobuf's own JSON has base64
             span[name] = base64.b64encode(bytes.fromhex(span[name])).decode()
