@@ -27,9 +27,10 @@ def config_for(
         supervisor: Its process id, if there is one.
     """
     state, gateway = StateFolder.of(folder, settings.storage), settings.gateway
-    access_path = None if settings.access_log.to == "stderr" else state.log / "access" / f"{worker_name(settings, number)}.jsonl"
+    worker = worker_name(settings, number)
+    access_path = None if settings.access_log.to == "stderr" else state.log / "access" / f"{worker}.jsonl"
     return GatewayConfig(
-        worker=worker_name(settings, number),
+        worker=worker,
         blobs=state.blobs,
         log=state.predictions,
         stats=state.stats,

@@ -111,7 +111,9 @@ def test_each_row_of_a_block_is_a_decision(world: World) -> None:
     assert world.predictions.newest(3)["request_id"].to_pylist() == ["r2", "r3.0", "r3.1"]
 
 
-@pytest.mark.parametrize("changes", [{}, {"scores": b"", "error": "internal"}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"scores": b"", "error": "internal"}, {"redacted": (0, 2), "trace_id": "ab" * 16}]
+)
 def test_a_blocks_rows_are_those_of_its_decisions(changes: dict[str, Any]) -> None:
     found = block_rows(5, "s-1", block("r1", 4, **changes))
     one_by_one = prediction_rows((5 + row, "s-1", block("r1", 4, **changes).row(row)) for row in range(4))
