@@ -41,7 +41,7 @@ def why(rooms: Rooms, actor: Actor, params: WhyQuery) -> Explanation:
         record.actor,
         {name: shown(value) for name, value in record.entities.items()},
         {name: shown(value) for name, value in record.request.items()},
-        _features(record, version),
+        features_of(record, version),
         record.applied_seq,
         {view.name: view.digest for view in (version.service.views if version.service else ())},
         version.dataset_digest,
@@ -81,7 +81,8 @@ def _bring_up(rooms: Rooms) -> None:
         rooms.predictions.compact()
 
 
-def _features(record: PredictionRecord, version: ModelVersion) -> tuple[FeatureValue, ...]:
+def features_of(record: PredictionRecord, version: ModelVersion) -> tuple[FeatureValue, ...]:
+    """Return what a decision rested on, each with where it came from; what was not written down says so."""
     service = version.service
     request = {field.name for field in service.request} if service else set()
     computed = {view.name for view in service.on_demand} if service else set()
