@@ -28,6 +28,7 @@ from falaj.kernel.digest import digest_bytes
 from falaj.kernel.errors import CorruptionError, FalajError
 from falaj.models.runtimes.port import Matrix, Scores
 from falaj.models.runtimes.tensors import TensorRuntime
+from falaj.serving.access_log import AccessLog
 from falaj.serving.application import Gateway
 from falaj.serving.bare_models import BareModels
 from falaj.serving.batching import Batcher
@@ -36,14 +37,17 @@ from falaj.serving.data_plane import DataPlane
 from falaj.serving.http import HttpServer
 from falaj.serving.intake import Intake
 from falaj.serving.native import NativeForm
+from falaj.serving.observer import Observer, Tracing
 from falaj.serving.open_inference import OpenInference
 from falaj.serving.prediction_log import PredictionLog
 from falaj.serving.predictor import Predictor
+from falaj.serving.redaction import Redaction
 from falaj.serving.request_ids import RequestIds
 from falaj.serving.routing import HashRouter
 from falaj.serving.rows import Job
 from falaj.serving.shadows import Shadows
 from falaj.serving.snapshots import Snapshots
+from falaj.serving.stages import Stages
 from falaj.serving.stats import WorkerStats
 from falaj.serving.variant_router import RouterMaker
 from falaj.serving.variants import LoadedVariant
@@ -208,9 +212,10 @@ class World:
 
     def __init__(
         self, *routes: EndpointRoute, publish: bool = True, max_rows: int = 100, max_queue: int = 200,
-        make_router: RouterMaker[LoadedVariant] = HashRouter,
+        redaction_key: str = "key", tracing: Tracing | None = None, access: AccessLog | None = None,
+        clock: ManualClock | None = None, make_router: RouterMaker[LoadedVariant] = HashRouter,
     ) -> None:  # fmt: skip
-        self.clock = ManualClock()
+        self.clock = clock or ManualClock()
         self.now_us = NOW_US
         self.turns: list[Callable[[], None]] = []
         self.store = MemoryStore()
@@ -218,19 +223,33 @@ class World:
         self.stats = WorkerStats(worker="gateway-0")
         self.log = PredictionLog(self.sink, self.clock)
         self.reader = FailingReader(OnlineReader(self.store))
-        self.predictor = Predictor(self.reader, self.log, self.stats, self.clock.monotonic)
+        redaction = Redaction(redaction_key, self.stats)
+        self.stages = stages = Stages(self.clock.monotonic)
+        self.predictor = Predictor(self.reader, self.log, self.stats, self.clock.monotonic, redaction, stages)
         self.batcher = Batcher[Job](self._compute, self._failed, self.turns.append, max_rows=max_queue)
         self.shadow_thread: list[tuple[Callable[[], None], Callable[[], None]]] | None = None
         self.shadows = Shadows(self.predictor, self.stats, self.clock.monotonic, self.turns.append, self._aside, 50)
         self.snapshots = Snapshots(load_sum, lambda work, done: done(work()), self.stats, make_router=make_router)
         ids = RequestIds()
         intake = Intake(self.batcher, ids, self.stats, max_rows)
-        blocks = Blocks(self.log, self.stats, self.predictor, self.clock.monotonic, self.turns.append, max_queue)
+        blocks = Blocks(
+            self.log,
+            self.stats,
+            self.predictor,
+            self.clock.monotonic,
+            self.turns.append,
+            max_queue,
+            redaction,
+            stages,
+        )
         bare = BareModels(self.log, self.stats, ids, self.clock.monotonic)
         self.plane = DataPlane(self.snapshots, intake, blocks, bare, ids, lambda: self._no_folder())
         native = NativeForm(self.snapshots, intake, self.log, self.reader)
         v2 = OpenInference(self.plane)
-        self.app = Gateway(self.snapshots, native, v2, lambda: self._no_folder(), self.now, self.clock.monotonic)
+        observer = Observer(stages, self.now, self.clock.monotonic, tracing, access)
+        self.app = Gateway(
+            self.snapshots, native, v2, lambda: self._no_folder(), self.now, self.clock.monotonic, observer
+        )
         self.server = HttpServer(self.app, self.clock)
         self.epoch = 0
         if publish:

@@ -326,4 +326,5 @@ class Predictions:
     def _rows(self, name: str, schema: pa.Schema) -> ds.Dataset:
         if self._tables.version(name) is None:
             return ds.dataset(schema.empty_table())
-        return self._tables.read(name, schema.names)
+        # A table of an earlier release lacks the columns that came since: they are null.
+        return self._tables.read(name).replace_schema(schema)

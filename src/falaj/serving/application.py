@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from falaj.kernel.errors import FalajError
+from falaj.serving.boundary import contain
 from falaj.serving.data_plane import RAW
 from falaj.serving.exposition import CONTENT_TYPE, render
 from falaj.serving.guard import PUBLIC_PATHS
@@ -14,13 +15,16 @@ from falaj.serving.http import Exchange, Request
 from falaj.serving.http.messages import NO_HEADERS
 from falaj.serving.intake import Receipt
 from falaj.serving.native import NativeForm
+from falaj.serving.observer import Observer
 from falaj.serving.open_inference import OpenInference
 from falaj.serving.openapi import document
+from falaj.serving.peer_metrics import peer_families
 from falaj.serving.router import Handler, Route, Router
 from falaj.serving.routes import ROUTES
 from falaj.serving.snapshots import Snapshots
 from falaj.serving.stats import read_stats
 from falaj.serving.statuses import status_of
+from falaj.serving.watched import WatchedExchange
 
 
 class Gateway:
@@ -33,16 +37,22 @@ class Gateway:
         metrics: Writes this worker's counts and returns the folder of all workers' counts.
         now_us: The present instant in microseconds.
         monotonic: Seconds, for latencies.
+        observer: Times, traces and logs those requests that are to be.
+        peer_names: Peers whose metrics' names `/metrics` uses as well.
     """
 
     def __init__(
         self, snapshots: Snapshots, native: NativeForm, open_inference: OpenInference, metrics: Callable[[], Path],
-        now_us: Callable[[], int], monotonic: Callable[[], float],
+        now_us: Callable[[], int], monotonic: Callable[[], float], observer: Observer,
+        peer_names: frozenset[str] = frozenset(),
     ) -> None:  # fmt: skip
         self._snapshots = snapshots
         self._metrics_folder = metrics
         self._now_us = now_us
         self._monotonic = monotonic
+        self._observer = observer
+        self._looks = observer.always
+        self._peer_names = peer_names
         self._router = Router()
         handlers = self._handlers(native, open_inference)
         for route in ROUTES:
@@ -51,12 +61,35 @@ class Gateway:
 
     def handle(self, request: Request, exchange: Exchange) -> None:
         """Answer a request, or hand it to the batch that will."""
+        if request.query or self._looks:  # by far most requests have no query, and nothing looks at them
+            watched = self._look(request, exchange)
+            if watched is not None:
+                self._handle_watched(request, watched)
+                return
         try:
             self._dispatch(request, exchange)
         except FalajError as error:
             exchange.fail(status_of(error.code), error.message, error.code, error.hint)
 
-    def _dispatch(self, request: Request, exchange: Exchange) -> None:
+    def _look(self, request: Request, exchange: Exchange) -> WatchedExchange | None:
+        observer = self._observer
+        observer.left -= 1
+        if observer.left <= 0 or request.query or b"traceparent" in request.headers:
+            return observer.watch(request, exchange)
+        return None
+
+    def _handle_watched(self, request: Request, watched: WatchedExchange) -> None:
+        def dispatch() -> None:
+            try:
+                self._dispatch(request, watched, watched)
+            except FalajError as error:
+                watched.fail(status_of(error.code), error.message, error.code, error.hint)
+
+        if contain(dispatch) is not None:
+            watched.fail(500, "the gateway failed on this request", "internal")
+        watched.routed_s = self._monotonic()
+
+    def _dispatch(self, request: Request, exchange: Exchange, watched: WatchedExchange | None = None) -> None:
         found = self._router.find(request.path)
         if found is None:
             if request.method == b"OPTIONS" and request.path == b"*":
@@ -66,6 +99,8 @@ class Gateway:
             exchange.fail(404, f"there is no path {path}", "not_found", "GET /v1/openapi.json describes the routes")
             return
         route, name = found
+        if watched is not None:
+            watched.route, watched.name = route.pattern, name.replace("\n", "/")
         handler = route.handlers.get(request.method)
         if handler is None:
             self._other_method(request, exchange, b", ".join((*sorted(route.handlers), b"OPTIONS")))
@@ -76,7 +111,10 @@ class Gateway:
             resource = _resource(route, request, name)
             authorization = request.headers.get(b"authorization")
             actor = self._snapshots.guard.admit(authorization, route.action, resource, received_us).name
-        handler(request, exchange, Receipt(received_us, self._monotonic(), actor), name)
+        trace_id = ""
+        if watched is not None:
+            watched.actor, trace_id = actor, watched.trace_id
+        handler(request, exchange, Receipt(received_us, self._monotonic(), actor, trace_id), name)
 
     def _other_method(self, request: Request, exchange: Exchange, allowed: bytes) -> None:
         allow = ((b"allow", allowed.replace(b"GET", b"GET, HEAD")),)
@@ -88,7 +126,9 @@ class Gateway:
 
     def _metrics(self, request: Request, exchange: Exchange, receipt: Receipt, name: str) -> None:
         del request, name
-        exchange.respond(200, render(read_stats(self._metrics_folder(), receipt.received_us)), CONTENT_TYPE, NO_HEADERS)
+        stats = read_stats(self._metrics_folder(), receipt.received_us)
+        text = render(stats, peer_families(stats.total, self._peer_names))
+        exchange.respond(200, text, CONTENT_TYPE, NO_HEADERS)
 
     def _openapi(self, request: Request, exchange: Exchange, receipt: Receipt, name: str) -> None:
         del request, receipt, name

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from falaj.definitions.ensemble_spec import EnsembleSpec, logistic
+from falaj.definitions.prediction_policy import PredictionPolicy
 from falaj.definitions.routing_table import EndpointRoute, Variant
 from falaj.kernel.errors import CorruptionError, FalajError, Unsupported
 from falaj.models.runtimes.port import Matrix, Scores
@@ -49,7 +50,10 @@ class LoadedEnsemble(LoadedVariant):
     """
 
     def __init__(self, route: EndpointRoute, spec: Variant, members: dict[str, LoadedRoute]) -> None:
-        super().__init__(route, spec, NoRuntime())
+        # One record holds them all, so that it leaves out what any of them would leave out of its own.
+        policies = [variant.route.prediction_log for member in members.values() for variant in member.variants]
+        policy = PredictionPolicy.strictest([route.prediction_log, *policies])
+        super().__init__(msgspec.structs.replace(route, prediction_log=policy), spec, NoRuntime())
         assert spec.ensemble is not None
         self.combination: EnsembleSpec = spec.ensemble
         self._members = members
@@ -65,6 +69,10 @@ class LoadedEnsemble(LoadedVariant):
     def as_test(self) -> LoadedVariant:
         """Return the same ensemble in the role "test"; so are then its members."""
         return LoadedEnsemble(self.route, msgspec.structs.replace(self.spec, role="test"), self._members)
+
+    def inputs_of(self, endpoint: str, variant: str) -> list[str]:
+        """Return the feature columns of a member's variant, in its signature's order."""
+        return next((one.inputs for one in self._members[endpoint].variants if one.spec.name == variant), [])
 
     def member_row(self, row: Row, member: LoadedRoute, request: dict[str, Any]) -> Row:
         """Return the row that a member decides for a row of the ensemble, by the variant that the unit has there."""

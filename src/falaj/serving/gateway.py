@@ -21,6 +21,7 @@ import uvloop
 from falaj.features.online import OnlineReader
 from falaj.kernel.clock import Clock, SystemClock
 from falaj.kernel.errors import FalajError, StorageError
+from falaj.models.runtimes import warm_up
 from falaj.serving.application import Gateway
 from falaj.serving.bare_models import BareModels
 from falaj.serving.batching import Batcher
@@ -33,13 +34,16 @@ from falaj.serving.late_store import LateStore
 from falaj.serving.loading import LoadModel, model_loader
 from falaj.serving.native import NativeForm
 from falaj.serving.open_inference import OpenInference
+from falaj.serving.outlets import Outlets, Watching
 from falaj.serving.prediction_log import PredictionLog
 from falaj.serving.predictor import Predictor
+from falaj.serving.redaction import Redaction
 from falaj.serving.request_ids import RequestIds
 from falaj.serving.rows import Job
 from falaj.serving.shadows import Shadows, ShadowThread
 from falaj.serving.signals import SHED
 from falaj.serving.snapshots import POLL_S, Snapshots
+from falaj.serving.stages import Stages
 from falaj.serving.stats import SUFFIX, read_worker, resume_stats, write_stats
 from falaj.serving.variants import Serving
 from falaj.storage.blobs.local import LocalBlobs
@@ -72,6 +76,8 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
         max_rows: Most rows in one request.
         max_queue_rows: Rows that may wait; above it requests get 503 and Retry-After.
         fsync_ms: How long the prediction log may keep what a power cut would lose.
+        redaction_key: Key of the hashes that stand for redacted fields in the log.
+        watching: What it tells of its requests.
         segment_bytes: Size at which a segment of the log is finished.
         ready_grace_s: How long ready says 503 while everything is still accepted, so that load balancers notice.
         drain_s: How long requests in flight may take at the end.
@@ -91,6 +97,8 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_rows: int = 10_000
     max_queue_rows: int = 20_000
     fsync_ms: int = 1000
+    redaction_key: str = ""
+    watching: Watching = Watching()
     segment_bytes: int = 64 << 20
     ready_grace_s: float = 0.3
     drain_s: float = 15.0
@@ -136,7 +144,9 @@ class GatewayWorker:
         self._base = msgspec.msgpack.decode(msgspec.msgpack.encode(self.stats), type=type(self.stats))
         self._store = LateStore(open_store)
         reader = OnlineReader(self._store)
-        self._predictor = Predictor(reader, self._log, self.stats, clock.monotonic)
+        redaction = Redaction(config.redaction_key, self.stats)
+        stages = Stages(clock.monotonic)
+        self._predictor = Predictor(reader, self._log, self.stats, clock.monotonic, redaction, stages)
         self._batcher = Batcher(self._compute, self._failed, self._loop.call_soon, max_rows=config.max_queue_rows)
         self._shadows = Shadows(
             self._predictor, self.stats, clock.monotonic, self._loop.call_soon, ShadowThread(self._loop)
@@ -145,12 +155,17 @@ class GatewayWorker:
         ids = RequestIds()
         intake = Intake(self._batcher, ids, self.stats, config.max_rows)
         self._blocks = Blocks(
-            self._log, self.stats, self._predictor, clock.monotonic, self._loop.call_soon, config.max_queue_rows
-        )
+            self._log, self.stats, self._predictor, clock.monotonic, self._loop.call_soon, config.max_queue_rows,
+            redaction, stages,
+        )  # fmt: skip
         bare = BareModels(self._log, self.stats, ids, clock.monotonic)
         self._plane = DataPlane(self.snapshots, intake, self._blocks, bare, ids, self.write_stats)
         native = NativeForm(self.snapshots, intake, self._log, reader)
-        app = Gateway(self.snapshots, native, OpenInference(self._plane), self.write_stats, now_us, clock.monotonic)
+        self._outlets = Outlets(config.watching, config.worker, clock, self._base)
+        app = Gateway(
+            self.snapshots, native, OpenInference(self._plane), self.write_stats, now_us, clock.monotonic,
+            self._outlets.observer(stages, now_us), config.watching.peer_names,
+        )  # fmt: skip
         self.server = HttpServer(app, clock, config.limits)
         self._switch = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
@@ -166,6 +181,7 @@ class GatewayWorker:
         Raises:
             PortInUse: Another program listens there.
         """
+        warm_up()  # before anybody is kept waiting
         self._poll()
         try:
             await asyncio.wait_for(self._switch.wait(), _FIRST_LOAD_S)
@@ -190,6 +206,7 @@ class GatewayWorker:
         for executor in (self._executor, self._stats_thread):
             await self._loop.run_in_executor(None, executor.shutdown)
         self._log.close()
+        await self._loop.run_in_executor(None, self._outlets.close)
         self._ended = True
         contain(self.write_stats)
         self._store.close()
@@ -215,6 +232,7 @@ class GatewayWorker:
             stats.late_us, self._late_s = int(self._late_s * 1e6), 0.0
             stats.log_records = base.log_records + self._log.written
             stats.log_drops = base.log_drops + self._log.dropped
+            self._outlets.count(stats)
             responses = dict(base.responses)
             for status, count in dict(self.server.responses).items():
                 responses[str(status)] = responses.get(str(status), 0) + count

@@ -43,11 +43,13 @@ class Receipt(msgspec.Struct, frozen=True):
         received_us: Wall clock.
         started_s: Monotonic clock.
         actor: Who asked.
+        trace_id: The trace it belongs to; empty where none is kept.
     """
 
     received_us: int
     started_s: float
     actor: str
+    trace_id: str = ""
 
 
 class Intake:
@@ -111,7 +113,9 @@ class Intake:
             rows.append(row)
             if route.has_shadows and test is None:
                 shadows += [(row, shadow) for shadow in route.router.shadows(unit)]
-        self._submit(Job(rows, finish, receipt.received_us, receipt.started_s, receipt.actor, shadows))
+        self._submit(
+            Job(rows, finish, receipt.received_us, receipt.started_s, receipt.actor, shadows, receipt.trace_id)
+        )
 
     def score(
         self, variant: LoadedVariant, given: list[list[Any]], receipt: Receipt, finish: Callable[[Job], None],
@@ -135,7 +139,7 @@ class Intake:
         for values in given:
             request_id = self._ids.make(receipt.received_us)
             rows.append(Row(variant, request_id, client_id, request_id, receipt.received_us, {}, {}, values))
-        self._submit(Job(rows, finish, receipt.received_us, receipt.started_s, receipt.actor))
+        self._submit(Job(rows, finish, receipt.received_us, receipt.started_s, receipt.actor, [], receipt.trace_id))
 
     def check_count(self, rows: int) -> None:
         """Return if a request may have so many rows.

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from falaj.definitions.prediction_policy import PredictionPolicy
 from falaj.definitions.routing_table import EndpointRoute, RoutingTable, Variant
 from falaj.kernel.errors import CorruptionError, FalajError, Unavailable
 from falaj.models.artifacts import load_artifact, load_tensors
@@ -54,6 +55,8 @@ def load_serving(
             serving.failures[name] = told
             if name in before.routes:
                 serving.routes[name] = before.routes[name]
+                for variant in before.routes[name].variants:  # what was redacted must not wait for a model to load
+                    variant.log_by(_policy_of(route, variant, table))
             if name in before.bare:
                 serving.bare[name] = before.bare[name]
     routers = (loaded.router for loaded in serving.routes.values())
@@ -88,6 +91,16 @@ def _load_route(
             return
         loaded.append(LoadedVariant(route, spec, runtime))
     serving.routes[route.endpoint] = LoadedRoute(route, loaded, make_router)
+
+
+def _policy_of(route: EndpointRoute, variant: LoadedVariant, table: RoutingTable) -> PredictionPolicy:
+    """Return what a variant that stays logs by: of an ensemble, what every member's endpoint says, then and now."""
+    if variant.ensemble is None:
+        return route.prediction_log
+    members = [table.endpoints[name] for name in variant.ensemble.endpoints if name in table.endpoints]
+    return PredictionPolicy.strictest(
+        [variant.route.prediction_log, route.prediction_log, *(one.prediction_log for one in members)]
+    )
 
 
 def _members_first(item: tuple[str, EndpointRoute]) -> bool:

@@ -11,7 +11,9 @@ from falaj.kernel.errors import CorruptionError, DataError, FalajError, InputErr
 from falaj.serving.boundary import contain
 from falaj.serving.ensembles import LoadedEnsemble, decide_together
 from falaj.serving.prediction_log import PredictionLog
+from falaj.serving.redaction import Redaction
 from falaj.serving.rows import Job, Row
+from falaj.serving.stages import Stages
 from falaj.serving.stats import EVERY, Series, WorkerStats
 from falaj.serving.variants import LoadedVariant
 
@@ -40,19 +42,36 @@ class Predictor:
         log: Takes a record of every decision.
         stats: Counts.
         monotonic: Seconds, for latencies.
+        redaction: Keeps out of the log what policies say.
+        stages: Measures a batch while somebody asks.
     """
 
-    def __init__(self, reader: FeatureReader, log: PredictionLog, stats: WorkerStats, monotonic: Monotonic) -> None:
+    def __init__(
+        self, reader: FeatureReader, log: PredictionLog, stats: WorkerStats, monotonic: Monotonic, redaction: Redaction,
+        stages: Stages,
+    ) -> None:  # fmt: skip
         self._reader = reader
         self._log = log
         self._stats = stats
         self._monotonic = monotonic
+        self._redaction = redaction
+        self._stages = stages
 
     def compute(self, jobs: list[Job]) -> None:
         """Decide every row, log the decisions, then answer.
 
         A row that cannot be decided has an error; its batch-mates do not notice.
         """
+        if not self._stages.asked:
+            self._decide(jobs)
+            return
+        self._stages.begin()
+        try:
+            self._decide(jobs)
+        finally:
+            self._stages.end()
+
+    def _decide(self, jobs: list[Job]) -> None:
         rows = [row for job in jobs for row in job.rows]
         self._stats.count_batch(len(rows))
         groups = self._score_all(rows)
@@ -61,12 +80,14 @@ class Predictor:
         records: list[LogRecord] = [
             _record(row, job, us) for job, us in zip(jobs, latencies, strict=True) for row in job.rows
         ]
-        together = [group for variant, group in groups if variant.ensemble is not None]
+        together = any([variant.ensemble is not None for variant, _ in groups])  # noqa: C419 - as below
         if together:
             records = [
                 _ensemble_record(row, job, us) for job, us in zip(jobs, latencies, strict=True) for row in job.rows
             ]
-        self._log.append(records)
+        self._write(groups, rows, records)
+        if self._stages.running:
+            self._stages.lap("log")
         for job in jobs:
             contain(job.finish, job)
         for job, us in zip(jobs, latencies, strict=True):
@@ -87,8 +108,9 @@ class Predictor:
             groups: The same rows by variant.
             spent_us: How long they took together.
         """
-        self._log.append([_record(row, job, spent_us) for row, job in decided])
-        for row, _ in decided:
+        rows = [row for row, _ in decided]
+        self._write(groups, rows, [_record(row, job, spent_us) for row, job in decided])
+        for row in rows:
             self.series(row.variant).observe(spent_us, 1, 0 if row.error is None else 1)
         for variant, group in groups:
             self._count(variant, group)
@@ -99,6 +121,11 @@ class Predictor:
             for member in (member for row in job.rows for member in row.members):
                 self.series(member.variant).observe(us, 1, 0 if member.error is None else 1)
                 self._count(member.variant, [member])
+
+    def _write(self, groups: list[tuple[LoadedVariant, list[Row]]], rows: list[Row], records: list[LogRecord]) -> None:
+        if any([variant.restricted for variant, _ in groups]):  # noqa: C419 - a generator costs more than the batch's few
+            records = self._redaction.apply(records, [row.variant for row in rows])
+        self._log.append(records)
 
     def _score_all(self, rows: list[Row]) -> list[tuple[LoadedVariant, list[Row]]]:
         groups: dict[int, tuple[LoadedVariant, list[Row]]] = {}
@@ -120,8 +147,12 @@ class Predictor:
         for variant, group in sorted(groups.values(), key=lambda one: -len(one[0].inputs)):
             wanting = [row for row in group if not ensemble.take_over(row)]
             self.each(variant, wanting, self.fetch)
+        if self._stages.running:
+            self._stages.lap("features")
         for variant, group in groups.values():
             self.each(variant, [row for row in group if row.error is None], self.infer)
+        if self._stages.running:
+            self._stages.lap("model")
 
     def each(self, variant: LoadedVariant, rows: list[Row], work: Callable[[LoadedVariant, list[Row]], None]) -> None:
         """Do the work for all rows at once; when that fails, row by row, so that only the bad one has an error."""
@@ -138,7 +169,11 @@ class Predictor:
 
     def _score(self, variant: LoadedVariant, rows: list[Row]) -> None:
         self.fetch(variant, rows)
+        if self._stages.running:
+            self._stages.lap("features")
         self.infer(variant, rows)
+        if self._stages.running:
+            self._stages.lap("model")
 
     def fetch(self, variant: LoadedVariant, rows: list[Row]) -> None:
         """Set the features of a variant's rows."""
@@ -150,7 +185,7 @@ class Predictor:
                 row.features = row.given
 
     def infer(self, variant: LoadedVariant, rows: list[Row]) -> None:
-        """Set the scores of a variant's rows from their features.
+        """Set the scores of a variant's rows from their features; in another thread, for a shadow.
 
         Raises:
             FalajError: The model answered what is no number.
@@ -280,4 +315,5 @@ def _record(row: Row, job: Job, latency_us: int) -> PredictionRecord:
         row.defaulted,
         "" if row.error is None else row.error.code,
         job.actor,
+        job.trace_id,
     )

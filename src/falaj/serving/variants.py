@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from falaj.definitions.prediction_policy import PredictionPolicy
 from falaj.definitions.routing_table import EndpointRoute, Variant
 from falaj.features.on_demand import OnDemand
 from falaj.kernel.errors import CorruptionError, NotFound, Unavailable, Unsupported
@@ -34,6 +35,7 @@ class LoadedVariant:
         on_demand: Its request fields and on-demand features.
         ensemble: How others decide in its place; None for a model.
         takes_entities: Whether a request names entities and request fields, and not the features themselves.
+        restricted: Whether its endpoint keeps something out of the prediction log.
         series: What is counted of it, once anything is.
 
     Raises:
@@ -49,6 +51,7 @@ class LoadedVariant:
         self.service = spec.service
         self.ensemble = spec.ensemble
         self.takes_entities = spec.service is not None or spec.ensemble is not None
+        self.restricted = route.prediction_log.restricts
         self.series: Series | None = None
         self.encoder = Encoder(spec.signature)
         self.entities, self.request = groups_of(spec)
@@ -85,6 +88,11 @@ class LoadedVariant:
         if mine is None or its is None or self.has_texts:  # what a text is to a model depends on its vocabulary
             return False
         return mine.digest == its.digest and self.inputs == other.inputs
+
+    def log_by(self, policy: PredictionPolicy) -> None:
+        """Log by another policy from now on, where its new route cannot be loaded."""
+        self.route = msgspec.structs.replace(self.route, prediction_log=policy)
+        self.restricted = policy.restricts
 
     def _positions(self) -> list[int] | None:
         outputs = [name for name, _ in self.service.outputs] if self.service else self.inputs

@@ -3,11 +3,13 @@
 import math
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from falaj.definitions.ensemble_spec import EnsembleSpec, naive_score
+from falaj.definitions.prediction_policy import PredictionPolicy
 from falaj.definitions.prediction_record import EnsembleRecord
 from falaj.definitions.routing_table import ArtifactRef, EndpointRoute, Variant
 from falaj.definitions.service_spec import RequestSpec, ServiceSpec
@@ -256,3 +258,37 @@ def test_one_record_has_the_decision_and_its_members_under_one_id_and_instant() 
     assert {record.decision.at_us, *(one.at_us for one in record.members)} == {NOW_US}
     assert {one.request_id for one in record.members} == {answer["request_id"]}
     assert (answer["model"], answer["model_version"], answer["variant"]) == ("a_blend", 1, "champion")
+
+
+def test_the_record_leaves_out_what_any_member_s_endpoint_does() -> None:
+    hashed = PredictionPolicy(redact={"card_id": "hash"})
+    dropped = PredictionPolicy(redact={"amount": "drop", "card_id": "hash"})
+    policies = {"wide": hashed, "numbers": dropped}
+    members = [
+        msgspec.structs.replace(one, prediction_log=policies.get(one.endpoint, PredictionPolicy())) for one in models()
+    ]
+    gateway = World(*members, ensemble(MEAN))
+    assert gateway.predict(ask("c1", 77.0, unit="c1"), endpoint="a_blend")[0] == 200
+    (record,) = gateway.sink.records
+    for one in (record.decision, *record.members):
+        assert one.entities["card_id"]["redacted"].startswith("hash:")
+        assert one.unit.startswith("hash:")
+        assert one.request == {"amount": {"redacted": "drop"}}
+    assert [one.features[-1] for one in record.members] == [{"redacted": "drop"}] * 2
+    rare = [
+        msgspec.structs.replace(one, prediction_log=PredictionPolicy(1e-9 if one.endpoint == "numbers" else 1.0))
+        for one in models()
+    ]
+    gateway.publish(*rare, ensemble(MEAN))
+    gateway.predict(ask("c1"), endpoint="a_blend")
+    assert (len(gateway.sink.records), gateway.stats.log_unsampled) == (1, 3)
+
+
+def test_a_stricter_policy_holds_for_an_ensemble_that_keeps_its_old_route() -> None:
+    gateway = world(MEAN)
+    strict = PredictionPolicy(redact={"card_id": "drop"})
+    left = [msgspec.structs.replace(one, prediction_log=strict) for one in models() if one.endpoint == "wide"]
+    gateway.publish(*left, ensemble(MEAN))  # 'numbers' serves no more, so that the ensemble cannot be loaded anew
+    assert gateway.predict(ask("c1"), endpoint="a_blend")[0] == 200
+    record = gateway.sink.records[-1]
+    assert {str(one.entities["card_id"]) for one in (record.decision, *record.members)} == {"{'redacted': 'drop'}"}

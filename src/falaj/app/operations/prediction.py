@@ -17,6 +17,7 @@ from falaj.app.values.prediction import (
 )
 from falaj.data.prediction_table import FEEDBACK
 from falaj.data.predictions import Compaction
+from falaj.definitions.prediction_policy import is_redacted, shown
 from falaj.definitions.prediction_record import PredictionRecord
 from falaj.governance.access import Actor
 from falaj.governance.approvals import ApprovalState
@@ -49,9 +50,9 @@ def why(rooms: Rooms, actor: Actor, params: WhyQuery) -> Explanation:
         record.unit,
         record.epoch,
         record.actor,
-        record.entities,
-        record.request,
-        _features(record, version),
+        {name: shown(value) for name, value in record.entities.items()},
+        {name: shown(value) for name, value in record.request.items()},
+        features_of(record, version),
         record.applied_seq,
         {view.name: view.digest for view in (version.service.views if version.service else ())},
         version.dataset_digest,
@@ -71,7 +72,7 @@ def _ensemble(rooms: Rooms, record: PredictionRecord) -> Explanation:
     outcome = _outcome(rooms, record.request_id)  # which brings the tables up, and they have the members
     members = []
     for one in rooms.predictions.members(record):
-        features = _features(one, rooms.registry.get(one.model, one.version))
+        features = features_of(one, rooms.registry.get(one.model, one.version))
         members.append(
             MemberDecision(
                 one.endpoint, one.variant, one.model, one.version, one.score, features, one.applied_seq, one.error
@@ -82,7 +83,8 @@ def _ensemble(rooms: Rooms, record: PredictionRecord) -> Explanation:
     specs = [v.ensemble for change in past if change.route.epoch == record.epoch for v in change.route.variants]
     return Explanation(
         record.request_id, record.endpoint, record.variant, record.model, record.version, record.score, record.at_us,
-        record.unit, record.epoch, record.actor, record.entities, record.request, (), record.applied_seq, {}, "", 0, "",
+        record.unit, record.epoch, record.actor, {name: shown(value) for name, value in record.entities.items()},
+        {name: shown(value) for name, value in record.request.items()}, (), record.applied_seq, {}, "", 0, "",
         "its members decided", "none", "", [], (), outcome, tuple(members),
         msgspec.to_builtins(specs[0]) if specs else {},
     )  # fmt: skip
@@ -113,7 +115,8 @@ def _bring_up(rooms: Rooms) -> None:
         rooms.predictions.compact()
 
 
-def _features(record: PredictionRecord, version: ModelVersion) -> tuple[FeatureValue, ...]:
+def features_of(record: PredictionRecord, version: ModelVersion) -> tuple[FeatureValue, ...]:
+    """Return what a decision rested on, each with where it came from; what was not written down says so."""
     service = version.service
     request = {field.name for field in service.request} if service else set()
     computed = {view.name for view in service.on_demand} if service else set()
@@ -121,7 +124,8 @@ def _features(record: PredictionRecord, version: ModelVersion) -> tuple[FeatureV
     found = []
     for spec, value in zip(version.signature.inputs, record.features, strict=False):
         origin = "REQUEST" if spec.name in request else "COMPUTED" if spec.name in computed else everything
-        found.append(FeatureValue(spec.name, value, record.statuses.get(spec.name, origin)))
+        status = "REDACTED" if is_redacted(value) else record.statuses.get(spec.name, origin)
+        found.append(FeatureValue(spec.name, shown(value), status))
     return tuple(found)
 
 

@@ -4,6 +4,7 @@ from falaj.app.values.project import PlanQuery, PlanResult
 from falaj.governance.access import Actor
 from falaj.lifecycle.apply import apply_definitions, plan_definitions
 from falaj.lifecycle.catch_up import refresh_views
+from falaj.lifecycle.publication import publish_waiting
 from falaj.lifecycle.rooms import Rooms
 
 
@@ -17,5 +18,6 @@ def plan(rooms: Rooms, actor: Actor, params: PlanQuery) -> PlanResult:
 def apply(rooms: Rooms, actor: Actor, params: PlanQuery) -> PlanResult:
     """Put the definitions in force."""
     made, applied = apply_definitions(rooms, params.definitions, actor)
+    publish_waiting(rooms)  # what is logged from now on
     refresh_views(rooms)  # so that a push that waits from now on waits for the new ones too
     return PlanResult(applied.epoch, made.changes)
