@@ -33,6 +33,7 @@ def config_for(
         stats=state.stats,
         host=gateway.host,
         port=gateway.port,
+        grpc_port=gateway.grpc_port or None,
         listen_fd=listen_fd,
         supervisor=supervisor,
         limits=Limits(

@@ -14,13 +14,14 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import uvloop
 
 from falaj.features.online import OnlineReader
 from falaj.kernel.clock import Clock, SystemClock
-from falaj.kernel.errors import FalajError, StorageError
+from falaj.kernel.errors import ExtraMissing, FalajError, StorageError
 from falaj.serving.application import Gateway
 from falaj.serving.bare_models import BareModels
 from falaj.serving.batching import Batcher
@@ -38,11 +39,14 @@ from falaj.serving.request_ids import RequestIds
 from falaj.serving.rows import Job
 from falaj.serving.signals import SHED
 from falaj.serving.snapshots import POLL_S, Snapshots
-from falaj.serving.stats import SUFFIX, read_worker, resume_stats, write_stats
+from falaj.serving.stats import SUFFIX, add_counts, read_worker, resume_stats, write_stats
 from falaj.serving.variants import LoadModel, Serving, model_loader
 from falaj.storage.blobs.local import LocalBlobs
 from falaj.storage.eventlog.segments import SegmentWriter
 from falaj.storage.keyvalue import KeyValueStore
+
+if TYPE_CHECKING:
+    from falaj.serving.grpc.server import GrpcServer
 
 _FIRST_LOAD_S = 10.0
 _POLLS_PER_STATS = 2
@@ -61,6 +65,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
         stats: Folder of all workers' counts.
         host: Address to listen on.
         port: TCP port, shared by all workers.
+        grpc_port: TCP port of gRPC, shared by all workers; None for none.
         listen_fd: A listening socket inherited from the supervisor, instead of host and port. Connections then wait
             in it while a worker restarts, and none is lost.
         supervisor: The process that started it and without which it drains and ends: nothing would restart or stop it.
@@ -81,6 +86,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
     stats: Path
     host: str = "127.0.0.1"
     port: int = 8600
+    grpc_port: int | None = None
     listen_fd: int | None = None
     supervisor: int | None = None
     tls_certificate: Path | None = None
@@ -106,10 +112,12 @@ class GatewayWorker:
 
     Attributes:
         server: Listens.
+        grpc: Listens for gRPC; None where it is off.
         snapshots: What serves.
         stats: What it counts.
 
     Raises:
+        ExtraMissing: gRPC is on and not installed.
         Locked: Another worker of that name lives.
         StorageError: The log or the stats folder cannot be written.
     """
@@ -151,6 +159,7 @@ class GatewayWorker:
         native = NativeForm(self.snapshots, intake, self._log, reader)
         app = Gateway(self.snapshots, native, OpenInference(self._plane), self.write_stats, now_us, clock.monotonic)
         self.server = HttpServer(app, clock, config.limits)
+        self.grpc = None if config.grpc_port is None else self._make_grpc(now_us, clock)
         self._switch = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._polls = 0
@@ -171,6 +180,8 @@ class GatewayWorker:
         except TimeoutError:
             _log.warning("nothing was published yet; ready says so until it is")
         config = self._config
+        if self.grpc is not None and config.grpc_port is not None:
+            await self.grpc.start(config.host, config.grpc_port, certificate=config.tls_certificate, key=config.tls_key)
         sock = None if config.listen_fd is None else socket.socket(fileno=config.listen_fd)
         await self.server.start(config.host, config.port, sock=sock, tls=_tls(config))
 
@@ -182,7 +193,7 @@ class GatewayWorker:
         """
         self._plane.draining = True
         await asyncio.sleep(self._config.ready_grace_s)
-        finished = await self.server.drain(self._config.drain_s)
+        finished = await self._drain()
         if self._timer is not None:
             self._timer.cancel()
         await asyncio.sleep(0)
@@ -204,6 +215,12 @@ class GatewayWorker:
         held = [stats.connections for stats in map(read_worker, peers) if stats and stats.is_live(self._now_us())]
         self.server.shed(max(0, mine - math.ceil(sum(held) / max(len(held), 1))))
 
+    async def _drain(self) -> bool:
+        within_s = self._config.drain_s
+        if self.grpc is None:
+            return await self.server.drain(within_s)
+        return all(await asyncio.gather(self.server.drain(within_s), self.grpc.drain(within_s)))
+
     def write_stats(self) -> Path:
         """Write this worker's counts and return the folder of all workers' counts; any thread may."""
         with self._stats_turn:
@@ -218,6 +235,9 @@ class GatewayWorker:
             for status, count in dict(self.server.responses).items():
                 responses[str(status)] = responses.get(str(status), 0) + count
             stats.responses = responses
+            if self.grpc is not None:
+                stats.grpc_responses = dict(base.grpc_responses)
+                add_counts(stats.grpc_responses, dict(self.grpc.front.responses))
             try:
                 write_stats(stats, self._config.stats)
             except StorageError as error:
@@ -236,6 +256,13 @@ class GatewayWorker:
         for job in jobs:
             job.rows[0].error = FalajError("the gateway failed on this request")
             contain(job.finish, job)
+
+    def _make_grpc(self, now_us: Callable[[], int], clock: Clock) -> "GrpcServer":
+        try:
+            from falaj.serving.grpc.server import GrpcServer
+        except ModuleNotFoundError as error:
+            raise ExtraMissing(f"gRPC is not installed: {error}", hint="pip install 'falaj[grpc]'") from None
+        return GrpcServer(self._plane, self.snapshots, self.stats, self._config.limits, now_us, clock.monotonic)
 
     def _beside(self, work: Callable[[], Serving], done: Callable[[Serving], None]) -> None:
         loading = self._loop.run_in_executor(self._executor, work)
@@ -290,6 +317,8 @@ async def _serve(config: GatewayConfig, open_store: Callable[[], KeyValueStore])
     asyncio.get_running_loop().add_signal_handler(SHED, worker.shed)
     await worker.start()
     _log.info("%s listens on port %d", config.worker, worker.server.port)
+    if worker.grpc is not None:
+        _log.info("%s listens for gRPC on port %d", config.worker, worker.grpc.port)
     while not stop.is_set() and config.supervisor in (None, os.getppid()):
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), _LOOK_S)

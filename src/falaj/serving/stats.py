@@ -94,7 +94,7 @@ class Series(msgspec.Struct, kw_only=True):
         """Return, for each stored feature column, the number of rows per status."""
         total = {column: dict(self.uniform) for column in self.columns}
         for column, counts in self.statuses.items():
-            _add_counts(total.setdefault(column, {}), counts)
+            add_counts(total.setdefault(column, {}), counts)
         return total
 
     def over(self, threshold_ms: float) -> tuple[int, int]:
@@ -135,9 +135,9 @@ class Series(msgspec.Struct, kw_only=True):
             mine = self.thresholds.get(name, (0, 0))
             self.thresholds[name] = (mine[0] + seen, mine[1] + over)
         self.columns = self.columns or other.columns
-        _add_counts(self.uniform, other.uniform)
+        add_counts(self.uniform, other.uniform)
         for column, counts in other.statuses.items():
-            _add_counts(self.statuses.setdefault(column, {}), counts)
+            add_counts(self.statuses.setdefault(column, {}), counts)
 
 
 class WorkerStats(msgspec.Struct, kw_only=True):
@@ -148,6 +148,7 @@ class WorkerStats(msgspec.Struct, kw_only=True):
         written_us: When this was written.
         series: The counts of each variant.
         responses: HTTP status (as text) to answers.
+        grpc_responses: gRPC status code to answers.
         batches: Batches per size, see `BATCH_BOUNDS`.
         batch_rows: Rows in all batches.
         log_records: Decisions and outcomes appended to the prediction log.
@@ -168,6 +169,7 @@ class WorkerStats(msgspec.Struct, kw_only=True):
     written_us: int = 0
     series: list[Series] = []
     responses: dict[str, int] = {}
+    grpc_responses: dict[str, int] = {}
     batches: list[int] = msgspec.field(default_factory=lambda: [0] * (len(BATCH_BOUNDS) + 1))
     batch_rows: int = 0
     log_records: int = 0
@@ -209,7 +211,8 @@ class WorkerStats(msgspec.Struct, kw_only=True):
         """Add another worker's counts; gauges are for `read_stats`, which knows who lives."""
         for series in other.series:
             self.find(series.endpoint, series.variant, series.version, series.role).add(series)
-        _add_counts(self.responses, other.responses)
+        add_counts(self.responses, other.responses)
+        add_counts(self.grpc_responses, other.grpc_responses)
         self.batches = [a + b for a, b in zip(self.batches, other.batches, strict=True)]
         for name in _COUNTERS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
@@ -220,7 +223,8 @@ _COUNTERS = (
 )  # fmt: skip
 
 
-def _add_counts(total: dict[str, int], counts: Mapping[str, int]) -> None:
+def add_counts(total: dict[str, int], counts: Mapping[str, int]) -> None:
+    """Add counts to those of the same names."""
     for key, count in counts.items():
         total[key] = total.get(key, 0) + count
 
