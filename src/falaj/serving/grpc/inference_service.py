@@ -59,7 +59,7 @@ class InferenceService:
         made["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(self._stream)
         return made
 
-    def _make(self, name: str, **fields: Any) -> Message:
+    def _make(self, name: str, /, **fields: Any) -> Message:
         return self._messages.make(f"inference.{name}", **fields)
 
     def _live(self, message: Message, receipt: Receipt, authorization: bytes | None) -> Message:

@@ -54,7 +54,7 @@ class Messages:
             found = self._classes[full_name] = GetMessageClass(self.pool.FindMessageTypeByName(full_name))
         return found
 
-    def make(self, full_name: str, **fields: Any) -> Message:
+    def make(self, full_name: str, /, **fields: Any) -> Message:
         """Return a message of a type."""
         return self.type(full_name)(**fields)
 
