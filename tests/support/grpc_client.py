@@ -6,6 +6,7 @@ from typing import Any
 import grpc
 
 from falaj.serving.grpc.messages import Messages
+from support.serving_world import TOKEN
 
 MESSAGES = Messages()
 
@@ -18,7 +19,7 @@ class RawClient:
         token: What it sends; None for no metadata at all.
     """
 
-    def __init__(self, port: int, token: str | None = "flj_app", **options: Any) -> None:
+    def __init__(self, port: int, token: str | None = TOKEN, **options: Any) -> None:
         self.channel = grpc.insecure_channel(
             f"127.0.0.1:{port}", options=[("grpc.use_local_subchannel_pool", 1), *options.items()]
         )
