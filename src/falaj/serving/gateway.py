@@ -181,7 +181,7 @@ class GatewayWorker:
             _log.warning("nothing was published yet; ready says so until it is")
         config = self._config
         if self.grpc is not None and config.grpc_port is not None:
-            await self.grpc.start(config.host, config.grpc_port, certificate=config.tls_certificate, key=config.tls_key)
+            await self.grpc.start(config.host, config.grpc_port, _tls(config))
         sock = None if config.listen_fd is None else socket.socket(fileno=config.listen_fd)
         await self.server.start(config.host, config.port, sock=sock, tls=_tls(config))
 
@@ -237,6 +237,7 @@ class GatewayWorker:
             stats.responses = responses
             if self.grpc is not None:
                 stats.grpc_responses = dict(base.grpc_responses)
+                stats.connections += self.grpc.connections
                 add_counts(stats.grpc_responses, dict(self.grpc.front.responses))
             try:
                 write_stats(stats, self._config.stats)

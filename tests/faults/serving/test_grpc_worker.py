@@ -248,7 +248,6 @@ class Load:
         self._lock = threading.Lock()
         self.scores: dict[str, tuple[float, float]] = {}
         self.failures: list[tuple[str, str]] = []
-        self.again = 0
         self.stopping = False
 
     def run(self) -> None:
@@ -261,26 +260,20 @@ class Load:
         asked = 0
         while not self.stopping:
             asked += 1
-            id = f"{number}-{asked}"
-            amount = float(number * 10 + asked % 10)
-            while not self._ask(client, id, amount):
-                self.again += 1
+            self._ask(client, f"{number}-{asked}", float(number * 10 + asked % 10))
         client.close()
 
-    def _ask(self, client: RawClient, id: str, amount: float) -> bool:
+    def _ask(self, client: RawClient, id: str, amount: float) -> None:
         try:
             answer = answered(client.raw(INFER, fraud(amount, id)))
         except grpc.RpcError as error:
-            if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):  # not answered: ask again
-                return self.stopping
             with self._lock:
                 self.failures.append((error.code().name, error.details()))
-            return True
+            return
         (score,) = np.frombuffer(answer.raw_output_contents[0], np.float64).tolist()
         assert answer.id == id
         with self._lock:
             self.scores[answer.parameters["request_ids"].string_param] = (amount, score)
-        return True
 
     def reach(self, answers: int) -> None:
         wanted = len(self.scores) + answers

@@ -1,12 +1,13 @@
 """GrpcServer: listens beside the HTTP server of a worker, on the same loop and the same data plane, and drains."""
 
-import asyncio
+import platform
+import secrets
+import socket
+import ssl
 from collections.abc import Callable
-from pathlib import Path
 
 import grpc
 
-from falaj.kernel.errors import PortInUse, StorageError
 from falaj.serving.data_plane import DataPlane
 from falaj.serving.grpc.front import Front
 from falaj.serving.grpc.health_service import HealthService
@@ -14,6 +15,7 @@ from falaj.serving.grpc.inference_service import InferenceService
 from falaj.serving.grpc.messages import HEALTH, INFERENCE, REFLECTION, REFLECTION_ALPHA, Messages
 from falaj.serving.grpc.open_streams import OpenStreams
 from falaj.serving.grpc.reflection_service import ReflectionService
+from falaj.serving.grpc.relay import Connect, Relay
 from falaj.serving.http import Limits
 from falaj.serving.snapshots import Snapshots
 from falaj.serving.stats import WorkerStats
@@ -61,34 +63,30 @@ class GrpcServer:
             options=_options(limits),
             maximum_concurrent_rpcs=MAX_CALLS,
         )
+        self._relay = Relay(_own_address(self._server))
 
-    async def start(self, host: str, port: int, *, certificate: Path | None = None, key: Path | None = None) -> None:
+    async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
         """Listen.
 
         Args:
             host: Address to listen on.
             port: TCP port, shared with other workers; 0 lets the system choose.
-            certificate: PEM file with the chain; speaks TLS when given.
-            key: PEM file with the key.
+            tls: Speak TLS.
 
         Raises:
-            PortInUse: Another program listens there, or the address is not one of this machine.
-            StorageError: The certificate cannot be used.
+            PortInUse: Another program listens there.
+            StorageError: The address cannot be used.
         """
-        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        try:
-            if certificate is None:
-                self.port = self._server.add_insecure_port(address)
-            else:
-                self.port = self._server.add_secure_port(address, _credentials(certificate, key or certificate))
-        except RuntimeError:
-            raise PortInUse(
-                f"gRPC cannot listen on {address}", hint="stop the program that does, or set gateway.grpc_port"
-            ) from None
         await self._server.start()
+        self.port = await self._relay.start(host, port, tls)
+
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self._relay.links)
 
     async def drain(self, timeout_s: float) -> bool:
-        """Accept no more connections, finish what is in flight, and end the streams.
+        """Send clients elsewhere, finish what they have asked, and end the streams.
 
         Args:
             timeout_s: How long to wait for it.
@@ -96,19 +94,17 @@ class GrpcServer:
         Returns:
             Whether all of it was answered in time.
         """
-        loop = asyncio.get_running_loop()
-        began_s = loop.time()
-        stopping = asyncio.ensure_future(self._server.stop(timeout_s))
-        await asyncio.sleep(0)  # clients are told to go elsewhere before their streams end
+        self._relay.begin_drain()
         self._streams.close()
         self._watchers.close()
-        await stopping
-        return loop.time() - began_s < timeout_s
+        finished = await self._relay.wait_closed(timeout_s)
+        await self._server.stop(None)
+        self._relay.close()
+        return finished
 
 
 def _options(limits: Limits) -> list[tuple[str, int]]:
     return [
-        ("grpc.so_reuseport", 1),
         ("grpc.max_receive_message_length", limits.max_body_bytes),
         ("grpc.max_send_message_length", -1),  # our own answers, which the rows of a request bound
         ("grpc.max_metadata_size", limits.max_head_bytes),
@@ -119,8 +115,25 @@ def _options(limits: Limits) -> list[tuple[str, int]]:
     ]
 
 
-def _credentials(certificate: Path, key: Path) -> grpc.ServerCredentials:
+def _own_address(server: grpc.aio.Server) -> Connect:
+    """Let gRPC's own server listen where only this machine reaches it, and return how.
+
+    Its guard asks for tokens there too. Linux has names that need no file, which a killed process would leave behind.
+    """
+    if platform.system() == "Linux":
+        name = f"falaj-grpc-{secrets.token_hex(16)}"
+        server.add_insecure_port(f"unix-abstract:{name}")
+        return lambda: _connected(socket.AF_UNIX, f"\0{name}")
+    port = server.add_insecure_port("127.0.0.1:0")
+    return lambda: _connected(socket.AF_INET, ("127.0.0.1", port))
+
+
+def _connected(family: socket.AddressFamily, address: str | tuple[str, int]) -> socket.socket:
+    opened = socket.socket(family, socket.SOCK_STREAM)
     try:
-        return grpc.ssl_server_credentials([(key.read_bytes(), certificate.read_bytes())])
-    except OSError as error:
-        raise StorageError(f"TLS certificate {certificate} cannot be used: {error}") from None
+        opened.connect(address)  # within this machine it does not wait
+    except OSError:
+        opened.close()
+        raise
+    opened.settimeout(0)
+    return opened
