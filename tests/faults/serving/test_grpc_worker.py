@@ -1,11 +1,14 @@
 """gRPC of a worker process: who may ask, what malformed messages do, and what restarts under load lose."""
 
+import shutil
 import socket
+import subprocess
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -352,4 +355,29 @@ def test_a_drain_answers_what_streams_asked_and_says_why_they_end(tmp_path_facto
         assert statuses in ([], [2])
         asking.set()
         client.close()
+    project.close()
+
+
+def test_tls_as_the_http_server_speaks_it(tmp_path: Path) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    names = ["-addext", "subjectAltName=DNS:localhost", "-keyout", "key.pem", "-out", "chain.pem"]
+    subprocess.run([*words, *names], cwd=tmp_path, check=True, capture_output=True)
+    project = Project(tmp_path / "project")
+    project.publish(route(project.variant(1)))
+    (port,) = free_ports(1)
+    files = {"tls_certificate": str(tmp_path / "chain.pem"), "tls_key": str(tmp_path / "key.pem")}
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        worker = WorkerProcess(project, listening, grpc_port=port, **files)
+        trusted = grpc.ssl_channel_credentials((tmp_path / "chain.pem").read_bytes())
+        with grpc.secure_channel(f"localhost:{port}", trusted) as channel:
+            token = [("authorization", f"Bearer {OWNER}")]
+            raw = channel.unary_unary(INFER)(fraud(id="safe"), metadata=token, timeout=30.0, wait_for_ready=True)
+            assert answered(raw).id == "safe"
+        plain = RawClient(port)
+        refused = plain.channel.unary_unary(f"/{INFERENCE}/ServerLive")
+        assert failure(refused, b"", timeout=10.0)[0] == "UNAVAILABLE"
+        plain.close()
+        assert worker.end() == 0
     project.close()
