@@ -237,7 +237,6 @@ class GatewayWorker:
             stats.responses = responses
             if self.grpc is not None:
                 stats.grpc_responses = dict(base.grpc_responses)
-                stats.connections += self.grpc.connections
                 add_counts(stats.grpc_responses, dict(self.grpc.front.responses))
             try:
                 write_stats(stats, self._config.stats)
