@@ -1,5 +1,6 @@
 """Commands about processes: up, down, control, gateway."""
 
+import socket
 import subprocess
 import sys
 import time
@@ -124,8 +125,15 @@ def _supervisor(
 
     return Supervisor(
         state.path, folder, listener, workers=workers, with_control=with_control, say=say,
-        scaling=None if scaling.fixed else scaling, look=look,
+        scaling=None if scaling.fixed else scaling, look=look, grpc_listener=_grpc_listener(settings),
     )  # fmt: skip
+
+
+def _grpc_listener(settings: Settings) -> socket.socket | None:
+    from falaj.app.ports import listen
+
+    gateway = settings.gateway
+    return listen(gateway.host, gateway.grpc_port, setting="gateway.grpc_port") if gateway.grpc_port else None
 
 
 def _refuse_taken_ports(settings: Settings) -> None:

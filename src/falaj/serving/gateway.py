@@ -68,6 +68,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
         grpc_port: TCP port of gRPC, shared by all workers; None for none.
         listen_fd: A listening socket inherited from the supervisor, instead of host and port. Connections then wait
             in it while a worker restarts, and none is lost.
+        grpc_listen_fd: The same for gRPC.
         supervisor: The process that started it and without which it drains and ends: nothing would restart or stop it.
         tls_certificate: PEM file with the chain; speaks TLS when given.
         tls_key: PEM file with the key.
@@ -88,6 +89,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
     port: int = 8600
     grpc_port: int | None = None
     listen_fd: int | None = None
+    grpc_listen_fd: int | None = None
     supervisor: int | None = None
     tls_certificate: Path | None = None
     tls_key: Path | None = None
@@ -181,8 +183,9 @@ class GatewayWorker:
             _log.warning("nothing was published yet; ready says so until it is")
         config = self._config
         if self.grpc is not None and config.grpc_port is not None:
-            await self.grpc.start(config.host, config.grpc_port, _tls(config))
-        sock = None if config.listen_fd is None else socket.socket(fileno=config.listen_fd)
+            sock = _inherited(config.grpc_listen_fd)
+            await self.grpc.start(config.host, config.grpc_port, sock=sock, tls=_tls(config))
+        sock = _inherited(config.listen_fd)
         await self.server.start(config.host, config.port, sock=sock, tls=_tls(config))
 
     async def stop(self) -> bool:
@@ -326,6 +329,10 @@ async def _serve(config: GatewayConfig, open_store: Callable[[], KeyValueStore])
         _log.error("the supervisor, process %d, is gone: ending", config.supervisor)
     finished = await worker.stop()
     _log.info("%s ended, %s", config.worker, "everything answered" if finished else "some requests were cut off")
+
+
+def _inherited(fd: int | None) -> socket.socket | None:
+    return None if fd is None else socket.socket(fileno=fd)
 
 
 def _tls(config: GatewayConfig) -> ssl.SSLContext | None:

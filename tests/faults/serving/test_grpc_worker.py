@@ -297,11 +297,11 @@ def score_of(port: int, amount: float) -> float:
 def test_restarts_under_load_lose_no_answer_and_mix_up_no_row(tmp_path_factory: pytest.TempPathFactory) -> None:
     project = Project(tmp_path_factory.mktemp("restarts"))
     project.publish(route(project.variant(1)), project.bare_route())
-    (port,) = free_ports(1)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    with socket.create_server(("127.0.0.1", 0)) as listening, socket.create_server(("127.0.0.1", 0)) as shared:
+        port, fd = shared.getsockname()[1], shared.fileno()
 
         def start(number: int) -> WorkerProcess:
-            return WorkerProcess(project, listening, grpc_port=port, worker=f"gateway-{number}")
+            return WorkerProcess(project, listening, grpc_port=port, grpc_listen_fd=fd, worker=f"gateway-{number}")
 
         workers = [start(0), start(1)]
         load = Load(port)

@@ -38,12 +38,15 @@ class Relay:
         self._draining = False
         self._server: asyncio.Server | None = None
 
-    async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
+    async def start(
+        self, host: str, port: int, *, sock: socket.socket | None = None, tls: ssl.SSLContext | None = None
+    ) -> int:
         """Listen.
 
         Args:
             host: Address to listen on.
             port: TCP port, shared with other workers; 0 lets the system choose.
+            sock: A listening socket made by someone else, instead of host and port.
             tls: Speak TLS; offers HTTP/2.
 
         Returns:
@@ -57,9 +60,12 @@ class Relay:
         if tls is not None:
             tls.set_alpn_protocols(["h2"])
         try:
-            self._server = await loop.create_server(
-                self._accept, host, port, reuse_port=True, ssl=tls, backlog=_BACKLOG
-            )
+            if sock is not None:
+                self._server = await loop.create_server(self._accept, sock=sock, ssl=tls, backlog=_BACKLOG)
+            else:
+                self._server = await loop.create_server(
+                    self._accept, host, port, reuse_port=True, ssl=tls, backlog=_BACKLOG
+                )
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise PortInUse(

@@ -65,12 +65,15 @@ class GrpcServer:
         )
         self._relay = Relay(_own_address(self._server))
 
-    async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
+    async def start(
+        self, host: str, port: int, *, sock: socket.socket | None = None, tls: ssl.SSLContext | None = None
+    ) -> None:
         """Listen.
 
         Args:
             host: Address to listen on.
             port: TCP port, shared with other workers; 0 lets the system choose.
+            sock: A listening socket made by someone else, instead of host and port.
             tls: Speak TLS.
 
         Raises:
@@ -78,7 +81,7 @@ class GrpcServer:
             StorageError: The address cannot be used.
         """
         await self._server.start()
-        self.port = await self._relay.start(host, port, tls)
+        self.port = await self._relay.start(host, port, sock=sock, tls=tls)
 
     @property
     def connections(self) -> int:
