@@ -124,6 +124,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         host: Address to listen on; anything but loopback needs access control, which is always on.
         port: TCP port shared by all workers.
+        grpc_port: TCP port of gRPC, shared by all workers too; 0 for none. Needs the extra `falaj[grpc]`.
         name: What tells its workers from those of other machines that share `storage.shared`; empty for the machine's
             own name there.
         workers: Number of one-worker processes at the start.
@@ -143,6 +144,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     host: str = "127.0.0.1"
     port: int = 8600
+    grpc_port: int = 0
     name: str = ""
     workers: int = 1
     min_workers: int = 0
@@ -168,6 +170,10 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         _check_address(self.host, self.port)
+        if self.grpc_port:
+            _check_ranges(self.grpc_port)
+            if self.grpc_port == self.port:
+                raise ValueError(f"grpc_port {self.grpc_port} is the port of HTTP")
         _check_ranges(
             workers=self.workers,
             target_ms=self.target_ms,

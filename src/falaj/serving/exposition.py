@@ -105,6 +105,13 @@ def _worker(total: WorkerStats) -> Iterator[str]:
         "Answers per HTTP status.",
         [((("status", status),), count) for status, count in sorted(total.responses.items())],
     )
+    if total.grpc_responses:
+        yield from family(
+            "falaj_grpc_responses_total",
+            "counter",
+            "Answers per gRPC status code; each message of a stream counts.",
+            [((("code", code),), count) for code, count in sorted(total.grpc_responses.items())],
+        )
     yield from head("falaj_batch_rows", "histogram", "Rows computed together.")
     yield from histogram("falaj_batch_rows", (), map(str, BATCH_BOUNDS), total.batches, str(total.batch_rows))
     for kind, name, text in _CACHE_FAMILIES:

@@ -14,13 +14,14 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import uvloop
 
 from falaj.features.online import OnlineReader
 from falaj.kernel.clock import Clock, SystemClock
-from falaj.kernel.errors import FalajError, StorageError
+from falaj.kernel.errors import ExtraMissing, FalajError, StorageError
 from falaj.models.runtimes import warm_up
 from falaj.serving.application import Gateway
 from falaj.serving.bare_models import BareModels
@@ -42,11 +43,14 @@ from falaj.serving.rows import Job
 from falaj.serving.signals import SHED
 from falaj.serving.snapshots import POLL_S, Snapshots
 from falaj.serving.stages import Stages
-from falaj.serving.stats import SUFFIX, read_worker, resume_stats, write_stats
+from falaj.serving.stats import SUFFIX, add_counts, read_worker, resume_stats, write_stats
 from falaj.serving.variants import LoadModel, Serving, model_loader
 from falaj.storage.blobs.local import LocalBlobs
 from falaj.storage.eventlog.segments import SegmentWriter
 from falaj.storage.keyvalue import KeyValueStore
+
+if TYPE_CHECKING:
+    from falaj.serving.grpc.server import GrpcServer
 
 _FIRST_LOAD_S = 10.0
 _POLLS_PER_STATS = 2
@@ -65,8 +69,10 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
         stats: Folder of all workers' counts.
         host: Address to listen on.
         port: TCP port, shared by all workers.
+        grpc_port: TCP port of gRPC, shared by all workers; None for none.
         listen_fd: A listening socket inherited from the supervisor, instead of host and port. Connections then wait
             in it while a worker restarts, and none is lost.
+        grpc_listen_fd: The same for gRPC.
         supervisor: The process that started it and without which it drains and ends: nothing would restart or stop it.
         tls_certificate: PEM file with the chain; speaks TLS when given.
         tls_key: PEM file with the key.
@@ -87,7 +93,9 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
     stats: Path
     host: str = "127.0.0.1"
     port: int = 8600
+    grpc_port: int | None = None
     listen_fd: int | None = None
+    grpc_listen_fd: int | None = None
     supervisor: int | None = None
     tls_certificate: Path | None = None
     tls_key: Path | None = None
@@ -114,10 +122,12 @@ class GatewayWorker:
 
     Attributes:
         server: Listens.
+        grpc: Listens for gRPC; None where it is off.
         snapshots: What serves.
         stats: What it counts.
 
     Raises:
+        ExtraMissing: gRPC is on and not installed.
         Locked: Another worker of that name lives.
         StorageError: The log or the stats folder cannot be written.
     """
@@ -166,6 +176,7 @@ class GatewayWorker:
             self._outlets.observer(stages, now_us), config.watching.peer_names,
         )  # fmt: skip
         self.server = HttpServer(app, clock, config.limits)
+        self.grpc = None if config.grpc_port is None else self._make_grpc(now_us, clock)
         self._switch = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._polls = 0
@@ -187,7 +198,10 @@ class GatewayWorker:
         except TimeoutError:
             _log.warning("nothing was published yet; ready says so until it is")
         config = self._config
-        sock = None if config.listen_fd is None else socket.socket(fileno=config.listen_fd)
+        if self.grpc is not None and config.grpc_port is not None:
+            sock = _inherited(config.grpc_listen_fd)
+            await self.grpc.start(config.host, config.grpc_port, sock=sock, tls=_tls(config))
+        sock = _inherited(config.listen_fd)
         await self.server.start(config.host, config.port, sock=sock, tls=_tls(config))
 
     async def stop(self) -> bool:
@@ -198,7 +212,7 @@ class GatewayWorker:
         """
         self._plane.draining = True
         await asyncio.sleep(self._config.ready_grace_s)
-        finished = await self.server.drain(self._config.drain_s)
+        finished = await self._drain()
         if self._timer is not None:
             self._timer.cancel()
         await asyncio.sleep(0)
@@ -221,6 +235,12 @@ class GatewayWorker:
         held = [stats.connections for stats in map(read_worker, peers) if stats and stats.is_live(self._now_us())]
         self.server.shed(max(0, mine - math.ceil(sum(held) / max(len(held), 1))))
 
+    async def _drain(self) -> bool:
+        within_s = self._config.drain_s
+        if self.grpc is None:
+            return await self.server.drain(within_s)
+        return all(await asyncio.gather(self.server.drain(within_s), self.grpc.drain(within_s)))
+
     def write_stats(self) -> Path:
         """Write this worker's counts and return the folder of all workers' counts; any thread may."""
         with self._stats_turn:
@@ -236,6 +256,9 @@ class GatewayWorker:
             for status, count in dict(self.server.responses).items():
                 responses[str(status)] = responses.get(str(status), 0) + count
             stats.responses = responses
+            if self.grpc is not None:
+                stats.grpc_responses = dict(base.grpc_responses)
+                add_counts(stats.grpc_responses, dict(self.grpc.front.responses))
             try:
                 write_stats(stats, self._config.stats)
             except StorageError as error:
@@ -254,6 +277,13 @@ class GatewayWorker:
         for job in jobs:
             job.rows[0].error = FalajError("the gateway failed on this request")
             contain(job.finish, job)
+
+    def _make_grpc(self, now_us: Callable[[], int], clock: Clock) -> "GrpcServer":
+        try:
+            from falaj.serving.grpc.server import GrpcServer
+        except ModuleNotFoundError as error:
+            raise ExtraMissing(f"gRPC is not installed: {error}", hint="pip install 'falaj[grpc]'") from None
+        return GrpcServer(self._plane, self.snapshots, self.stats, self._config.limits, now_us, clock.monotonic)
 
     def _beside(self, work: Callable[[], Serving], done: Callable[[Serving], None]) -> None:
         loading = self._loop.run_in_executor(self._executor, work)
@@ -308,6 +338,8 @@ async def _serve(config: GatewayConfig, open_store: Callable[[], KeyValueStore])
     asyncio.get_running_loop().add_signal_handler(SHED, worker.shed)
     await worker.start()
     _log.info("%s listens on port %d", config.worker, worker.server.port)
+    if worker.grpc is not None:
+        _log.info("%s listens for gRPC on port %d", config.worker, worker.grpc.port)
     while not stop.is_set() and config.supervisor in (None, os.getppid()):
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), _LOOK_S)
@@ -315,6 +347,10 @@ async def _serve(config: GatewayConfig, open_store: Callable[[], KeyValueStore])
         _log.error("the supervisor, process %d, is gone: ending", config.supervisor)
     finished = await worker.stop()
     _log.info("%s ended, %s", config.worker, "everything answered" if finished else "some requests were cut off")
+
+
+def _inherited(fd: int | None) -> socket.socket | None:
+    return None if fd is None else socket.socket(fileno=fd)
 
 
 def _tls(config: GatewayConfig) -> ssl.SSLContext | None:

@@ -102,7 +102,7 @@ class Series(msgspec.Struct, kw_only=True):
         """Return, for each stored feature column, the number of rows per status."""
         total = {column: dict(self.uniform) for column in self.columns}
         for column, counts in self.statuses.items():
-            _add_counts(total.setdefault(column, {}), counts)
+            add_counts(total.setdefault(column, {}), counts)
         return total
 
     def over(self, threshold_ms: float) -> tuple[int, int]:
@@ -145,9 +145,9 @@ class Series(msgspec.Struct, kw_only=True):
             mine = self.thresholds.get(name, (0, 0))
             self.thresholds[name] = (mine[0] + seen, mine[1] + over)
         self.columns = self.columns or other.columns
-        _add_counts(self.uniform, other.uniform)
+        add_counts(self.uniform, other.uniform)
         for column, counts in other.statuses.items():
-            _add_counts(self.statuses.setdefault(column, {}), counts)
+            add_counts(self.statuses.setdefault(column, {}), counts)
 
 
 class CacheCounts(msgspec.Struct):
@@ -181,6 +181,7 @@ class WorkerStats(msgspec.Struct, kw_only=True):
         series: The counts of each variant.
         responses: HTTP status (as text) to answers.
         caches: What each cache did, by its name.
+        grpc_responses: gRPC status code to answers.
         batches: Batches per size, see `BATCH_BOUNDS`.
         batch_rows: Rows in all batches.
         log_records: Decisions and outcomes appended to the prediction log.
@@ -206,6 +207,7 @@ class WorkerStats(msgspec.Struct, kw_only=True):
     series: list[Series] = []
     responses: dict[str, int] = {}
     caches: dict[str, CacheCounts] = {}
+    grpc_responses: dict[str, int] = {}
     batches: list[int] = msgspec.field(default_factory=lambda: [0] * (len(BATCH_BOUNDS) + 1))
     batch_rows: int = 0
     log_records: int = 0
@@ -251,9 +253,10 @@ class WorkerStats(msgspec.Struct, kw_only=True):
         """Add another worker's counts; gauges are for `read_stats`, which knows who lives."""
         for series in other.series:
             self.find(series.endpoint, series.variant, series.version, series.role).add(series)
-        _add_counts(self.responses, other.responses)
         for name, counts in other.caches.items():
             self.caches.setdefault(name, CacheCounts()).add(counts)
+        add_counts(self.responses, other.responses)
+        add_counts(self.grpc_responses, other.grpc_responses)
         self.batches = [a + b for a, b in zip(self.batches, other.batches, strict=True)]
         for name in _COUNTERS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
@@ -265,7 +268,8 @@ _COUNTERS = (
 )  # fmt: skip
 
 
-def _add_counts(total: dict[str, int], counts: Mapping[str, int]) -> None:
+def add_counts(total: dict[str, int], counts: Mapping[str, int]) -> None:
+    """Add counts to those of the same names."""
     for key, count in counts.items():
         total[key] = total.get(key, 0) + count
 
