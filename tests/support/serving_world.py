@@ -32,6 +32,7 @@ from falaj.serving.application import Gateway
 from falaj.serving.bare_models import BareModels
 from falaj.serving.batching import Batcher
 from falaj.serving.blocks import Blocks
+from falaj.serving.buckets import Buckets
 from falaj.serving.data_plane import DataPlane
 from falaj.serving.http import HttpServer
 from falaj.serving.intake import Intake
@@ -202,7 +203,10 @@ class FailingReader:
 class World:
     """One gateway worker, driven by hand."""
 
-    def __init__(self, *routes: EndpointRoute, publish: bool = True, max_rows: int = 100, max_queue: int = 200) -> None:
+    def __init__(
+        self, *routes: EndpointRoute, publish: bool = True, max_rows: int = 100, max_queue: int = 200,
+        buckets: Buckets | None = None,
+    ) -> None:  # fmt: skip
         self.clock = ManualClock()
         self.now_us = NOW_US
         self.turns: list[Callable[[], None]] = []
@@ -213,7 +217,7 @@ class World:
         self.reader = FailingReader(OnlineReader(self.store))
         self.predictor = Predictor(self.reader, self.log, self.stats, self.clock.monotonic)
         self.batcher = Batcher[Job](self._compute, self._failed, self.turns.append, max_rows=max_queue)
-        self.snapshots = Snapshots(load_sum, lambda work, done: done(work()), self.stats)
+        self.snapshots = Snapshots(load_sum, lambda work, done: done(work()), self.stats, buckets=buckets)
         ids = RequestIds()
         intake = Intake(self.batcher, ids, self.stats, max_rows)
         blocks = Blocks(self.log, self.stats, self.predictor, self.clock.monotonic, self.turns.append, max_queue)

@@ -36,6 +36,7 @@ def config_for(
         listen_fd=listen_fd,
         supervisor=supervisor,
         limits=Limits(
+            max_connections=gateway.max_connections,
             max_body_bytes=gateway.max_body_bytes,
             idle_timeout_s=gateway.idle_timeout_s,
             request_timeout_s=gateway.request_timeout_s,

@@ -4,6 +4,7 @@ from typing import Literal
 
 import msgspec
 
+from falaj.definitions.endpoint_options import EndpointOptions
 from falaj.definitions.service_spec import ServiceSpec
 from falaj.definitions.signature import Signature
 from falaj.definitions.tensor_signature import TensorSignature
@@ -65,6 +66,7 @@ class EndpointRoute(msgspec.Struct, frozen=True):
         variants: What serves.
         thresholds_ms: Latencies above which requests are counted exactly, for the rollout's rules.
         defaults: Feature column to the value used when the store fails.
+        options: How its requests are treated.
     """
 
     endpoint: str
@@ -73,6 +75,7 @@ class EndpointRoute(msgspec.Struct, frozen=True):
     variants: tuple[Variant, ...]
     thresholds_ms: tuple[float, ...] = ()
     defaults: dict[str, float] = {}
+    options: EndpointOptions = EndpointOptions()
 
 
 class RoutingTable(msgspec.Struct, frozen=True):

@@ -6,6 +6,7 @@ import sqlalchemy as sa
 
 from falaj.kernel.clock import to_us
 from falaj.kernel.codec import to_msgpack
+from falaj.kernel.rate import Rate
 from falaj.lifecycle.rooms import TOKENS_TOPIC, Rooms
 from falaj.rollout.table import TOPIC as ROUTING_TOPIC
 from falaj.rollout.table import routing_snapshot
@@ -22,7 +23,8 @@ def publish_snapshots(rooms: Rooms, *, force: bool = False) -> bool:
 
     def tokens(connection: sa.Connection) -> bytes:
         del connection
-        return to_msgpack(rooms.actors.snapshot())
+        tenants = {name: Rate.parse(text) for name, text in rooms.settings.limits.tenants.items()}
+        return to_msgpack(rooms.actors.snapshot(tenants))
 
     build = {ROUTING_TOPIC: routing_snapshot, TOKENS_TOPIC: tokens}
     return outbox.publish(rooms.db, rooms.online, build, to_us(rooms.clock.now()), force=force)

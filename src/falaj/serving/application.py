@@ -6,8 +6,9 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from falaj.kernel.errors import FalajError
+from falaj.kernel.errors import FalajError, RateLimited
 from falaj.serving.data_plane import RAW
+from falaj.serving.deadline import HEADER, deadline_after
 from falaj.serving.exposition import CONTENT_TYPE, render
 from falaj.serving.guard import PUBLIC_PATHS
 from falaj.serving.http import Exchange, Request
@@ -53,6 +54,9 @@ class Gateway:
         """Answer a request, or hand it to the batch that will."""
         try:
             self._dispatch(request, exchange)
+        except RateLimited as error:
+            retry = ((b"retry-after", b"%d" % error.retry_after_s),)
+            exchange.fail(429, error.message, error.code, error.hint, retry)
         except FalajError as error:
             exchange.fail(status_of(error.code), error.message, error.code, error.hint)
 
@@ -71,12 +75,19 @@ class Gateway:
             self._other_method(request, exchange, b", ".join((*sorted(route.handlers), b"OPTIONS")))
             return
         received_us = self._now_us()
-        actor = ""
+        started_s = self._monotonic()
+        actor, allowance, deadline_s = "", None, None
         if request.path not in PUBLIC_PATHS:
             resource = _resource(route, request, name)
             authorization = request.headers.get(b"authorization")
-            actor = self._snapshots.guard.admit(authorization, route.action, resource, received_us).name
-        handler(request, exchange, Receipt(received_us, self._monotonic(), actor), name)
+            guard = self._snapshots.guard
+            admitted = guard.admit(authorization, route.action, resource, received_us)
+            actor = admitted.name
+            if guard.allowances and (allowance := guard.allowances.get(admitted.token)) is not None:
+                allowance.take(1, received_us)
+            if HEADER in request.headers:
+                deadline_s = deadline_after(started_s, request.headers[HEADER])
+        handler(request, exchange, Receipt(received_us, started_s, actor, allowance, deadline_s), name)
 
     def _other_method(self, request: Request, exchange: Exchange, allowed: bytes) -> None:
         allow = ((b"allow", allowed.replace(b"GET", b"GET, HEAD")),)

@@ -12,6 +12,8 @@ _WORKER_COUNTERS = (
     ("log_records", "falaj_log_records_total", "Decisions and outcomes appended to the prediction log."),
     ("log_drops", "falaj_log_drops_total", "Decisions and outcomes lost because the disk was full or broken."),
     ("rejected", "falaj_rejected_requests_total", "Requests refused because too many rows waited."),
+    ("rate_limited", "falaj_rate_limited_requests_total", "Requests refused by the limit of a token or a tenant."),
+    ("late", "falaj_late_rows_total", "Rows not computed because their deadline passed while they waited."),
     ("store_failures", "falaj_feature_store_failures_total", "Batches for which the feature store failed."),
     ("load_failures", "falaj_load_failures_total", "Routing tables, token lists or models that could not be loaded."),
     ("faults", "falaj_faults_total", "Requests or batches stopped by a fault of the gateway itself."),

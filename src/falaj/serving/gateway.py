@@ -19,6 +19,7 @@ import msgspec
 import uvloop
 
 from falaj.features.online import OnlineReader
+from falaj.governance.exposure import refuse_exposed
 from falaj.kernel.clock import Clock, SystemClock
 from falaj.kernel.errors import FalajError, StorageError
 from falaj.serving.application import Gateway
@@ -26,7 +27,10 @@ from falaj.serving.bare_models import BareModels
 from falaj.serving.batching import Batcher
 from falaj.serving.blocks import Blocks
 from falaj.serving.boundary import contain
+from falaj.serving.buckets import FILE as BUCKETS_FILE
+from falaj.serving.buckets import Buckets
 from falaj.serving.data_plane import DataPlane
+from falaj.serving.descriptors import room_for
 from falaj.serving.http import HttpServer, Limits
 from falaj.serving.intake import Intake
 from falaj.serving.late_store import LateStore
@@ -44,7 +48,6 @@ from falaj.storage.blobs.local import LocalBlobs
 from falaj.storage.eventlog.segments import SegmentWriter
 from falaj.storage.keyvalue import KeyValueStore
 
-_FIRST_LOAD_S = 10.0
 _POLLS_PER_STATS = 2
 _LOOK_S = 1.0
 
@@ -71,6 +74,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
         max_queue_rows: Rows that may wait; above it requests get 503 and Retry-After.
         fsync_ms: How long the prediction log may keep what a power cut would lose.
         segment_bytes: Size at which a segment of the log is finished.
+        first_load_s: How long to wait at the start for what control published.
         ready_grace_s: How long ready says 503 while everything is still accepted, so that load balancers notice.
         drain_s: How long requests in flight may take at the end.
     """
@@ -90,6 +94,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_queue_rows: int = 20_000
     fsync_ms: int = 1000
     segment_bytes: int = 64 << 20
+    first_load_s: float = 10.0
     ready_grace_s: float = 0.3
     drain_s: float = 15.0
 
@@ -133,6 +138,7 @@ class GatewayWorker:
         self.stats = resume_stats(config.stats, config.worker)
         self._base = msgspec.msgpack.decode(msgspec.msgpack.encode(self.stats), type=type(self.stats))
         self._store = LateStore(open_store)
+        self._buckets = Buckets(config.stats / BUCKETS_FILE)
         reader = OnlineReader(self._store)
         self._predictor = Predictor(reader, self._log, self.stats, clock.monotonic)
         self._batcher = Batcher(self._compute, self._failed, self._loop.call_soon, max_rows=config.max_queue_rows)
@@ -140,7 +146,7 @@ class GatewayWorker:
             self._predictor.compute_shadows, lambda _jobs, _error: None, self._loop.call_soon,
             max_rows=config.max_queue_rows,
         )  # fmt: skip
-        self.snapshots = Snapshots(load_model, self._beside, self.stats, self._switched)
+        self.snapshots = Snapshots(load_model, self._beside, self.stats, self._switched, self._buckets)
         ids = RequestIds()
         intake = Intake(self._batcher, ids, self.stats, config.max_rows)
         self._blocks = Blocks(
@@ -164,13 +170,15 @@ class GatewayWorker:
 
         Raises:
             PortInUse: Another program listens there.
+            Unavailable: Others reach the address, and no token is known.
         """
         self._poll()
         try:
-            await asyncio.wait_for(self._switch.wait(), _FIRST_LOAD_S)
+            await asyncio.wait_for(self._switch.wait(), self._config.first_load_s)
         except TimeoutError:
             _log.warning("nothing was published yet; ready says so until it is")
         config = self._config
+        refuse_exposed(config.host, self.snapshots.guard.tokens, setting="gateway.host")
         sock = None if config.listen_fd is None else socket.socket(fileno=config.listen_fd)
         await self.server.start(config.host, config.port, sock=sock, tls=_tls(config))
 
@@ -192,6 +200,7 @@ class GatewayWorker:
         self._ended = True
         contain(self.write_stats)
         self._store.close()
+        self._buckets.close()
         return finished
 
     def shed(self) -> None:
@@ -272,8 +281,10 @@ def run_worker(config: GatewayConfig, open_store: Callable[[], KeyValueStore]) -
         PortInUse: Another program listens on the port.
         Locked: Another worker of that name lives.
         StorageError: The log cannot be written.
+        Unavailable: Others reach the address, and no token is known.
     """
-    uvloop.run(_serve(config, open_store))
+    limits = msgspec.structs.replace(config.limits, max_connections=room_for(config.limits.max_connections))
+    uvloop.run(_serve(msgspec.structs.replace(config, limits=limits), open_store))
 
 
 async def _serve(config: GatewayConfig, open_store: Callable[[], KeyValueStore]) -> None:

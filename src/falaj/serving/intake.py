@@ -7,7 +7,9 @@ import msgspec
 
 from falaj.kernel.clock import parse_instant, to_us
 from falaj.kernel.errors import InputError, Unavailable
+from falaj.serving.allowance import Allowance
 from falaj.serving.batching import Batcher
+from falaj.serving.deadline import deadline_of
 from falaj.serving.request_ids import RequestIds
 from falaj.serving.routing import unit_of
 from falaj.serving.rows import Job, Row
@@ -40,11 +42,15 @@ class Receipt(msgspec.Struct, frozen=True):
         received_us: Wall clock.
         started_s: Monotonic clock.
         actor: Who asked.
+        allowance: What its token's rows are taken from, the first of them already; None where it has no limit.
+        deadline_s: On the monotonic clock: what still waits then is not computed; None to leave it to the endpoint.
     """
 
     received_us: int
     started_s: float
     actor: str
+    allowance: Allowance | None = None
+    deadline_s: float | None = None
 
 
 class Intake:
@@ -81,7 +87,7 @@ class Intake:
             NotFound: The version does not serve.
             Unavailable: Too many rows wait.
         """
-        self.check_count(len(instances))
+        self.check_count(len(instances), receipt, route.route.options.max_rows)
         pinned = None if version is None else route.version(version)
         many = len(instances) > 1
         rows = []
@@ -105,7 +111,9 @@ class Intake:
             rows.append(row)
             if route.has_shadows:
                 shadows += [(row, shadow) for shadow in route.chooser.shadows(unit)]
-        self._submit(Job(rows, finish, receipt.received_us, receipt.started_s, receipt.actor, shadows))
+        job = Job(rows, finish, receipt.received_us, receipt.started_s, receipt.actor, shadows)
+        job.deadline_s = deadline_of(receipt.deadline_s, receipt.started_s, route.route.options.deadline_ms)
+        self._submit(job)
 
     def score(
         self, variant: LoadedVariant, given: list[list[Any]], receipt: Receipt, finish: Callable[[Job], None],
@@ -124,23 +132,34 @@ class Intake:
             InputError: There are no rows, or too many.
             Unavailable: Too many rows wait.
         """
-        self.check_count(len(given))
+        self.check_count(len(given), receipt, variant.route.options.max_rows)
         rows = []
         for values in given:
             request_id = self._ids.make(receipt.received_us)
             rows.append(Row(variant, request_id, client_id, request_id, receipt.received_us, {}, {}, values))
-        self._submit(Job(rows, finish, receipt.received_us, receipt.started_s, receipt.actor))
+        job = Job(rows, finish, receipt.received_us, receipt.started_s, receipt.actor)
+        job.deadline_s = deadline_of(receipt.deadline_s, receipt.started_s, variant.route.options.deadline_ms)
+        self._submit(job)
 
-    def check_count(self, rows: int) -> None:
-        """Return if a request may have so many rows.
+    def check_count(self, rows: int, receipt: Receipt, max_rows: int | None = None) -> None:
+        """Return if a request may have so many rows, which are then taken from its token's allowance.
+
+        Args:
+            rows: How many.
+            receipt: Whose.
+            max_rows: The endpoint's own bound, where it has one.
 
         Raises:
             InputError: There are none, or too many.
+            RateLimited: The token or its tenant has reached its limit.
         """
         if not rows:
             raise InputError("the request has no instances", hint="send at least one")
-        if rows > self._max_rows:
-            raise InputError(f"the request has {rows} rows", hint=f"send {self._max_rows} at most, in several requests")
+        most = self._max_rows if max_rows is None else min(max_rows, self._max_rows)
+        if rows > most:
+            raise InputError(f"the request has {rows} rows", hint=f"send {most} at most, in several requests")
+        if receipt.allowance is not None:
+            receipt.allowance.take(rows - 1, receipt.received_us, begun=1)
 
     def _submit(self, job: Job) -> None:
         if not self._batcher.submit(job, len(job.rows)):

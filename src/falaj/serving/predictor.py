@@ -9,6 +9,7 @@ from falaj.definitions.service_spec import ServiceSpec
 from falaj.features.online import OnlineRows
 from falaj.kernel.errors import CorruptionError, DataError, FalajError, InputError, StorageError
 from falaj.serving.boundary import contain
+from falaj.serving.deadline import too_late
 from falaj.serving.prediction_log import PredictionLog
 from falaj.serving.rows import Job, Row
 from falaj.serving.stats import EVERY, Series, WorkerStats
@@ -52,6 +53,11 @@ class Predictor:
 
         A row that cannot be decided has an error; its batch-mates do not notice.
         """
+        began_s = self._monotonic()
+        for job in jobs:
+            if job.deadline_s is not None and job.deadline_s <= began_s:
+                jobs = self._in_time(jobs, began_s)
+                break
         rows = [row for job in jobs for row in job.rows]
         self._stats.count_batch(len(rows))
         groups = self._score_all(rows)
@@ -65,6 +71,19 @@ class Predictor:
                 self.series(row.variant).observe(us, 1, 0 if row.error is None else 1)
         for variant, group in groups:
             self._count(variant, group)
+
+    def _in_time(self, jobs: list[Job], now_s: float) -> list[Job]:
+        """Answer the jobs whose deadline has passed, undecided and so not logged, and return the others."""
+        left = []
+        for job in jobs:
+            if job.deadline_s is None or job.deadline_s > now_s:
+                left.append(job)
+                continue
+            self._stats.late += len(job.rows)
+            job.rows[0].error = too_late()
+            job.shadows = []
+            contain(job.finish, job)
+        return left
 
     def compute_shadows(self, jobs: list[Job]) -> None:
         """Let shadow variants decide what was decided already, and log what they would have said."""

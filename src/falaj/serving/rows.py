@@ -55,6 +55,7 @@ class Job(msgspec.Struct, eq=False):
         started_s: The same on the monotonic clock.
         actor: Who asked.
         shadows: Variants that compute for these rows without deciding: pairs of row and variant.
+        deadline_s: On the monotonic clock: what still waits then is not computed; None for no bound.
     """
 
     rows: list[Row]
@@ -63,6 +64,7 @@ class Job(msgspec.Struct, eq=False):
     started_s: float
     actor: str = ""
     shadows: list[tuple[Row, LoadedVariant]] = []
+    deadline_s: float | None = None
 
     @property
     def error(self) -> FalajError | None:

@@ -153,6 +153,8 @@ class WorkerStats(msgspec.Struct, kw_only=True):
         log_records: Decisions and outcomes appended to the prediction log.
         log_drops: Those lost because the disk was full or broken.
         rejected: Requests refused because too many rows waited.
+        rate_limited: Requests refused because their token or its tenant had reached its limit.
+        late: Rows not computed because their request's deadline passed while they waited.
         store_failures: Batches for which the feature store failed.
         load_failures: Attempts to load a routing table, a token list or a model that failed.
         faults: Batches and requests stopped by a fault of the gateway itself.
@@ -173,6 +175,8 @@ class WorkerStats(msgspec.Struct, kw_only=True):
     log_records: int = 0
     log_drops: int = 0
     rejected: int = 0
+    rate_limited: int = 0
+    late: int = 0
     store_failures: int = 0
     load_failures: int = 0
     faults: int = 0
@@ -216,7 +220,8 @@ class WorkerStats(msgspec.Struct, kw_only=True):
 
 
 _COUNTERS = (
-    "batch_rows", "log_records", "log_drops", "rejected", "store_failures", "load_failures", "faults",
+    "batch_rows", "log_records", "log_drops", "rejected", "rate_limited", "late", "store_failures", "load_failures",
+    "faults",
 )  # fmt: skip
 
 

@@ -5,8 +5,9 @@ from collections import deque
 from typing import Protocol, cast
 
 from falaj.serving.boundary import contain
-from falaj.serving.http.messages import Application, Exchange, Limits, Request, ResponseHeads
+from falaj.serving.http.messages import JSON, Application, Exchange, Limits, Request, ResponseHeads
 from falaj.serving.http.reader import BODY, CLOSE, HEAD, Refusal, RequestReader
+from falaj.serving.statuses import error_body
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _MAX_LINGER_BYTES = 16 * 1024 * 1024
@@ -71,6 +72,9 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
         self._transport = cast("asyncio.Transport", transport)
+        if len(self._host.connections) >= self._host.limits.max_connections:
+            self._turn_away()
+            return
         self._host.connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the loop's signature
@@ -192,6 +196,16 @@ class Connection(asyncio.Protocol):
         error = contain(self._host.app.handle, request, exchange)
         if error is not None:
             exchange.fail(500, "the gateway failed on this request", "internal")
+
+    def _turn_away(self) -> None:
+        # Without the usual lingering: that would keep as many again open as the limit allows.
+        responses = self._host.responses
+        responses[503] = responses.get(503, 0) + 1
+        self._reader.stopped = True
+        body = error_body("too many connections are open", "overloaded", "try again in a second")
+        head = self.heads.prefix(503, JSON)
+        self._write(b"%b%d\r\nretry-after: 1\r\n%b\r\n%b" % (head, len(body), CLOSE, body))
+        self._close()
 
     def _expect_continue(self) -> None:
         # An interim answer may not overtake the answers before it.

@@ -14,7 +14,7 @@ Headers = tuple[tuple[bytes, bytes], ...]
 NO_HEADERS: Headers = ()
 
 _RETRY: Headers = ((b"retry-after", b"1"),)
-_FAILURE_HEADERS: dict[int, Headers] = {401: ((b"www-authenticate", b"Bearer"),), 429: _RETRY, 503: _RETRY}
+_FAILURE_HEADERS: dict[int, Headers] = {401: ((b"www-authenticate", b"Bearer"),), 503: _RETRY}
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -24,6 +24,7 @@ class Limits(msgspec.Struct, frozen=True):
         max_head_bytes: Request line and headers together; more is refused with 431.
         max_headers: Header lines; more are refused with 431.
         max_body_bytes: Larger bodies are refused with 413.
+        max_connections: Open at the same time in one process; more are answered 503 and closed.
         max_pipelined: Requests of one connection that may wait for an answer; the connection is not read meanwhile.
         idle_timeout_s: A connection without a request is closed after it, also before its first byte.
         request_timeout_s: A head must be complete within it, and a body may not pause longer; 408 otherwise.
@@ -36,6 +37,7 @@ class Limits(msgspec.Struct, frozen=True):
     max_head_bytes: int = 32 * 1024
     max_headers: int = 100
     max_body_bytes: int = 4 * 1024 * 1024
+    max_connections: int = 10_000
     max_pipelined: int = 64
     idle_timeout_s: float = 75.0
     request_timeout_s: float = 10.0
