@@ -62,7 +62,8 @@ def open_online_reader(folder: Path, settings: Settings) -> KeyValueStore:
                 together=entity_part,
                 connect_s=storage.online_connect_ms / 1000,
                 timeout_s=storage.online_timeout_ms / 1000,
-            )
+            ),
+            budget_s=(storage.online_connect_ms + storage.online_timeout_ms) / 1000,
         )
         if storage.online_cache_ms:
             store = CachedStore(store, storage.online_cache_ms / 1000, time.monotonic)
