@@ -43,6 +43,7 @@ def config_for(
         ),
         max_rows=gateway.max_rows,
         max_queue_rows=gateway.max_queue_rows,
+        online_cache_ms=settings.storage.online_cache_ms if settings.storage.online == "redis" else None,
         fsync_ms=settings.storage.fsync_ms,
     )
 

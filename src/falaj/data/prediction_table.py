@@ -83,6 +83,7 @@ def to_records(rows: pa.Table) -> list[PredictionRecord]:
     for row in rows.select(names).to_pylist():
         for name in _NESTED:
             row[name] = _from_json(row[name])
+        row["cached"] = bool(row["cached"])  # null where the column came later
         records.append(PredictionRecord(**row))
     return records
 

@@ -313,4 +313,8 @@ class Predictions:
     def _rows(self, name: str, schema: pa.Schema) -> ds.Dataset:
         if self._tables.version(name) is None:
             return ds.dataset(schema.empty_table())
-        return self._tables.read(name, schema.names)
+        present = self._tables.read(name).schema.names
+        if set(schema.names) <= set(present):
+            return self._tables.read(name, schema.names)
+        # A table of before a column came: it is null there, until the next compaction adds it.
+        return self._tables.read(name, [column for column in schema.names if column in present]).replace_schema(schema)

@@ -33,6 +33,7 @@ class PredictionRecord(msgspec.Struct, frozen=True, tag="prediction", tag_field=
         defaulted: Whether declared defaults stood in for the feature store.
         error: The failure's code; empty on success.
         actor: Who asked.
+        cached: Whether the model's answer to the same features was given again.
     """
 
     request_id: str
@@ -56,6 +57,7 @@ class PredictionRecord(msgspec.Struct, frozen=True, tag="prediction", tag_field=
     defaulted: bool = False
     error: str = ""
     actor: str = ""
+    cached: bool = False
 
 
 class FeedbackRecord(msgspec.Struct, frozen=True, tag="feedback", tag_field="kind"):

@@ -72,7 +72,8 @@ class StorageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         online_ca_file: PEM file of the authority that signed the certificate of Redis; empty for the system's.
         online_connect_ms: How long connecting to Redis may take.
         online_timeout_ms: How long a gateway waits for Redis before it uses declared defaults.
-        online_cache_ms: How old a feature may be that a gateway gives again without asking Redis; 0 for none.
+        online_cache_ms: How old a feature may be that a gateway gives again without asking Redis; 0 for none. An
+            endpoint may say otherwise (`features_max_age`).
         fsync_ms: How long the prediction log may keep answers that a power cut would lose (a process death loses none).
     """
 

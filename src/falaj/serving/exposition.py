@@ -14,6 +14,8 @@ _WORKER_COUNTERS = (
     ("rejected", "falaj_rejected_requests_total", "Requests refused because too many rows waited."),
     ("rate_limited", "falaj_rate_limited_requests_total", "Requests refused by the limit of a token or a tenant."),
     ("late", "falaj_late_rows_total", "Rows not computed because their deadline passed while they waited."),
+    ("cache_hits", "falaj_response_cache_hits_total", "Decisions answered again from the cache."),
+    ("cache_misses", "falaj_response_cache_misses_total", "Decisions of cached endpoints that asked the model."),
     ("store_failures", "falaj_feature_store_failures_total", "Batches for which the feature store failed."),
     ("load_failures", "falaj_load_failures_total", "Routing tables, token lists or models that could not be loaded."),
     ("faults", "falaj_faults_total", "Requests or batches stopped by a fault of the gateway itself."),

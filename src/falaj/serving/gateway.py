@@ -18,10 +18,10 @@ from pathlib import Path
 import msgspec
 import uvloop
 
-from falaj.features.online import OnlineReader
 from falaj.governance.exposure import refuse_exposed
 from falaj.kernel.clock import Clock, SystemClock
 from falaj.kernel.errors import FalajError, StorageError
+from falaj.serving.aged_readers import AgedReaders
 from falaj.serving.application import Gateway
 from falaj.serving.bare_models import BareModels
 from falaj.serving.batching import Batcher
@@ -72,6 +72,8 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
         limits: What one connection may ask.
         max_rows: Most rows in one request.
         max_queue_rows: Rows that may wait; above it requests get 503 and Retry-After.
+        online_cache_ms: How old a feature may be that is given again without asking the store; None for a store that
+            is in this process's own memory.
         fsync_ms: How long the prediction log may keep what a power cut would lose.
         segment_bytes: Size at which a segment of the log is finished.
         first_load_s: How long to wait at the start for what control published.
@@ -92,6 +94,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     max_rows: int = 10_000
     max_queue_rows: int = 20_000
+    online_cache_ms: float | None = None
     fsync_ms: int = 1000
     segment_bytes: int = 64 << 20
     first_load_s: float = 10.0
@@ -139,8 +142,9 @@ class GatewayWorker:
         self._base = msgspec.msgpack.decode(msgspec.msgpack.encode(self.stats), type=type(self.stats))
         self._store = LateStore(open_store)
         self._buckets = Buckets(config.stats / BUCKETS_FILE)
-        reader = OnlineReader(self._store)
-        self._predictor = Predictor(reader, self._log, self.stats, clock.monotonic)
+        readers = AgedReaders(self._store, config.online_cache_ms, clock.monotonic)
+        reader = readers.default
+        self._predictor = Predictor(reader, self._log, self.stats, clock.monotonic, readers)
         self._batcher = Batcher(self._compute, self._failed, self._loop.call_soon, max_rows=config.max_queue_rows)
         self._shadows = Batcher(
             self._predictor.compute_shadows, lambda _jobs, _error: None, self._loop.call_soon,

@@ -4,13 +4,16 @@ from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any, Protocol
 
+from falaj.definitions.cache import Cache
 from falaj.definitions.prediction_record import LogRecord, PredictionRecord
 from falaj.definitions.service_spec import ServiceSpec
 from falaj.features.online import OnlineRows
 from falaj.kernel.errors import CorruptionError, DataError, FalajError, InputError, StorageError
+from falaj.serving.aged_readers import AgedReaders
 from falaj.serving.boundary import contain
 from falaj.serving.deadline import too_late
 from falaj.serving.prediction_log import PredictionLog
+from falaj.serving.response_cache import ResponseCache
 from falaj.serving.rows import Job, Row
 from falaj.serving.stats import EVERY, Series, WorkerStats
 from falaj.serving.variants import LoadedVariant
@@ -40,10 +43,15 @@ class Predictor:
         log: Takes a record of every decision.
         stats: Counts.
         monotonic: Seconds, for latencies.
+        aged: Readers for endpoints that say how old a feature may be; without it they all use the first.
     """
 
-    def __init__(self, reader: FeatureReader, log: PredictionLog, stats: WorkerStats, monotonic: Monotonic) -> None:
+    def __init__(
+        self, reader: FeatureReader, log: PredictionLog, stats: WorkerStats, monotonic: Monotonic,
+        aged: AgedReaders | None = None,
+    ) -> None:  # fmt: skip
         self._reader = reader
+        self._aged = aged
         self._log = log
         self._stats = stats
         self._monotonic = monotonic
@@ -130,6 +138,33 @@ class Predictor:
         for row in rows:
             if row.given is not None:
                 row.features = row.given
+        if variant.route.options.cache is None:
+            self._run(variant, rows)
+        else:
+            self._run_cached(variant, rows, variant.route.options.cache)
+
+    def _run_cached(self, variant: LoadedVariant, rows: list[Row], spec: Cache) -> None:
+        cache = variant.responses
+        if cache is None:
+            cache = variant.responses = ResponseCache(spec, self._monotonic)
+        asked: list[tuple[Row, bytes | None]] = []
+        for row in rows:
+            key = cache.key(row.features)
+            answer = cache.find(key)
+            if answer is None:
+                row.cached = False
+                asked.append((row, key))
+                continue
+            row.score, row.cached = answer.score, True
+            if answer.unseen:
+                row.statuses = _spelled_out(variant, row.statuses) | dict.fromkeys(answer.unseen, UNSEEN_VALUE)
+        if asked:
+            self._run(variant, [row for row, _ in asked])
+        for row, key in asked:
+            unseen = tuple(name for name, status in row.statuses.items() if status == UNSEEN_VALUE)
+            cache.put(key, row.score or 0.0, unseen)
+
+    def _run(self, variant: LoadedVariant, rows: list[Row]) -> None:
         unseen: list[tuple[int, str]] = []
         scores = variant.runtime.predict(variant.encoder.encode([row.features for row in rows], unseen)).tolist()
         for number, name in unseen:
@@ -163,12 +198,16 @@ class Predictor:
 
     def _read(self, variant: LoadedVariant, service: ServiceSpec, rows: list[Row]) -> OnlineRows:
         try:
-            return self._reader.read(service, [row.entities for row in rows], [row.at_us for row in rows])
+            return self._reader_of(variant).read(service, [row.entities for row in rows], [row.at_us for row in rows])
         except (StorageError, CorruptionError) as error:
             self._stats.store_failures += 1
             if isinstance(error, CorruptionError) and len(rows) > 1:
                 raise  # one entity's record is damaged: the others are read alone
             return self._defaults(variant, service, rows)
+
+    def _reader_of(self, variant: LoadedVariant) -> FeatureReader:
+        max_age_ms = variant.route.options.features_max_age_ms
+        return self._reader if max_age_ms is None or self._aged is None else self._aged.of(max_age_ms)
 
     def _defaults(self, variant: LoadedVariant, service: ServiceSpec, rows: list[Row]) -> OnlineRows:
         columns = tuple(variant.stored)
@@ -202,6 +241,10 @@ class Predictor:
             count += 1
             series.defaulted += row.defaulted
         series.count_statuses(statuses, count)
+        if variant.responses is not None:
+            hits = sum(row.cached for row in rows)
+            self._stats.cache_hits += hits
+            self._stats.cache_misses += len(rows) - hits
 
 
 def fault(variant: LoadedVariant, error: Exception) -> FalajError:
@@ -252,4 +295,5 @@ def _record(row: Row, job: Job, latency_us: int) -> PredictionRecord:
         row.defaulted,
         "" if row.error is None else row.error.code,
         job.actor,
+        row.cached,
     )

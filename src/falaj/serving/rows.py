@@ -27,6 +27,7 @@ class Row(msgspec.Struct, eq=False):
         score: The model's output.
         defaulted: Whether declared defaults stood in for the feature store.
         error: Why there is no score.
+        cached: Whether the model's answer to the same features was given again.
     """
 
     variant: LoadedVariant
@@ -43,6 +44,7 @@ class Row(msgspec.Struct, eq=False):
     score: float | None = None
     defaulted: bool = False
     error: FalajError | None = None
+    cached: bool = False
 
 
 class Job(msgspec.Struct, eq=False):

@@ -155,6 +155,8 @@ class WorkerStats(msgspec.Struct, kw_only=True):
         rejected: Requests refused because too many rows waited.
         rate_limited: Requests refused because their token or its tenant had reached its limit.
         late: Rows not computed because their request's deadline passed while they waited.
+        cache_hits: Decisions for which the model's answer to the same features was given again.
+        cache_misses: Decisions of endpoints with a cache for which the model was asked.
         store_failures: Batches for which the feature store failed.
         load_failures: Attempts to load a routing table, a token list or a model that failed.
         faults: Batches and requests stopped by a fault of the gateway itself.
@@ -177,6 +179,8 @@ class WorkerStats(msgspec.Struct, kw_only=True):
     rejected: int = 0
     rate_limited: int = 0
     late: int = 0
+    cache_hits: int = 0
+    cache_misses: int = 0
     store_failures: int = 0
     load_failures: int = 0
     faults: int = 0
@@ -220,8 +224,8 @@ class WorkerStats(msgspec.Struct, kw_only=True):
 
 
 _COUNTERS = (
-    "batch_rows", "log_records", "log_drops", "rejected", "rate_limited", "late", "store_failures", "load_failures",
-    "faults",
+    "batch_rows", "log_records", "log_drops", "rejected", "rate_limited", "late", "cache_hits", "cache_misses",
+    "store_failures", "load_failures", "faults",
 )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from falaj.models.runtimes import Runtime
 from falaj.models.runtimes.tensors import TensorRuntime
 from falaj.serving.bare_model import BareModel
 from falaj.serving.boundary import contain
+from falaj.serving.response_cache import ResponseCache
 from falaj.serving.routing import Chooser
 from falaj.serving.stats import EVERY, Series
 from falaj.serving.validation import groups_of
@@ -37,6 +38,7 @@ class LoadedVariant:
         positions: Where each input stands among the service's outputs; None when all stand in the same order.
         on_demand: Its request fields and on-demand features.
         series: What is counted of it, once anything is.
+        responses: Answers to give again, once one is kept.
 
     Raises:
         CorruptionError: The signature takes what the feature service does not give.
@@ -50,6 +52,7 @@ class LoadedVariant:
         self.runtime = runtime
         self.service = spec.service
         self.series: Series | None = None
+        self.responses: ResponseCache | None = None
         self.encoder = Encoder(spec.signature)
         self.entities, self.request = groups_of(spec)
         self.inputs = [each.name for each in spec.signature.inputs]
