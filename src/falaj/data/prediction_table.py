@@ -60,6 +60,7 @@ def block_rows(first_seq: int, segment: str, block: BlockRecord) -> pa.Table:
         "features": pa.array([encode(row).decode() for row in features.tolist()]),
         "score": pa.array(np.frombuffer(block.scores, "<f8")) if block.scores else pa.nulls(count, pa.float64()),
         "defaulted": pa.repeat(False, count),  # noqa: FBT003 - a value
+        "cached": pa.repeat(False, count),  # noqa: FBT003 - a value
         SEQ: pa.array(np.arange(first_seq, first_seq + count)),
         SEGMENT: pa.repeat(segment, count),
     }

@@ -8,20 +8,21 @@ import msgspec
 
 from falaj.kernel.errors import FalajError, RateLimited
 from falaj.serving.data_plane import RAW
-from falaj.serving.deadline import HEADER, deadline_after
+from falaj.serving.deadline import HEADER
 from falaj.serving.exposition import CONTENT_TYPE, render
 from falaj.serving.guard import PUBLIC_PATHS
 from falaj.serving.http import Exchange, Request
-from falaj.serving.http.messages import NO_HEADERS
+from falaj.serving.http.messages import JSON, NO_HEADERS
 from falaj.serving.intake import Receipt
 from falaj.serving.native import NativeForm
 from falaj.serving.open_inference import OpenInference
 from falaj.serving.openapi import document
+from falaj.serving.reception import receive
 from falaj.serving.router import Handler, Route, Router
 from falaj.serving.routes import ROUTES
 from falaj.serving.snapshots import Snapshots
 from falaj.serving.stats import read_stats
-from falaj.serving.statuses import status_of
+from falaj.serving.statuses import error_body, status_of
 
 
 class Gateway:
@@ -54,11 +55,8 @@ class Gateway:
         """Answer a request, or hand it to the batch that will."""
         try:
             self._dispatch(request, exchange)
-        except RateLimited as error:
-            retry = ((b"retry-after", b"%d" % error.retry_after_s),)
-            exchange.fail(429, error.message, error.code, error.hint, retry)
         except FalajError as error:
-            exchange.fail(status_of(error.code), error.message, error.code, error.hint)
+            refuse(exchange, error)
 
     def _dispatch(self, request: Request, exchange: Exchange) -> None:
         found = self._router.find(request.path)
@@ -76,18 +74,16 @@ class Gateway:
             return
         received_us = self._now_us()
         started_s = self._monotonic()
-        actor, allowance, deadline_s = "", None, None
         if request.path not in PUBLIC_PATHS:
             resource = _resource(route, request, name)
             authorization = request.headers.get(b"authorization")
-            guard = self._snapshots.guard
-            admitted = guard.admit(authorization, route.action, resource, received_us)
-            actor = admitted.name
-            if guard.allowances and (allowance := guard.allowances.get(admitted.token)) is not None:
-                allowance.take(1, received_us)
-            if HEADER in request.headers:
-                deadline_s = deadline_after(started_s, request.headers[HEADER])
-        handler(request, exchange, Receipt(received_us, started_s, actor, allowance, deadline_s), name)
+            receipt = receive(
+                self._snapshots.guard, authorization, route.action, resource, received_us, started_s,
+                request.headers.get(HEADER),
+            )  # fmt: skip
+        else:
+            receipt = Receipt(received_us, started_s, "")
+        handler(request, exchange, receipt, name)
 
     def _other_method(self, request: Request, exchange: Exchange, allowed: bytes) -> None:
         allow = ((b"allow", allowed.replace(b"GET", b"GET, HEAD")),)
@@ -121,6 +117,15 @@ class Gateway:
             "model_stats": v2.statistics,
             "model_infer": v2.infer,
         }
+
+
+def refuse(exchange: Exchange, error: FalajError) -> None:
+    """Answer with an error; one that ends by itself says when."""
+    if isinstance(error, RateLimited):
+        body = error_body(error.message, error.code, error.hint)
+        exchange.respond(429, body, JSON, ((b"retry-after", b"%d" % error.retry_after_s),))
+    else:
+        exchange.fail(status_of(error.code), error.message, error.code, error.hint)
 
 
 def _resource(route: Route, request: Request, name: str) -> str:

@@ -14,7 +14,7 @@ Headers = tuple[tuple[bytes, bytes], ...]
 NO_HEADERS: Headers = ()
 
 _RETRY: Headers = ((b"retry-after", b"1"),)
-_FAILURE_HEADERS: dict[int, Headers] = {401: ((b"www-authenticate", b"Bearer"),), 503: _RETRY}
+_FAILURE_HEADERS: dict[int, Headers] = {401: ((b"www-authenticate", b"Bearer"),), 429: _RETRY, 503: _RETRY}
 
 
 class Limits(msgspec.Struct, frozen=True):
