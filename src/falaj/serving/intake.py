@@ -52,6 +52,16 @@ class Receipt(msgspec.Struct, frozen=True):
     allowance: Allowance | None = None
     deadline_s: float | None = None
 
+    def take_rows(self, rows: int) -> None:
+        """Take a request's rows, besides the first, from its token's allowance.
+
+        Raises:
+            InputError: It has more than could ever come at once.
+            RateLimited: The token or its tenant has reached its limit.
+        """
+        if self.allowance is not None:
+            self.allowance.take(rows - 1, self.received_us, begun=1)
+
 
 class Intake:
     """Checks instances, chooses their variants and submits them.
@@ -158,8 +168,7 @@ class Intake:
         most = self._max_rows if max_rows is None else min(max_rows, self._max_rows)
         if rows > most:
             raise InputError(f"the request has {rows} rows", hint=f"send {most} at most, in several requests")
-        if receipt.allowance is not None:
-            receipt.allowance.take(rows - 1, receipt.received_us, begun=1)
+        receipt.take_rows(rows)
 
     def _submit(self, job: Job) -> None:
         if not self._batcher.submit(job, len(job.rows)):

@@ -101,6 +101,15 @@ def test_what_cannot_be_read_counts_as_one(world: World) -> None:
     assert [world.call("POST", PREDICT, b"{", "flj_five")[0] for _ in range(6)] == [400] * 5 + [429]
 
 
+def test_outcomes_and_entities_count(world: World) -> None:
+    outcomes = [{"request_id": f"req_{number}", "outcome": 1} for number in range(3)]
+    assert [world.call("POST", "/v1/feedback", outcomes, "flj_five")[0] for _ in range(2)] == [200, 429]
+    path = "/v1/features/online?service=fraud&card_id=a"
+    assert world.call("GET", f"{path}&card_id=b&card_id=c", None, "flj_five")[0] == 429
+    assert world.call("GET", f"{path}&card_id=b", None, "flj_five")[0] == 200
+    assert len(world.sink.records) == 3
+
+
 def test_every_route_counts(world: World) -> None:
     assert [world.call("GET", "/v2/models/fraud", None, "flj_five")[0] for _ in range(6)] == [200] * 5 + [429]
 

@@ -25,6 +25,7 @@ class Host(Protocol):
         drain_idle_s: How long a draining server keeps connections that ask nothing.
         connections: All open connections.
         responses: HTTP status to answers given.
+        reading_bytes: Of bodies that have not come whole.
     """
 
     app: Application
@@ -33,6 +34,7 @@ class Host(Protocol):
     draining: bool
     connections: "set[Connection]"
     responses: dict[int, int]
+    reading_bytes: int
 
     @property
     def now_s(self) -> float: ...
@@ -46,7 +48,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_begun", "_begun_at_s", "_blocked", "_continue_due", "_discarded_bytes", "_ending", "_host", "_paused",
-        "_pending", "_reader", "_since_s", "_transport", "heads",
+        "_pending", "_reader", "_reading_bytes", "_since_s", "_transport", "heads",
     )  # fmt: skip
 
     def __init__(self, host: Host) -> None:
@@ -57,7 +59,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._begun = 0
         self._begun_at_s = self._since_s = host.now_s
-        self._discarded_bytes = 0
+        self._discarded_bytes = self._reading_bytes = 0
         self._blocked = self._paused = self._ending = self._continue_due = False
 
     @property
@@ -81,6 +83,8 @@ class Connection(asyncio.Protocol):
         """Forget the client; answers that come later are dropped."""
         self._transport = None
         self._host.connections.discard(self)
+        if self._reading_bytes:
+            self._count_reading(0)
         for exchange in self._pending:
             exchange.abandon()
         self._pending.clear()
@@ -97,6 +101,10 @@ class Connection(asyncio.Protocol):
             if reader.begun != self._begun:
                 self._begun = reader.begun
                 self._begun_at_s = self._since_s
+            if reader.phase == BODY:
+                refusal = refusal or self._count_reading(reader.received)
+        elif self._reading_bytes:
+            self._count_reading(0)
         if refusal is not None:
             self._refuse(refusal)
         elif len(self._pending) > self._host.limits.max_pipelined:
@@ -197,6 +205,15 @@ class Connection(asyncio.Protocol):
         if error is not None:
             exchange.fail(500, "the gateway failed on this request", "internal")
 
+    def _count_reading(self, size_bytes: int) -> Refusal | None:
+        """Count what this connection has of an unfinished body, and return why it cannot be read on, if so."""
+        host = self._host
+        host.reading_bytes += size_bytes - self._reading_bytes
+        self._reading_bytes = size_bytes
+        if host.reading_bytes > host.limits.max_reading_bytes:
+            return Refusal(503, "too many large requests are being sent", "overloaded")
+        return None
+
     def _turn_away(self) -> None:
         # Without the usual lingering: that would keep as many again open as the limit allows.
         responses = self._host.responses
@@ -214,9 +231,10 @@ class Connection(asyncio.Protocol):
             self._write(_CONTINUE)
 
     def _refuse(self, refusal: Refusal) -> None:
-        self._reader.stopped = True
-        self._reader.phase = 0
+        self._reader.forget()
         self._continue_due = False
+        if self._reading_bytes:
+            self._count_reading(0)
         exchange = Exchange(self, last=True, without_body=False, connection_header=CLOSE)
         self._pending.append(exchange)
         exchange.fail(refusal.status, refusal.message, refusal.code)
