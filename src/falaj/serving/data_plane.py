@@ -179,7 +179,7 @@ class DataPlane:
             Block(
                 variant, request_id, request.id, matrix, receipt,
                 lambda block: finish(_block_answer(block, asked, signature.output)),
-                deadline_s=deadline_of(receipt.deadline_s, receipt.started_s, variant.route.options.deadline_ms),
+                deadline_s=deadline_of(receipt.deadline_s, receipt.started_s, variant.route.options),
             )
         )  # fmt: skip
 

@@ -97,7 +97,8 @@ class Intake:
             NotFound: The version does not serve.
             Unavailable: Too many rows wait.
         """
-        self.check_count(len(instances), receipt, route.route.options.max_rows)
+        options = route.options
+        self.check_count(len(instances), receipt, None if options is None else options.max_rows)
         pinned = None if version is None else route.version(version)
         many = len(instances) > 1
         rows = []
@@ -122,7 +123,8 @@ class Intake:
             if route.has_shadows:
                 shadows += [(row, shadow) for shadow in route.chooser.shadows(unit)]
         job = Job(rows, finish, receipt.received_us, receipt.started_s, receipt.actor, shadows)
-        job.deadline_s = deadline_of(receipt.deadline_s, receipt.started_s, route.route.options.deadline_ms)
+        if options is not None or receipt.deadline_s is not None:
+            job.deadline_s = deadline_of(receipt.deadline_s, receipt.started_s, options)
         self._submit(job)
 
     def score(
@@ -142,13 +144,14 @@ class Intake:
             InputError: There are no rows, or too many.
             Unavailable: Too many rows wait.
         """
-        self.check_count(len(given), receipt, variant.route.options.max_rows)
+        options = variant.route.options
+        self.check_count(len(given), receipt, options.max_rows)
         rows = []
         for values in given:
             request_id = self._ids.make(receipt.received_us)
             rows.append(Row(variant, request_id, client_id, request_id, receipt.received_us, {}, {}, values))
         job = Job(rows, finish, receipt.received_us, receipt.started_s, receipt.actor)
-        job.deadline_s = deadline_of(receipt.deadline_s, receipt.started_s, variant.route.options.deadline_ms)
+        job.deadline_s = deadline_of(receipt.deadline_s, receipt.started_s, options)
         self._submit(job)
 
     def check_count(self, rows: int, receipt: Receipt, max_rows: int | None = None) -> None:
@@ -168,7 +171,8 @@ class Intake:
         most = self._max_rows if max_rows is None else min(max_rows, self._max_rows)
         if rows > most:
             raise InputError(f"the request has {rows} rows", hint=f"send {most} at most, in several requests")
-        receipt.take_rows(rows)
+        if receipt.allowance is not None:
+            receipt.take_rows(rows)
 
     def _submit(self, job: Job) -> None:
         if not self._batcher.submit(job, len(job.rows)):

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from falaj.definitions.endpoint_options import EndpointOptions
 from falaj.definitions.routing_table import EndpointRoute, RoutingTable, Variant
 from falaj.features.on_demand import OnDemand
 from falaj.kernel.errors import CorruptionError, FalajError, NotFound, Unavailable, Unsupported
@@ -103,6 +104,8 @@ class LoadedRoute:
         self.route = route
         self.variants = variants
         self.chooser = Chooser(route, variants)
+        # None where there is nothing to look at: each request asks.
+        self.options = None if route.options == EndpointOptions() else route.options
         self.has_shadows = any(variant.spec.role == "shadow" for variant in variants)
 
     @property
