@@ -31,6 +31,7 @@ def config_for(
         blobs=state.blobs,
         log=state.predictions,
         stats=state.stats,
+        run=state.run,
         host=gateway.host,
         port=gateway.port,
         listen_fd=listen_fd,

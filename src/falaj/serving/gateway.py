@@ -62,6 +62,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
         blobs: Root of the blob store with the models.
         log: Folder of the prediction log's segments.
         stats: Folder of all workers' counts.
+        run: Folder on this machine's own disk, for what its workers share; that of the counts by default.
         host: Address to listen on.
         port: TCP port, shared by all workers.
         listen_fd: A listening socket inherited from the supervisor, instead of host and port. Connections then wait
@@ -85,6 +86,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
     blobs: Path
     log: Path
     stats: Path
+    run: Path | None = None
     host: str = "127.0.0.1"
     port: int = 8600
     listen_fd: int | None = None
@@ -141,7 +143,9 @@ class GatewayWorker:
         self.stats = resume_stats(config.stats, config.worker)
         self._base = msgspec.msgpack.decode(msgspec.msgpack.encode(self.stats), type=type(self.stats))
         self._store = LateStore(open_store)
-        self._buckets = Buckets(config.stats / BUCKETS_FILE)
+        run = config.run or config.stats
+        run.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._buckets = Buckets(run / BUCKETS_FILE)
         readers = AgedReaders(self._store, config.online_cache_ms, clock.monotonic)
         reader = readers.default
         self._predictor = Predictor(reader, self._log, self.stats, clock.monotonic, readers)

@@ -199,6 +199,15 @@ class _Leaving:
         return self._server.now_s
 
     @property
+    def reading_bytes(self) -> int:
+        """Of bodies that have not come whole, over all connections of the server."""
+        return self._server.reading_bytes
+
+    @reading_bytes.setter
+    def reading_bytes(self, size_bytes: int) -> None:
+        self._server.reading_bytes = size_bytes
+
+    @property
     def drain_idle_s(self) -> float:
         """How long a connection may ask nothing: as long as ever, until the server itself drains."""
         return self._server.drain_idle_s if self._server.draining else self.limits.idle_timeout_s
