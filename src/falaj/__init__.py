@@ -35,6 +35,7 @@ from falaj.definitions.model import Label, Model
 from falaj.definitions.monitor import Monitor, monitor
 from falaj.definitions.on_demand import OnDemandView, on_demand
 from falaj.definitions.policy import Policy
+from falaj.definitions.prediction_policy import prediction_log
 from falaj.definitions.retrain import retrain
 from falaj.definitions.rollout import canary, error_ratio, p99_ms
 from falaj.definitions.source import Csv, Follow, Parquet, Push, Source
@@ -81,6 +82,7 @@ __all__ = [
     "on_demand",
     "open",
     "p99_ms",
+    "prediction_log",
     "quantile",
     "ref",
     "request",

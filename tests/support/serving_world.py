@@ -28,6 +28,7 @@ from falaj.kernel.digest import digest_bytes
 from falaj.kernel.errors import CorruptionError, FalajError
 from falaj.models.runtimes.port import Matrix, Scores
 from falaj.models.runtimes.tensors import TensorRuntime
+from falaj.serving.access_log import AccessLog
 from falaj.serving.aged_readers import AgedReaders
 from falaj.serving.application import Gateway
 from falaj.serving.bare_models import BareModels
@@ -38,12 +39,15 @@ from falaj.serving.data_plane import DataPlane
 from falaj.serving.http import HttpServer
 from falaj.serving.intake import Intake
 from falaj.serving.native import NativeForm
+from falaj.serving.observer import Observer, Tracing
 from falaj.serving.open_inference import OpenInference
 from falaj.serving.prediction_log import PredictionLog
 from falaj.serving.predictor import Predictor
+from falaj.serving.redaction import Redaction
 from falaj.serving.request_ids import RequestIds
 from falaj.serving.rows import Job
 from falaj.serving.snapshots import Snapshots
+from falaj.serving.stages import Stages
 from falaj.serving.stats import WorkerStats
 from falaj.storage.keyvalue.memory import MemoryStore
 from falaj.storage.keyvalue.snapshots import write_snapshots
@@ -211,8 +215,10 @@ class World:
     def __init__(
         self, *routes: EndpointRoute, publish: bool = True, max_rows: int = 100, max_queue: int = 200,
         buckets: Buckets | None = None,
+        redaction_key: str = "key", tracing: Tracing | None = None, access: AccessLog | None = None,
+        clock: ManualClock | None = None,
     ) -> None:  # fmt: skip
-        self.clock = ManualClock()
+        self.clock = clock or ManualClock()
         self.now_us = NOW_US
         self.turns: list[Callable[[], None]] = []
         self.store = MemoryStore()
@@ -220,18 +226,32 @@ class World:
         self.stats = WorkerStats(worker="gateway-0")
         self.log = PredictionLog(self.sink, self.clock)
         self.reader = FailingReader(OnlineReader(self.store))
+        redaction = Redaction(redaction_key, self.stats)
+        self.stages = stages = Stages(self.clock.monotonic)
         aged = AgedReaders(self.store, 0.0, self.clock.monotonic)
-        self.predictor = Predictor(self.reader, self.log, self.stats, self.clock.monotonic, aged)
+        self.predictor = Predictor(self.reader, self.log, self.stats, self.clock.monotonic, redaction, stages, aged)
         self.batcher = Batcher[Job](self._compute, self._failed, self.turns.append, max_rows=max_queue)
         self.snapshots = Snapshots(load_sum, lambda work, done: done(work()), self.stats, buckets=buckets)
         ids = RequestIds()
         intake = Intake(self.batcher, ids, self.stats, max_rows)
-        blocks = Blocks(self.log, self.stats, self.predictor, self.clock.monotonic, self.turns.append, max_queue)
+        blocks = Blocks(
+            self.log,
+            self.stats,
+            self.predictor,
+            self.clock.monotonic,
+            self.turns.append,
+            max_queue,
+            redaction,
+            stages,
+        )
         bare = BareModels(self.log, self.stats, ids, self.clock.monotonic)
         self.plane = DataPlane(self.snapshots, intake, blocks, bare, ids, lambda: self._no_folder())
         native = NativeForm(self.snapshots, intake, self.log, self.reader)
         v2 = OpenInference(self.plane)
-        self.app = Gateway(self.snapshots, native, v2, lambda: self._no_folder(), self.now, self.clock.monotonic)
+        observer = Observer(stages, self.now, self.clock.monotonic, tracing, access)
+        self.app = Gateway(
+            self.snapshots, native, v2, lambda: self._no_folder(), self.now, self.clock.monotonic, observer
+        )
         self.server = HttpServer(self.app, self.clock)
         self.epoch = 0
         if publish:

@@ -10,6 +10,7 @@ from falaj.kernel.errors import FalajError
 from falaj.kernel.settings import Settings, load_settings
 from falaj.serving.gateway import GatewayConfig, run_worker
 from falaj.serving.http import Limits
+from falaj.serving.outlets import Watching
 from falaj.storage.folder import StateFolder
 
 
@@ -26,8 +27,10 @@ def config_for(
         supervisor: Its process id, if there is one.
     """
     state, gateway = StateFolder.of(folder, settings.storage), settings.gateway
+    worker = worker_name(settings, number)
+    access_path = None if settings.access_log.to == "stderr" else state.log / "access" / f"{worker}.jsonl"
     return GatewayConfig(
-        worker=worker_name(settings, number),
+        worker=worker,
         blobs=state.blobs,
         log=state.predictions,
         stats=state.stats,
@@ -46,6 +49,8 @@ def config_for(
         max_queue_rows=gateway.max_queue_rows,
         online_cache_ms=settings.storage.online_cache_ms if settings.storage.online == "redis" else None,
         fsync_ms=settings.storage.fsync_ms,
+        redaction_key=settings.storage.redaction_key,
+        watching=Watching(settings.tracing, settings.access_log, access_path, gateway.peer_names),
     )
 
 

@@ -10,14 +10,17 @@ from falaj.features.online import OnlineReader
 from falaj.governance.access import Actor
 from falaj.kernel.clock import to_us
 from falaj.kernel.codec import convert
+from falaj.lifecycle.publication import policies_of
 from falaj.lifecycle.rooms import Rooms
-from falaj.rollout.table import current_routes
+from falaj.rollout.table import current_routes, with_policies
 from falaj.serving.batching import Batcher
 from falaj.serving.intake import Instance, Intake, Receipt
 from falaj.serving.prediction_log import PredictionLog
 from falaj.serving.predictor import Predictor
+from falaj.serving.redaction import Redaction
 from falaj.serving.request_ids import RequestIds
 from falaj.serving.rows import Job
+from falaj.serving.stages import Stages
 from falaj.serving.stats import WorkerStats
 from falaj.serving.variants import Serving, load_serving, model_loader
 from falaj.storage.eventlog.segments import SegmentWriter
@@ -40,7 +43,7 @@ def decide(rooms: Rooms, actor: Actor, endpoint: str, instances: list[dict[str, 
         InputError: An instance is not what the signature says.
     """
     with rooms.db.read() as connection:
-        table = RoutingTable(1, current_routes(connection))
+        table = RoutingTable(1, with_policies(current_routes(connection), policies_of(rooms.definitions)))
     route = load_serving(table, Serving(), model_loader(rooms.blobs)).route(endpoint)
     parsed = [convert(one, Instance, what=f"instance {i}") for i, one in enumerate(instances)]
     stats = WorkerStats(worker=_WORKER)
@@ -49,7 +52,8 @@ def decide(rooms: Rooms, actor: Actor, endpoint: str, instances: list[dict[str, 
     done: list[Job] = []
     later: list[Any] = []
     try:
-        predictor = Predictor(OnlineReader(rooms.online), log, stats, time.monotonic)
+        redaction = Redaction(rooms.settings.storage.redaction_key, stats)
+        predictor = Predictor(OnlineReader(rooms.online), log, stats, time.monotonic, redaction, Stages(time.monotonic))
         batcher: Batcher[Job] = Batcher(predictor.compute, _raise, later.append, max_rows=len(parsed))
         receipt = Receipt(to_us(rooms.clock.now()), time.monotonic(), actor.name)
         Intake(batcher, RequestIds(), stats, max(1, len(parsed))).decide(route, parsed, receipt, done.append)

@@ -22,7 +22,7 @@ def deploy(session: Session, *, endpoint: str, version: int | None) -> None:
     done = client.perform("endpoint.deploy", Deploy(endpoint, version), Promoted)
 
     def human() -> None:
-        click.echo(f"{endpoint}: version {done.version} {done.state}: {done.reason}")
+        click.echo(f"{endpoint}: version {done.version} {done.state}: {done.reason}{_in_force(done.in_force_s)}")
         if done.state == "rolling out" and client.control() is None:
             click.echo("the canary grows while 'falaj up' runs")
 
@@ -40,8 +40,7 @@ def rollback(session: Session, *, endpoint: str, reason: str) -> None:
     """
     done = session.client().perform("endpoint.rollback", Rollback(endpoint, reason), RolledBack)
     serves = ", ".join(map(str, done.serves))
-    when = "" if done.in_force_s is None else f", in force in every worker after {done.in_force_s:.2f} s"
-    text = f"{endpoint}: version {done.withdrawn} withdrawn, version {serves} serves{when}"
+    text = f"{endpoint}: version {done.withdrawn} withdrawn, version {serves} serves{_in_force(done.in_force_s)}"
     session.show(done, lambda: click.echo(text))
 
 
@@ -55,3 +54,7 @@ def undeploy(session: Session, *, endpoint: str) -> None:
     """
     done = session.client().perform("endpoint.undeploy", Undeploy(endpoint), Undeployed)
     session.show(done, lambda: click.echo(f"{done.endpoint} serves nothing now"))
+
+
+def _in_force(seconds: float | None) -> str:
+    return "" if seconds is None else f", in force in every worker after {seconds:.2f} s"

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
+from falaj.definitions.prediction_policy import MARK
 from falaj.definitions.prediction_record import BlockRecord, FeedbackRecord, PredictionRecord, RowId
 
 PREDICTIONS = "predictions"
@@ -52,12 +53,16 @@ def block_rows(first_seq: int, segment: str, block: BlockRecord) -> pa.Table:
     count = block.rows
     ids = pa.array([RowId(block.request_id, row).text for row in range(count)])
     features = np.frombuffer(block.features, "<f4").astype(np.float64).reshape(count, -1)
+    rows: list[list[Any]] = features.tolist()
+    for row in rows if block.redacted else ():
+        for place in block.redacted:
+            row[place] = {MARK: "drop"}
     encode = msgspec.json.Encoder().encode  # which makes null of NaN
     made = {
         "request_id": ids,
         "unit": ids,
         "at_us": pa.repeat(block.received_us, count),
-        "features": pa.array([encode(row).decode() for row in features.tolist()]),
+        "features": pa.array([encode(row).decode() for row in rows]),
         "score": pa.array(np.frombuffer(block.scores, "<f8")) if block.scores else pa.nulls(count, pa.float64()),
         "defaulted": pa.repeat(False, count),  # noqa: FBT003 - a value
         "cached": pa.repeat(False, count),  # noqa: FBT003 - a value
@@ -84,6 +89,7 @@ def to_records(rows: pa.Table) -> list[PredictionRecord]:
     for row in rows.select(names).to_pylist():
         for name in _NESTED:
             row[name] = _from_json(row[name])
+        row["trace_id"] = row["trace_id"] or ""  # null in rows from before there was the column
         row["cached"] = bool(row["cached"])  # null where the column came later
         records.append(PredictionRecord(**row))
     return records

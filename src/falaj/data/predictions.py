@@ -313,8 +313,5 @@ class Predictions:
     def _rows(self, name: str, schema: pa.Schema) -> ds.Dataset:
         if self._tables.version(name) is None:
             return ds.dataset(schema.empty_table())
-        present = self._tables.read(name).schema.names
-        if set(schema.names) <= set(present):
-            return self._tables.read(name, schema.names)
-        # A table of before a column came: it is null there, until the next compaction adds it.
-        return self._tables.read(name, [column for column in schema.names if column in present]).replace_schema(schema)
+        # A table of an earlier release lacks the columns that came since: they are null.
+        return self._tables.read(name).replace_schema(schema)

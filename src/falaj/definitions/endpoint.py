@@ -6,11 +6,12 @@ from falaj.definitions.cache import Cache
 from falaj.definitions.endpoint_options import EndpointOptions
 from falaj.definitions.model import Model
 from falaj.definitions.monitor import Monitor
+from falaj.definitions.prediction_policy import CLIENT_ID, PredictionPolicy
 from falaj.definitions.retrain import Retrain
 from falaj.definitions.rollout import Canary, canary
 from falaj.kernel.duration import duration_us, positive_duration_us
 from falaj.kernel.errors import DefinitionError
-from falaj.kernel.names import check_name
+from falaj.kernel.names import check_name, did_you_mean
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -23,11 +24,15 @@ class Endpoint(msgspec.Struct, frozen=True):
         retrain: What starts a new training run; None for nothing.
         monitor: How traffic is watched.
         defaults: Feature name (`view__feature`) to the value used when the feature store fails.
+        prediction_log: Which decisions are written down, and what of them; everything of all by default.
         deadline: What still waits after it is not computed and answers 504, such as "50ms"; None for no bound.
         max_rows: Most rows of one request; None for the gateway's bound.
         cache: Give the model's answer again to the same inputs; None for a model that is asked each time.
         features_max_age: How old a feature may be that a gateway gives again without asking Redis, such as "500ms", or
             "0ms" for never; None for what the settings say.
+
+    Raises:
+        DefinitionError: What is to be redacted is no field of the model: a misspelt name would redact nothing.
     """
 
     name: str
@@ -36,6 +41,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     retrain: Retrain | None = None
     monitor: Monitor = Monitor()
     defaults: dict[str, float] = {}
+    prediction_log: PredictionPolicy = PredictionPolicy()
     deadline: str | None = None
     max_rows: int | None = None
     cache: Cache | None = None
@@ -43,6 +49,13 @@ class Endpoint(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         check_name("endpoint", self.name)
+        known = self._fields()
+        for name in self.prediction_log.redact:
+            if name not in known:
+                raise DefinitionError(
+                    f"endpoint {self.name!r}: prediction_log redacts {name!r}, which its model does not take",
+                    hint=did_you_mean(name, known),
+                )
         if self.max_rows is not None and self.max_rows < 1:
             raise DefinitionError(f"endpoint {self.name!r}: max_rows = {self.max_rows}", hint="give at least 1")
         self.options  # noqa: B018 - the durations are checked where they are read
@@ -58,3 +71,10 @@ class Endpoint(msgspec.Struct, frozen=True):
             if self.features_max_age is None
             else duration_us(self.features_max_age, field="features_max_age") / 1000,
         )
+
+    def _fields(self) -> set[str]:
+        service = self.model.features
+        names = {key for view in service.views for key, _ in view.keys}
+        names |= {f"{view.name}__{feature}" for view in service.views for feature in view.features}
+        names |= {field.name for field in service.request_fields} | {view.name for view in service.on_demand}
+        return names | {CLIENT_ID}

@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from falaj.definitions.prediction_policy import MARK
+
 _FLOAT32, _FLOAT64 = 4, 8
 
 
@@ -26,13 +28,15 @@ class PredictionRecord(msgspec.Struct, frozen=True, tag="prediction", tag_field=
         latency_us: From receipt to the record.
         entities: The entity keys.
         request: The request fields.
-        features: The feature values in the signature's order, before encoding; None for null.
+        features: The feature values in the signature's order, before encoding; None for null. Here and in entities
+            and request a value that the endpoint's policy keeps out is `{"redacted": HOW}`.
         statuses: One status per view feature in `views` order, or a single one for all when they agree.
         applied_seq: Per view read, the last `ingest_seq` applied to the entity; 0 when it has no record.
         score: The model's output.
         defaulted: Whether declared defaults stood in for the feature store.
         error: The failure's code; empty on success.
         actor: Who asked.
+        trace_id: The caller's or our own trace, 32 hexadecimal digits; empty where none is kept.
         cached: Whether the model's answer to the same features was given again.
     """
 
@@ -57,6 +61,7 @@ class PredictionRecord(msgspec.Struct, frozen=True, tag="prediction", tag_field=
     defaulted: bool = False
     error: str = ""
     actor: str = ""
+    trace_id: str = ""
     cached: bool = False
 
 
@@ -100,6 +105,8 @@ class BlockRecord(msgspec.Struct, frozen=True, tag="block", tag_field="kind"):
         scores: float64, little-endian, one per row; empty when it failed.
         error: The failure's code; empty on success.
         actor: Who asked.
+        redacted: The places of features that were not written down; NaN stands there.
+        trace_id: The trace it belongs to.
     """
 
     request_id: str
@@ -117,6 +124,8 @@ class BlockRecord(msgspec.Struct, frozen=True, tag="block", tag_field="kind"):
     scores: bytes
     error: str = ""
     actor: str = ""
+    redacted: tuple[int, ...] = ()
+    trace_id: str = ""
 
     def check(self) -> None:
         """Return if its bytes are those of its rows.
@@ -141,9 +150,14 @@ class BlockRecord(msgspec.Struct, frozen=True, tag="block", tag_field="kind"):
         return PredictionRecord(
             row_id, self.client_id, self.endpoint, self.variant, self.role, self.model, self.version, self.epoch,
             row_id, self.received_us, self.received_us, self.latency_us, {}, {},
-            [None if value != value else value for value in features], {}, {}, score,
-            error=self.error, actor=self.actor,
+            [self._feature(place, value) for place, value in enumerate(features)], {}, {}, score,
+            error=self.error, actor=self.actor, trace_id=self.trace_id,
         )  # fmt: skip
+
+    def _feature(self, place: int, value: float) -> float | dict[str, str] | None:
+        if place in self.redacted:
+            return {MARK: "drop"}
+        return None if value != value else value
 
 
 class RowId(NamedTuple):

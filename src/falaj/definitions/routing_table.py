@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 from falaj.definitions.endpoint_options import EndpointOptions
+from falaj.definitions.prediction_policy import PredictionPolicy
 from falaj.definitions.service_spec import ServiceSpec
 from falaj.definitions.signature import Signature
 from falaj.definitions.tensor_signature import TensorSignature
@@ -66,6 +67,8 @@ class EndpointRoute(msgspec.Struct, frozen=True):
         variants: What serves.
         thresholds_ms: Latencies above which requests are counted exactly, for the rollout's rules.
         defaults: Feature column to the value used when the store fails.
+        prediction_log: What of its decisions is written down, as applied now: publication puts it in, since it holds
+            from the moment it is applied and not from the next rollout.
         options: How its requests are treated.
     """
 
@@ -75,6 +78,7 @@ class EndpointRoute(msgspec.Struct, frozen=True):
     variants: tuple[Variant, ...]
     thresholds_ms: tuple[float, ...] = ()
     defaults: dict[str, float] = {}
+    prediction_log: PredictionPolicy = PredictionPolicy()
     options: EndpointOptions = EndpointOptions()
 
 

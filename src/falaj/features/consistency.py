@@ -13,6 +13,7 @@ import msgspec
 import pyarrow.dataset as ds
 
 from falaj.definitions.aggregation import COUNTS
+from falaj.definitions.prediction_policy import is_redacted
 from falaj.definitions.prediction_record import PredictionRecord
 from falaj.definitions.service_spec import FeatureSpec, ServiceSpec, ViewSpec
 from falaj.definitions.verdict import Outcome, Verdict
@@ -21,7 +22,7 @@ from falaj.features.history import EVERYTHING, magnitude
 from falaj.features.mismatch_reason import Served, explain
 from falaj.features.naive import Event, feature_value, reach
 from falaj.features.on_demand import OnDemand
-from falaj.features.sampled_histories import SampledHistories
+from falaj.features.sampled_histories import SampledHistories, hides_entity
 from falaj.features.status import OUTSIDE_RETENTION
 from falaj.kernel.errors import DataError, InputError
 
@@ -194,6 +195,9 @@ class _Check:
         if seq is None:
             self.skipped["its record names no applied number"] += 1
             return
+        if hides_entity(record, view):
+            self.skipped["its entity is redacted"] += 1
+            return
         history = self._histories.of(view)
         within = reach(view, record.at_us)
         events, now = (history.events(record.entities, number, within=within) for number in (seq, EVERYTHING))
@@ -205,6 +209,9 @@ class _Check:
                 continue
             if record.statuses.get(column, record.statuses.get("*")) == OUTSIDE_RETENTION:
                 self.skipped["the value was outside retention"] += 1
+                continue
+            if is_redacted(served[column]):
+                self.skipped["the value is redacted"] += 1
                 continue
             value = values[feature.name] = served[column]
             expected = feature_value(view, feature, events, record.at_us)
@@ -234,9 +241,14 @@ class _Check:
             return
         if spec.digest not in self._on_demand:
             self._on_demand[spec.digest] = OnDemand(spec)
-        row = [served.get(name) for name, _ in spec.outputs]
+        given = {**record.request, **served}
+        if any(is_redacted(given.get(spec.column_of(one))) for view in spec.on_demand for one in view.inputs):
+            self.skipped["an input of its on-demand features is redacted"] += 1
+            return
+        row = [None if is_redacted(served.get(name)) else served.get(name) for name, _ in spec.outputs]
         try:
-            recomputed = self._on_demand[spec.digest].recompute(row, record.request)
+            request = {name: None if is_redacted(value) else value for name, value in record.request.items()}
+            recomputed = self._on_demand[spec.digest].recompute(row, request)
         except DataError as error:
             self.skipped[str(error)] += 1
             return
@@ -249,6 +261,9 @@ class _Check:
                 self.skipped["an on-demand feature reads what the prediction log does not keep"] += 1
                 continue
             value, expected = served[name], recomputed[name]
+            if is_redacted(value):
+                self.skipped["the value is redacted"] += 1
+                continue
             self._compared += 1
             self._non_default += value is not None and value == value
             tolerance = TOLERANCE * magnitude([expected]) if isinstance(expected, float) else 0.0

@@ -4,10 +4,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pyarrow.dataset as ds
 
+from falaj.definitions.prediction_policy import is_redacted
 from falaj.definitions.prediction_record import PredictionRecord
 from falaj.definitions.service_spec import ServiceSpec, ViewSpec
 from falaj.features.event_sample import EventSample
 from falaj.features.history import History
+
+
+def hides_entity(record: PredictionRecord, view: ViewSpec) -> bool:
+    """Whether the record does not say whom the view's features are of, because its endpoint's policy redacts it."""
+    return any(is_redacted(record.entities.get(key)) for key, _ in view.keys)
 
 
 class SampledHistories:
@@ -34,7 +40,8 @@ class SampledHistories:
         for record in sample:
             spec = specs.get((record.model, record.version))
             for view in () if spec is None else spec.views:
-                self._asked.setdefault(view.name, []).append(record)
+                if not hides_entity(record, view):
+                    self._asked.setdefault(view.name, []).append(record)
         known = [view for spec in specs.values() for view in spec.views]
         self._definitions = {view.digest: view for view in (*known, *others)}
 

@@ -40,6 +40,11 @@ def _check_ranges(port: int | None = None, **positive: float) -> None:
             raise ValueError(f"{name} {value} is not above 0")
 
 
+def _check_share(sample_ratio: float) -> None:
+    if not 0 <= sample_ratio <= 1:
+        raise ValueError(f"sample_ratio {sample_ratio} is not between 0 and 1")
+
+
 class ProjectSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who the project is.
 
@@ -74,6 +79,8 @@ class StorageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         online_timeout_ms: How long a gateway waits for Redis before it uses declared defaults.
         online_cache_ms: How old a feature may be that a gateway gives again without asking Redis; 0 for none. An
             endpoint may say otherwise (`features_max_age`).
+        redaction_key: Key of the hashes that stand for redacted fields in the prediction log; better given as
+            `FALAJ_STORAGE_REDACTION_KEY` than in the file. With another key, equal values have other hashes.
         fsync_ms: How long the prediction log may keep answers that a power cut would lose (a process death loses none).
     """
 
@@ -90,6 +97,7 @@ class StorageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     online_connect_ms: int = 250
     online_timeout_ms: int = 50
     online_cache_ms: int = 0
+    redaction_key: str = ""
     fsync_ms: int = 1000
 
     def __post_init__(self) -> None:
@@ -132,6 +140,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         max_queue_rows: Rows that may wait; above it requests get 503 and Retry-After.
         idle_timeout_s: Keep-alive connections without a request are closed after it.
         request_timeout_s: A request whose bytes stop coming is closed after it.
+        metrics_like: Peers under whose names `/metrics` gives its counts as well: some of kserve, mlserver and seldon,
+            separated by commas. Empty by default, since every further series is paid for by whoever stores it.
     """
 
     host: str = "127.0.0.1"
@@ -148,6 +158,12 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_queue_rows: int = 20_000
     idle_timeout_s: float = 75.0
     request_timeout_s: float = 10.0
+    metrics_like: str = ""
+
+    @property
+    def peer_names(self) -> frozenset[str]:
+        """The peers of `metrics_like`."""
+        return frozenset(name.strip() for name in self.metrics_like.split(",") if name.strip())
 
     @property
     def url(self) -> str:
@@ -175,6 +191,62 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             )
         if not all(letter.isalnum() or letter in "-._" for letter in self.name):
             raise ValueError(f"name {self.name!r} has other characters than letters, digits, '-', '.' and '_'")
+        unknown = self.peer_names - {"kserve", "mlserver", "seldon"}
+        if unknown:
+            raise ValueError(f"metrics_like {sorted(unknown)[0]!r} is none of kserve, mlserver, seldon")
+
+
+class TracingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """W3C trace context and OpenTelemetry spans of the gateway.
+
+    Attributes:
+        enabled: Whether a caller's `traceparent` is kept in the record and echoed. Off by default: it is read for each
+            request.
+        otlp_url: Where spans are sent, by OTLP over HTTP, such as `http://127.0.0.1:4318/v1/traces`; empty for nowhere.
+        sample_ratio: Share of the requests without a caller's trace that are traced. A caller's own decision is kept.
+        otlp_headers: Sent to the collector, as `name=value,name=value`; better given as `FALAJ_TRACING_OTLP_HEADERS`
+            than in the file where it is secret.
+    """
+
+    enabled: bool = False
+    otlp_url: str = ""
+    sample_ratio: float = 0.01
+    otlp_headers: str = ""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers by name."""
+        pairs = (pair.partition("=") for pair in self.otlp_headers.split(",") if pair.strip())
+        return {name.strip().lower(): value.strip() for name, _, value in pairs}
+
+    def __post_init__(self) -> None:
+        _check_share(self.sample_ratio)
+        if self.otlp_url and not self.otlp_url.startswith(("http://", "https://")):
+            raise ValueError(f"otlp_url {self.otlp_url!r} is no http or https address")
+
+
+class AccessLogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The gateway's access log: JSON lines, without tokens, bodies, queries or entity keys.
+
+    Attributes:
+        enabled: Whether there is one.
+        sample_ratio: Share of the answers that get a line.
+        to: `file` for `log/access/WORKER.jsonl` in the state folder, or `stderr`.
+        max_mib: Size in MiB at which a file is rotated.
+        keep: How many rotated files of a worker stay.
+    """
+
+    enabled: bool = False
+    sample_ratio: float = 1.0
+    to: Literal["file", "stderr"] = "file"
+    max_mib: int = 64
+    keep: int = 4
+
+    def __post_init__(self) -> None:
+        _check_share(self.sample_ratio)
+        _check_ranges(max_mib=self.max_mib)
+        if self.keep < 0:
+            raise ValueError(f"keep {self.keep} is below 0")
 
 
 class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -330,6 +402,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     project: ProjectSettings = ProjectSettings()
     storage: StorageSettings = StorageSettings()
     gateway: GatewaySettings = GatewaySettings()
+    tracing: TracingSettings = TracingSettings()
+    access_log: AccessLogSettings = AccessLogSettings()
     limits: LimitSettings = LimitSettings()
     control: ControlSettings = ControlSettings()
     events: EventSettings = EventSettings()

@@ -1,5 +1,6 @@
 """Applied definitions: what the project last carried out, kept as one document per epoch."""
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -81,7 +82,14 @@ def applied_epoch(db: Database) -> int:
 
 
 def write_applied(
-    db: Database, clock: Clock, actor: Actor, document: Document, *, after: int, detail: dict[str, Any]
+    db: Database,
+    clock: Clock,
+    actor: Actor,
+    document: Document,
+    *,
+    after: int,
+    detail: dict[str, Any],
+    announce: Callable[[sa.Connection, int], object] = lambda _connection, _at_us: None,
 ) -> Applied:
     """Put a document in force.
 
@@ -92,6 +100,7 @@ def write_applied(
         document: What to put in force.
         after: The epoch that the plan was made against.
         detail: For the audit record: what was added, changed and removed.
+        announce: Says in the same transaction what gateways must learn of it; gets the instant in microseconds.
 
     Raises:
         Conflict: Somebody applied since the plan was made.
@@ -110,4 +119,5 @@ def write_applied(
             "at": applied.at,
         }
         connection.execute(APPLIED.insert().values(**row))
+        announce(connection, applied.at)
     return applied

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import pyarrow as pa
+import sqlalchemy as sa
 
 from falaj.data.columns import quarantine_schema, quarantine_table, source_table, stored_schema
 from falaj.data.file_sample import refuse_unusable
@@ -17,8 +18,11 @@ from falaj.kernel.codec import canonical_json
 from falaj.kernel.errors import DataError, DefinitionError
 from falaj.lifecycle.applied import Applied, Document, write_applied
 from falaj.lifecycle.plan import Plan, Serving, make_plan, refusing_misfits
+from falaj.lifecycle.publication import policies_of
 from falaj.lifecycle.rooms import Rooms
+from falaj.rollout.table import TOPIC as ROUTING_TOPIC
 from falaj.rollout.table import current_routes
+from falaj.storage.metadata import outbox
 from falaj.storage.tables.conform import fit_schema
 
 
@@ -75,7 +79,15 @@ def apply_definitions(rooms: Rooms, definitions: Definitions, actor: Actor) -> t
         _land_outgoing(rooms, document)
         _refuse_other_types(rooms, document)
         detail = {"changes": [f"{c.action} {c.kind} {c.name}" for c in plan.changes]}
-        return plan, write_applied(rooms.db, rooms.clock, actor, document, after=plan.epoch, detail=detail)
+        logged_before, logged_after = policies_of(rooms.definitions), policies_of(definitions)
+
+        def announce(connection: sa.Connection, at_us: int) -> None:
+            if logged_before != logged_after:  # gateways log by the new policy without waiting for a rollout
+                outbox.announce(connection, ROUTING_TOPIC, at_us)
+
+        return plan, write_applied(
+            rooms.db, rooms.clock, actor, document, after=plan.epoch, detail=detail, announce=announce
+        )
 
 
 def _land_outgoing(rooms: Rooms, document: Document) -> None:
@@ -127,9 +139,11 @@ def compile_document(rooms: Rooms, definitions: Definitions) -> Document:
 
     Raises:
         DataError: A source's files cannot be read, or a source that is new or changed could take none of their rows.
-        DefinitionError: A view, label or request field does not fit its source's columns.
+        DefinitionError: A view, label or request field does not fit its source's columns, or fields are to be hashed
+            and there is no key.
         Unsupported: The engine that the settings name cannot compute a feature.
     """
+    _check_redaction(rooms, definitions)
     schemas = {n: source_schema(s, rooms.folder, _kept(rooms, n)) for n, s in definitions.sources.items()}
     before = rooms.applied.document.definitions.sources
     for name, source in definitions.sources.items():
@@ -157,6 +171,15 @@ def _kept(rooms: Rooms, source: str) -> dict[str, str]:
     """Return the column types of a source's rows; empty where there are none."""
     there = rooms.tables.version(source_table(source)) is not None
     return rooms.applied.document.schemas.get(source, {}) if there else {}
+
+
+def _check_redaction(rooms: Rooms, definitions: Definitions) -> None:
+    needing = [name for name, one in definitions.endpoints.items() if one.prediction_log.needs_key]
+    if needing and not rooms.settings.storage.redaction_key:
+        raise DefinitionError(
+            f"endpoint {needing[0]!r}: prediction_log hashes fields, and storage.redaction_key is empty",
+            hint="set FALAJ_STORAGE_REDACTION_KEY to a long random text for control and gateways, and keep it",
+        )
 
 
 def serving_versions(rooms: Rooms) -> list[Serving]:

@@ -12,7 +12,7 @@ from falaj.definitions.signature import Signature
 from falaj.governance.access import Actor, authorise
 from falaj.kernel.errors import Conflict, InUse, NotFound
 from falaj.kernel.names import check_name, did_you_mean
-from falaj.lifecycle.promoted import Promoted
+from falaj.lifecycle.promoted import WAITS, Promoted
 from falaj.lifecycle.promotion import ask_for_approval, is_approved, refuse_rejected, variant_of
 from falaj.lifecycle.publication import publish_snapshots
 from falaj.lifecycle.rooms import Rooms
@@ -91,7 +91,7 @@ def deploy_bare(rooms: Rooms, actor: Actor, name: str, number: int | None) -> Pr
         return Promoted(
             name,
             version.version,
-            "waits for approval",
+            WAITS,
             f"somebody other than {version.actor} approves it: falaj approve {name} {version.version}; then deploy it",
         )
     rollout = replace(

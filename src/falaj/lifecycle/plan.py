@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 
 from falaj.definitions.difference import differences
+from falaj.definitions.endpoint import Endpoint
 from falaj.definitions.project import Definitions, describe, digest_of
 from falaj.definitions.service_spec import ServiceSpec
 from falaj.kernel.errors import InUse
@@ -94,7 +95,7 @@ def make_plan(before: Definitions, after: Definitions, *, epoch: int, serving: S
         old = old_kinds[kind]
         for name in sorted({*old, *new}):
             if name not in old:
-                changes.append(Change("added", kind, name))
+                changes.append(Change("added", kind, name, logged(after.endpoints[name]) if kind == "endpoint" else ""))
             elif name not in new:
                 changes.append(_removed(kind, name, serving))
             elif digest_of(old[name]) != digest_of(new[name]):
@@ -167,9 +168,37 @@ def _changed(kind: str, name: str, before: Definitions, after: Definitions, serv
             return Change("changed", kind, name, f"{what}; {_list(users)} reads from it", refused=True)
     if users and kind in ("model", "on_demand_view", "feature_service"):
         return Change("changed", kind, name, f"{_list(users)} is untouched; the next training uses it")
-    if kind == "endpoint" and users:
-        return Change("changed", kind, name, "takes effect with the next rollout")
+    if kind == "endpoint":
+        return Change("changed", kind, name, _endpoint_effect(before, after, name, serves=bool(users)))
     return Change("changed", kind, name)
+
+
+def _endpoint_effect(before: Definitions, after: Definitions, name: str, *, serves: bool) -> str:
+    old, new = before.endpoints[name], after.endpoints[name]
+    effects = []
+    if old.prediction_log != new.prediction_log:
+        effects.append(logged(new) or "every decision is logged in full from now on")
+    if serves and digest_of(old) != digest_of(msgspec.structs.replace(new, prediction_log=old.prediction_log)):
+        effects.append(f"{'the rest ' if effects else ''}takes effect with the next rollout")
+    return "; ".join(effects)
+
+
+def logged(endpoint: Endpoint) -> str:
+    """Return what the prediction log leaves out, and what that costs; empty where it keeps everything."""
+    policy = endpoint.prediction_log
+    parts = []
+    if policy.sample_ratio < 1:
+        parts.append(
+            f"{100 * policy.sample_ratio:g}% of decisions are logged from now on: the others cannot be explained, "
+            "verified or joined with their outcomes"
+        )
+    for how, word in (("drop", "dropped"), ("hash", "hashed")):
+        names = sorted(name for name, one in policy.redact.items() if one == how)
+        if names:
+            parts.append(f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} {word} in the log from now on")
+    if policy.redact:
+        parts.append("what depends on it is not verified, and its drift is not watched")
+    return "; ".join(parts)
 
 
 def _uses(version: Serving, kind: str, name: str) -> bool:

@@ -2,6 +2,8 @@
 
 import msgspec
 
+WAITS = "waits for approval"
+
 
 class Promoted(msgspec.Struct, frozen=True):
     """Where a version is on its way to an endpoint.
@@ -11,9 +13,12 @@ class Promoted(msgspec.Struct, frozen=True):
         version: The version.
         state: "serves", "rolling out" or "waits for approval".
         reason: One sentence.
+        in_force_s: Seconds until every gateway worker went by it; None where none runs, it changes no traffic, or they
+            took longer than a command waits.
     """
 
     endpoint: str
     version: int
     state: str
     reason: str
+    in_force_s: float | None = None

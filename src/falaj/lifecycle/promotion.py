@@ -21,7 +21,7 @@ from falaj.lifecycle.catch_up import catch_up
 from falaj.lifecycle.counts import read_counts
 from falaj.lifecycle.each import for_each
 from falaj.lifecycle.plan import misfit
-from falaj.lifecycle.promoted import Promoted
+from falaj.lifecycle.promoted import WAITS, Promoted
 from falaj.lifecycle.publication import publish_snapshots
 from falaj.lifecycle.rooms import Rooms
 from falaj.lifecycle.wishes import Wish, forget, fulfil, wish, wishes, withdraw_wishes
@@ -67,7 +67,7 @@ def deploy_version(rooms: Rooms, endpoint: Endpoint, version: int | None, actor:
         return Promoted(
             endpoint.name,
             found.version,
-            "waits for approval",
+            WAITS,
             f"somebody other than {found.actor} approves it: falaj approve {found.model} {found.version}",
         )
     # The wish holds the version in staging until its rollout stands, whatever reconciler passes in between.

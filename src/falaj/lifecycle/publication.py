@@ -4,6 +4,8 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from falaj.definitions.prediction_policy import PredictionPolicy
+from falaj.definitions.project import Definitions
 from falaj.kernel.clock import to_us
 from falaj.kernel.codec import to_msgpack
 from falaj.kernel.rate import Rate
@@ -26,7 +28,10 @@ def publish_snapshots(rooms: Rooms, *, force: bool = False) -> bool:
         tenants = {name: Rate.parse(text) for name, text in rooms.settings.limits.tenants.items()}
         return to_msgpack(rooms.actors.snapshot(tenants))
 
-    build = {ROUTING_TOPIC: routing_snapshot, TOKENS_TOPIC: tokens}
+    def routing(connection: sa.Connection) -> bytes:
+        return routing_snapshot(connection, policies_of(rooms.definitions))
+
+    build = {ROUTING_TOPIC: routing, TOKENS_TOPIC: tokens}
     return outbox.publish(rooms.db, rooms.online, build, to_us(rooms.clock.now()), force=force)
 
 
@@ -37,6 +42,15 @@ def publish_waiting(rooms: Rooms) -> bool:
             sa.select(outbox.OUTBOX.c.seq).where(outbox.OUTBOX.c.published_at.is_(None)).limit(1)
         ).first()
     return waiting is not None and publish_snapshots(rooms)
+
+
+def policies_of(definitions: Definitions) -> dict[str, PredictionPolicy]:
+    """Return, by endpoint, what of its decisions is written down, where that is not everything."""
+    return {
+        name: endpoint.prediction_log
+        for name, endpoint in definitions.endpoints.items()
+        if endpoint.prediction_log.restricts
+    }
 
 
 class Publication:

@@ -1,6 +1,6 @@
 """Watching: what an endpoint decided is held against what its version was tested on, and against the outcomes."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from datetime import datetime
 
 import numpy as np
@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from falaj.data.prediction_table import FEEDBACK, to_records
 from falaj.definitions.endpoint import Endpoint
+from falaj.definitions.prediction_policy import is_redacted
 from falaj.definitions.routing_table import EndpointRoute, Variant
 from falaj.kernel.clock import to_us
 from falaj.lifecycle.each import for_each
@@ -85,14 +86,19 @@ def watch_endpoint(rooms: Rooms, endpoint: Endpoint, route: EndpointRoute, now_u
     version = rooms.registry.get(champion.model, champion.version)
     if not version.reference_digest:
         return 0
-    references = references_from_msgpack(rooms.blobs.get(version.reference_digest))
+    kept_out = endpoint.prediction_log.redact
+    references = {
+        name: reference
+        for name, reference in references_from_msgpack(rooms.blobs.get(version.reference_digest)).items()
+        if name not in kept_out
+    }
     verdicts = watch_drift(
         rooms.db,
         monitor_name(route),
         endpoint.name,
         version.subject,
         references,
-        lambda cursor: _decisions(rooms, endpoint.name, version, cursor),
+        lambda cursor: _decisions(rooms, endpoint.name, version, cursor, references),
         policy=DriftPolicy.of(endpoint.monitor),
         window=WindowPolicy(endpoint.monitor.window),
         now_us=now_us,
@@ -100,7 +106,9 @@ def watch_endpoint(rooms: Rooms, endpoint: Endpoint, route: EndpointRoute, now_u
     return len(verdicts)
 
 
-def _decisions(rooms: Rooms, endpoint: str, version: ModelVersion, cursor: str) -> Iterator[Batch]:
+def _decisions(
+    rooms: Rooms, endpoint: str, version: ModelVersion, cursor: str, watched: Container[str]
+) -> Iterator[Batch]:
     """Yield the version's live decisions after the cursor, as columns of its inputs and its score."""
     after = int(cursor or 0)
     while True:
@@ -108,16 +116,18 @@ def _decisions(rooms: Rooms, endpoint: str, version: ModelVersion, cursor: str) 
         if after_next == after:
             return
         after = after_next
-        yield Batch(str(after), _columns(rows, version))
+        yield Batch(str(after), _columns(rows, version, watched))
 
 
-def _columns(rows: pa.Table, version: ModelVersion) -> dict[str, list[object]]:
+def _columns(rows: pa.Table, version: ModelVersion, watched: Container[str]) -> dict[str, list[object]]:
+    names = [spec.name for spec in version.signature.inputs]
+    places = [i for i, name in enumerate(names) if name in watched]
     records = [
         record
         for record in to_records(rows)
         if (record.model, record.version, record.role, record.error) == (version.model, version.version, "live", "")
+        and not any(is_redacted(record.features[i]) for i in places)  # logged under another policy
     ]
-    names = [spec.name for spec in version.signature.inputs]
     columns: dict[str, list[object]] = {
         name: [record.features[i] for record in records] for i, name in enumerate(names)
     }

@@ -1,10 +1,11 @@
 """The routing table: which variants serve each endpoint now. This module alone writes it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 import sqlalchemy as sa
 
+from falaj.definitions.prediction_policy import PredictionPolicy
 from falaj.definitions.routing_table import EndpointRoute, RoutingTable, Variant
 from falaj.kernel.codec import from_json, to_json, to_msgpack
 from falaj.kernel.errors import InputError, NotFound
@@ -123,9 +124,25 @@ def route_history(connection: sa.Connection, endpoint: str, *, limit: int = 100)
     ]
 
 
-def routing_snapshot(connection: sa.Connection) -> bytes:
-    """Return the MessagePack of the whole `RoutingTable`, the same bytes for the same routes."""
-    return to_msgpack(RoutingTable(outbox.last_announced(connection, TOPIC), current_routes(connection)))
+def routing_snapshot(connection: sa.Connection, policies: Mapping[str, PredictionPolicy] = {}) -> bytes:
+    """Return the MessagePack of the whole `RoutingTable`, the same bytes for the same routes and policies.
+
+    Args:
+        connection: Of the transaction that publishes.
+        policies: Endpoint to what of its decisions is written down.
+    """
+    routes = with_policies(current_routes(connection), policies)
+    return to_msgpack(RoutingTable(outbox.last_announced(connection, TOPIC), routes))
+
+
+def with_policies(
+    routes: Mapping[str, EndpointRoute], policies: Mapping[str, PredictionPolicy]
+) -> dict[str, EndpointRoute]:
+    """Return the routes with what is applied about their logs: it does not wait for a rollout, as routes do."""
+    return {
+        name: msgspec.structs.replace(route, prediction_log=policies[name]) if name in policies else route
+        for name, route in routes.items()
+    }
 
 
 def publish(db: Database, store: KeyValueStore, now_us: int) -> bool:

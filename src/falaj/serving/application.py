@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from falaj.kernel.errors import FalajError, RateLimited
+from falaj.serving.boundary import contain
 from falaj.serving.data_plane import RAW
 from falaj.serving.deadline import HEADER
 from falaj.serving.exposition import CONTENT_TYPE, render
@@ -15,14 +16,17 @@ from falaj.serving.http import Exchange, Request
 from falaj.serving.http.messages import JSON, NO_HEADERS
 from falaj.serving.intake import Receipt
 from falaj.serving.native import NativeForm
+from falaj.serving.observer import Observer
 from falaj.serving.open_inference import OpenInference
 from falaj.serving.openapi import document
+from falaj.serving.peer_metrics import peer_families
 from falaj.serving.reception import receive
 from falaj.serving.router import Handler, Route, Router
 from falaj.serving.routes import ROUTES
 from falaj.serving.snapshots import Snapshots
 from falaj.serving.stats import read_stats
 from falaj.serving.statuses import error_body, status_of
+from falaj.serving.watched import WatchedExchange
 
 
 class Gateway:
@@ -35,16 +39,22 @@ class Gateway:
         metrics: Writes this worker's counts and returns the folder of all workers' counts.
         now_us: The present instant in microseconds.
         monotonic: Seconds, for latencies.
+        observer: Times, traces and logs those requests that are to be.
+        peer_names: Peers whose metrics' names `/metrics` uses as well.
     """
 
     def __init__(
         self, snapshots: Snapshots, native: NativeForm, open_inference: OpenInference, metrics: Callable[[], Path],
-        now_us: Callable[[], int], monotonic: Callable[[], float],
+        now_us: Callable[[], int], monotonic: Callable[[], float], observer: Observer,
+        peer_names: frozenset[str] = frozenset(),
     ) -> None:  # fmt: skip
         self._snapshots = snapshots
         self._metrics_folder = metrics
         self._now_us = now_us
         self._monotonic = monotonic
+        self._observer = observer
+        self._looks = observer.always
+        self._peer_names = peer_names
         self._router = Router()
         handlers = self._handlers(native, open_inference)
         for route in ROUTES:
@@ -53,12 +63,35 @@ class Gateway:
 
     def handle(self, request: Request, exchange: Exchange) -> None:
         """Answer a request, or hand it to the batch that will."""
+        if request.query or self._looks:  # by far most requests have no query, and nothing looks at them
+            watched = self._look(request, exchange)
+            if watched is not None:
+                self._handle_watched(request, watched)
+                return
         try:
             self._dispatch(request, exchange)
         except FalajError as error:
             refuse(exchange, error)
 
-    def _dispatch(self, request: Request, exchange: Exchange) -> None:
+    def _look(self, request: Request, exchange: Exchange) -> WatchedExchange | None:
+        observer = self._observer
+        observer.left -= 1
+        if observer.left <= 0 or request.query or b"traceparent" in request.headers:
+            return observer.watch(request, exchange)
+        return None
+
+    def _handle_watched(self, request: Request, watched: WatchedExchange) -> None:
+        def dispatch() -> None:
+            try:
+                self._dispatch(request, watched, watched)
+            except FalajError as error:
+                refuse(watched, error)
+
+        if contain(dispatch) is not None:
+            watched.fail(500, "the gateway failed on this request", "internal")
+        watched.routed_s = self._monotonic()
+
+    def _dispatch(self, request: Request, exchange: Exchange, watched: WatchedExchange | None = None) -> None:
         found = self._router.find(request.path)
         if found is None:
             if request.method == b"OPTIONS" and request.path == b"*":
@@ -68,6 +101,8 @@ class Gateway:
             exchange.fail(404, f"there is no path {path}", "not_found", "GET /v1/openapi.json describes the routes")
             return
         route, name = found
+        if watched is not None:
+            watched.route, watched.name = route.pattern, name.replace("\n", "/")
         handler = route.handlers.get(request.method)
         if handler is None:
             self._other_method(request, exchange, b", ".join((*sorted(route.handlers), b"OPTIONS")))
@@ -83,6 +118,9 @@ class Gateway:
             )  # fmt: skip
         else:
             receipt = Receipt(received_us, started_s, "")
+        if watched is not None:
+            watched.actor = receipt.actor
+            receipt = msgspec.structs.replace(receipt, trace_id=watched.trace_id)
         handler(request, exchange, receipt, name)
 
     def _other_method(self, request: Request, exchange: Exchange, allowed: bytes) -> None:
@@ -95,7 +133,9 @@ class Gateway:
 
     def _metrics(self, request: Request, exchange: Exchange, receipt: Receipt, name: str) -> None:
         del request, name
-        exchange.respond(200, render(read_stats(self._metrics_folder(), receipt.received_us)), CONTENT_TYPE, NO_HEADERS)
+        stats = read_stats(self._metrics_folder(), receipt.received_us)
+        text = render(stats, peer_families(stats.total, self._peer_names))
+        exchange.respond(200, text, CONTENT_TYPE, NO_HEADERS)
 
     def _openapi(self, request: Request, exchange: Exchange, receipt: Receipt, name: str) -> None:
         del request, receipt, name

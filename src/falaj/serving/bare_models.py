@@ -110,6 +110,7 @@ def _record(
         request_id, request.id, model.route.endpoint, spec.name, spec.role, spec.model, spec.version,
         model.route.epoch, request_id, receipt.received_us, receipt.received_us, spent_us, {}, tensors, [], {}, {},
         None, error=code, actor=receipt.actor,
+        trace_id=receipt.trace_id,
     )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import msgspec
 import numpy as np
 
-from falaj.definitions.prediction_record import BlockRecord
+from falaj.definitions.prediction_record import BlockRecord, LogRecord
 from falaj.kernel.errors import FalajError, Unavailable
 from falaj.models.runtimes.port import Matrix, Scores
 from falaj.serving.batching import Batcher, Later
@@ -14,6 +14,8 @@ from falaj.serving.deadline import too_late
 from falaj.serving.intake import Receipt
 from falaj.serving.prediction_log import PredictionLog
 from falaj.serving.predictor import Predictor, fault
+from falaj.serving.redaction import Redaction
+from falaj.serving.stages import Stages
 from falaj.serving.stats import WorkerStats
 from falaj.serving.variants import LoadedVariant
 
@@ -54,16 +56,21 @@ class Blocks:
         monotonic: Seconds, for latencies.
         later: The loop's `call_soon`.
         max_rows: Rows that may wait.
+        redaction: Keeps out of the log what policies say.
+        stages: Measures the batch while somebody asks.
     """
 
     def __init__(
         self, log: PredictionLog, stats: WorkerStats, predictor: Predictor, monotonic: Callable[[], float],
-        later: Later, max_rows: int,
+        later: Later, max_rows: int, redaction: Redaction,
+        stages: Stages,
     ) -> None:  # fmt: skip
         self._log = log
         self._stats = stats
         self._predictor = predictor
         self._monotonic = monotonic
+        self._redaction = redaction
+        self._stages = stages
         self._batcher: Batcher[Block] = Batcher(self._compute, self._failed, later, max_rows=max_rows)
 
     @property
@@ -85,16 +92,35 @@ class Blocks:
         began_s = self._monotonic()
         if any(block.deadline_s is not None and block.deadline_s <= began_s for block in blocks):
             blocks = self._in_time(blocks, began_s)
+        if not self._stages.asked:
+            self._score(blocks)
+            return
+        self._stages.begin()
+        try:
+            self._score(blocks)
+        finally:
+            self._stages.end()
+
+    def _score(self, blocks: list[Block]) -> None:
         groups: dict[int, list[Block]] = {}
         for block in blocks:
             groups.setdefault(id(block.variant), []).append(block)
         for group in groups.values():
             _score_each(group)
+        stages = self._stages
+        if stages.running:
+            stages.lap("model")
         now_s = self._monotonic()
         spent = [max(0, int((now_s - block.receipt.started_s) * 1e6)) for block in blocks]
         rows = sum(len(block.matrix) for block in blocks)
         self._stats.count_batch(rows)
-        self._log.append([_record(block, us) for block, us in zip(blocks, spent, strict=True)], rows)
+        records: list[LogRecord] = [_record(block, us) for block, us in zip(blocks, spent, strict=True)]
+        if any(block.variant.restricted for block in blocks):
+            records = self._redaction.apply(records, [block.variant for block in blocks])
+            rows = sum(record.rows for record in records if isinstance(record, BlockRecord))
+        self._log.append(records, rows)
+        if stages.running:
+            stages.lap("log")
         for block in blocks:
             contain(block.finish, block)
         for block, us in zip(blocks, spent, strict=True):
@@ -152,5 +178,5 @@ def _record(block: Block, spent_us: int) -> BlockRecord:
         variant.route.epoch, block.receipt.received_us, spent_us, len(block.matrix),
         block.matrix.astype("<f4", copy=False).tobytes(),
         b"" if failed else np.asarray(block.scores, "<f8").tobytes(),
-        "" if block.error is None else block.error.code, block.receipt.actor,
+        "" if block.error is None else block.error.code, block.receipt.actor, (), block.receipt.trace_id,
     )  # fmt: skip

@@ -11,6 +11,10 @@ Labels = tuple[tuple[str, str], ...]
 _WORKER_COUNTERS = (
     ("log_records", "falaj_log_records_total", "Decisions and outcomes appended to the prediction log."),
     ("log_drops", "falaj_log_drops_total", "Decisions and outcomes lost because the disk was full or broken."),
+    ("log_unsampled", "falaj_log_unsampled_total", "Decisions without a record, as their endpoint's policy says."),
+    ("traces_exported", "falaj_traces_exported_total", "Traces that a collector has taken."),
+    ("trace_drops", "falaj_trace_drops_total", "Traces lost: too many waited, or the collector did not take them."),
+    ("access_log_drops", "falaj_access_log_drops_total", "Lines of the access log lost."),
     ("rejected", "falaj_rejected_requests_total", "Requests refused because too many rows waited."),
     ("rate_limited", "falaj_rate_limited_requests_total", "Requests refused by the limit of a token or a tenant."),
     ("late", "falaj_late_rows_total", "Rows not computed because their deadline passed while they waited."),
@@ -20,6 +24,12 @@ _WORKER_COUNTERS = (
     ("load_failures", "falaj_load_failures_total", "Routing tables, token lists or models that could not be loaded."),
     ("faults", "falaj_faults_total", "Requests or batches stopped by a fault of the gateway itself."),
 )
+_CACHE_FAMILIES = (
+    ("counter", "hits", "Look-ups that a cache answered."),
+    ("counter", "misses", "Look-ups that it did not."),
+    ("counter", "evictions", "Entries that went for lack of room."),
+    ("gauge", "size_bytes", "What its entries take now."),
+)
 _WORKER_GAUGES = (
     ("connections", "falaj_open_connections", "Connections open now."),
     ("queue_rows", "falaj_queue_rows", "Rows waiting now."),
@@ -27,8 +37,12 @@ _WORKER_GAUGES = (
 )
 
 
-def render(stats: GatewayStats) -> bytes:
+def render(stats: GatewayStats, more: Iterable[str] = ()) -> bytes:
     """Return the text.
+
+    Args:
+        stats: The counts of all workers.
+        more: Further lines, such as the same counts under peers' names.
 
     Example:
         >>> text = render(GatewayStats(WorkerStats(worker="all"), ("gateway-0",), ())).decode()
@@ -43,6 +57,7 @@ def render(stats: GatewayStats) -> bytes:
         ),
         *_predictions(total.series),
         *_worker(total),
+        *more,
     ]
     return ("\n".join(lines) + "\n").encode()
 
@@ -96,6 +111,9 @@ def _worker(total: WorkerStats) -> Iterator[str]:
     )
     yield from head("falaj_batch_rows", "histogram", "Rows computed together.")
     yield from histogram("falaj_batch_rows", (), map(str, BATCH_BOUNDS), total.batches, str(total.batch_rows))
+    for kind, name, text in _CACHE_FAMILIES:
+        samples = [((("cache", cache),), getattr(counts, name)) for cache, counts in sorted(total.caches.items())]
+        yield from family(f"falaj_cache_{name}{'_total' if kind == 'counter' else ''}", kind, text, samples)
     for field, name, text in _WORKER_COUNTERS:
         yield from family(name, "counter", text, [((), getattr(total, field))])
     for field, name, text in _WORKER_GAUGES:
@@ -106,7 +124,12 @@ def family(name: str, kind: str, text: str, samples: Sequence[tuple[Labels, floa
     """Give the lines of one metric with a value per set of labels."""
     yield from head(name, kind, text)
     for labels, value in samples:
-        yield f"{name}{_braces(labels)} {value}"
+        yield sample(name, labels, value)
+
+
+def sample(name: str, labels: Labels, value: float | str) -> str:
+    """Return the line of one value."""
+    return f"{name}{_braces(labels)} {value}"
 
 
 def head(name: str, kind: str, text: str) -> Iterator[str]:

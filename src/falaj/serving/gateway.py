@@ -21,6 +21,7 @@ import uvloop
 from falaj.governance.exposure import refuse_exposed
 from falaj.kernel.clock import Clock, SystemClock
 from falaj.kernel.errors import FalajError, StorageError
+from falaj.models.runtimes import warm_up
 from falaj.serving.aged_readers import AgedReaders
 from falaj.serving.application import Gateway
 from falaj.serving.bare_models import BareModels
@@ -36,12 +37,15 @@ from falaj.serving.intake import Intake
 from falaj.serving.late_store import LateStore
 from falaj.serving.native import NativeForm
 from falaj.serving.open_inference import OpenInference
+from falaj.serving.outlets import Outlets, Watching
 from falaj.serving.prediction_log import PredictionLog
 from falaj.serving.predictor import Predictor
+from falaj.serving.redaction import Redaction
 from falaj.serving.request_ids import RequestIds
 from falaj.serving.rows import Job
 from falaj.serving.signals import SHED
 from falaj.serving.snapshots import POLL_S, Snapshots
+from falaj.serving.stages import Stages
 from falaj.serving.stats import SUFFIX, read_worker, resume_stats, write_stats
 from falaj.serving.variants import LoadModel, Serving, model_loader
 from falaj.storage.blobs.local import LocalBlobs
@@ -76,6 +80,8 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
         online_cache_ms: How old a feature may be that is given again without asking the store; None for a store that
             is in this process's own memory.
         fsync_ms: How long the prediction log may keep what a power cut would lose.
+        redaction_key: Key of the hashes that stand for redacted fields in the log.
+        watching: What it tells of its requests.
         segment_bytes: Size at which a segment of the log is finished.
         first_load_s: How long to wait at the start for what control published.
         ready_grace_s: How long ready says 503 while everything is still accepted, so that load balancers notice.
@@ -98,6 +104,8 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_queue_rows: int = 20_000
     online_cache_ms: float | None = None
     fsync_ms: int = 1000
+    redaction_key: str = ""
+    watching: Watching = Watching()
     segment_bytes: int = 64 << 20
     first_load_s: float = 10.0
     ready_grace_s: float = 0.3
@@ -148,7 +156,9 @@ class GatewayWorker:
         self._buckets = Buckets(run / BUCKETS_FILE)
         readers = AgedReaders(self._store, config.online_cache_ms, clock.monotonic)
         reader = readers.default
-        self._predictor = Predictor(reader, self._log, self.stats, clock.monotonic, readers)
+        redaction = Redaction(config.redaction_key, self.stats)
+        stages = Stages(clock.monotonic)
+        self._predictor = Predictor(reader, self._log, self.stats, clock.monotonic, redaction, stages, readers)
         self._batcher = Batcher(self._compute, self._failed, self._loop.call_soon, max_rows=config.max_queue_rows)
         self._shadows = Batcher(
             self._predictor.compute_shadows, lambda _jobs, _error: None, self._loop.call_soon,
@@ -158,12 +168,17 @@ class GatewayWorker:
         ids = RequestIds()
         intake = Intake(self._batcher, ids, self.stats, config.max_rows)
         self._blocks = Blocks(
-            self._log, self.stats, self._predictor, clock.monotonic, self._loop.call_soon, config.max_queue_rows
-        )
+            self._log, self.stats, self._predictor, clock.monotonic, self._loop.call_soon, config.max_queue_rows,
+            redaction, stages,
+        )  # fmt: skip
         bare = BareModels(self._log, self.stats, ids, clock.monotonic)
         self._plane = DataPlane(self.snapshots, intake, self._blocks, bare, ids, self.write_stats)
         native = NativeForm(self.snapshots, intake, self._log, reader)
-        app = Gateway(self.snapshots, native, OpenInference(self._plane), self.write_stats, now_us, clock.monotonic)
+        self._outlets = Outlets(config.watching, config.worker, clock, self._base)
+        app = Gateway(
+            self.snapshots, native, OpenInference(self._plane), self.write_stats, now_us, clock.monotonic,
+            self._outlets.observer(stages, now_us), config.watching.peer_names,
+        )  # fmt: skip
         self.server = HttpServer(app, clock, config.limits)
         self._switch = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
@@ -180,6 +195,7 @@ class GatewayWorker:
             PortInUse: Another program listens there.
             Unavailable: Others reach the address, and no token is known.
         """
+        warm_up()  # before anybody is kept waiting
         self._poll()
         try:
             await asyncio.wait_for(self._switch.wait(), self._config.first_load_s)
@@ -205,6 +221,7 @@ class GatewayWorker:
         for executor in (self._executor, self._stats_thread):
             await self._loop.run_in_executor(None, executor.shutdown)
         self._log.close()
+        await self._loop.run_in_executor(None, self._outlets.close)
         self._ended = True
         contain(self.write_stats)
         self._store.close()
@@ -231,6 +248,7 @@ class GatewayWorker:
             stats.late_us, self._late_s = int(self._late_s * 1e6), 0.0
             stats.log_records = base.log_records + self._log.written
             stats.log_drops = base.log_drops + self._log.dropped
+            self._outlets.count(stats)
             responses = dict(base.responses)
             for status, count in dict(self.server.responses).items():
                 responses[str(status)] = responses.get(str(status), 0) + count

@@ -42,6 +42,7 @@ class Receipt(msgspec.Struct, frozen=True):
         received_us: Wall clock.
         started_s: Monotonic clock.
         actor: Who asked.
+        trace_id: The trace it belongs to; empty where none is kept.
         allowance: What its token's rows are taken from, the first of them already; None where it has no limit.
         deadline_s: On the monotonic clock: what still waits then is not computed; None to leave it to the endpoint.
     """
@@ -49,6 +50,7 @@ class Receipt(msgspec.Struct, frozen=True):
     received_us: int
     started_s: float
     actor: str
+    trace_id: str = ""
     allowance: Allowance | None = None
     deadline_s: float | None = None
 
@@ -122,7 +124,7 @@ class Intake:
             rows.append(row)
             if route.has_shadows:
                 shadows += [(row, shadow) for shadow in route.chooser.shadows(unit)]
-        job = Job(rows, finish, receipt.received_us, receipt.started_s, receipt.actor, shadows)
+        job = Job(rows, finish, receipt.received_us, receipt.started_s, receipt.actor, shadows, receipt.trace_id)
         if options is not None or receipt.deadline_s is not None:
             job.deadline_s = deadline_of(receipt.deadline_s, receipt.started_s, options)
         self._submit(job)
@@ -150,7 +152,7 @@ class Intake:
         for values in given:
             request_id = self._ids.make(receipt.received_us)
             rows.append(Row(variant, request_id, client_id, request_id, receipt.received_us, {}, {}, values))
-        job = Job(rows, finish, receipt.received_us, receipt.started_s, receipt.actor)
+        job = Job(rows, finish, receipt.received_us, receipt.started_s, receipt.actor, [], receipt.trace_id)
         job.deadline_s = deadline_of(receipt.deadline_s, receipt.started_s, options)
         self._submit(job)
 

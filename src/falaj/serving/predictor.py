@@ -13,8 +13,10 @@ from falaj.serving.aged_readers import AgedReaders
 from falaj.serving.boundary import contain
 from falaj.serving.deadline import too_late
 from falaj.serving.prediction_log import PredictionLog
+from falaj.serving.redaction import Redaction
 from falaj.serving.response_cache import ResponseCache
 from falaj.serving.rows import Job, Row
+from falaj.serving.stages import Stages
 from falaj.serving.stats import EVERY, Series, WorkerStats
 from falaj.serving.variants import LoadedVariant
 
@@ -43,18 +45,22 @@ class Predictor:
         log: Takes a record of every decision.
         stats: Counts.
         monotonic: Seconds, for latencies.
+        redaction: Keeps out of the log what policies say.
+        stages: Measures a batch while somebody asks.
         aged: Readers for endpoints that say how old a feature may be; without it they all use the first.
     """
 
     def __init__(
-        self, reader: FeatureReader, log: PredictionLog, stats: WorkerStats, monotonic: Monotonic,
-        aged: AgedReaders | None = None,
+        self, reader: FeatureReader, log: PredictionLog, stats: WorkerStats, monotonic: Monotonic, redaction: Redaction,
+        stages: Stages, aged: AgedReaders | None = None,
     ) -> None:  # fmt: skip
         self._reader = reader
         self._aged = aged
         self._log = log
         self._stats = stats
         self._monotonic = monotonic
+        self._redaction = redaction
+        self._stages = stages
 
     def compute(self, jobs: list[Job]) -> None:
         """Decide every row, log the decisions, then answer.
@@ -66,12 +72,26 @@ class Predictor:
             if job.deadline_s is not None and job.deadline_s <= began_s:
                 jobs = self._in_time(jobs, began_s)
                 break
+        if not self._stages.asked:
+            self._decide(jobs)
+            return
+        self._stages.begin()
+        try:
+            self._decide(jobs)
+        finally:
+            self._stages.end()
+
+    def _decide(self, jobs: list[Job]) -> None:
         rows = [row for job in jobs for row in job.rows]
         self._stats.count_batch(len(rows))
         groups = self._score_all(rows)
         now_s = self._monotonic()
         latencies = [max(0, int((now_s - job.started_s) * 1e6)) for job in jobs]
-        self._log.append([_record(row, job, us) for job, us in zip(jobs, latencies, strict=True) for row in job.rows])
+        self._write(
+            groups, rows, [_record(row, job, us) for job, us in zip(jobs, latencies, strict=True) for row in job.rows]
+        )
+        if self._stages.running:
+            self._stages.lap("log")
         for job in jobs:
             contain(job.finish, job)
         for job, us in zip(jobs, latencies, strict=True):
@@ -97,20 +117,26 @@ class Predictor:
         """Let shadow variants decide what was decided already, and log what they would have said."""
         shadow_jobs = [
             Job([_shadow_row(row, variant) for row, variant in job.shadows], job.finish, job.received_us,
-                job.started_s, job.actor)
+                job.started_s, job.actor, [], job.trace_id)
             for job in jobs
         ]  # fmt: skip
         began_s = self._monotonic()
-        groups = self._score_all([row for job in shadow_jobs for row in job.rows])
+        rows = [row for job in shadow_jobs for row in job.rows]
+        groups = self._score_all(rows)
         spent_us = int((self._monotonic() - began_s) * 1e6)
         records: list[LogRecord] = []
         for job in shadow_jobs:
             for row in job.rows:
                 records.append(_record(row, job, spent_us))
                 self.series(row.variant).observe(spent_us, 1, 0 if row.error is None else 1)
-        self._log.append(records)
+        self._write(groups, rows, records)
         for variant, group in groups:
             self._count(variant, group)
+
+    def _write(self, groups: list[tuple[LoadedVariant, list[Row]]], rows: list[Row], records: list[LogRecord]) -> None:
+        if any([variant.restricted for variant, _ in groups]):  # noqa: C419 - a generator costs more than the batch's few
+            records = self._redaction.apply(records, [row.variant for row in rows])
+        self._log.append(records)
 
     def _score_all(self, rows: list[Row]) -> list[tuple[LoadedVariant, list[Row]]]:
         groups: dict[int, tuple[LoadedVariant, list[Row]]] = {}
@@ -138,6 +164,8 @@ class Predictor:
         for row in rows:
             if row.given is not None:
                 row.features = row.given
+        if self._stages.running:
+            self._stages.lap("features")
         if variant.route.options.cache is None:
             self._run(variant, rows)
         else:
@@ -165,8 +193,11 @@ class Predictor:
             cache.put(key, row.score or 0.0, unseen)
 
     def _run(self, variant: LoadedVariant, rows: list[Row]) -> None:
+        measured = self._stages.running
         unseen: list[tuple[int, str]] = []
         scores = variant.runtime.predict(variant.encoder.encode([row.features for row in rows], unseen)).tolist()
+        if measured:
+            self._stages.lap("model")
         for number, name in unseen:
             rows[number].statuses = _spelled_out(variant, rows[number].statuses) | {name: UNSEEN_VALUE}
         for row, score in zip(rows, scores, strict=True):
@@ -295,5 +326,6 @@ def _record(row: Row, job: Job, latency_us: int) -> PredictionRecord:
         row.defaulted,
         "" if row.error is None else row.error.code,
         job.actor,
+        job.trace_id,
         row.cached,
     )

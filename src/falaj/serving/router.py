@@ -21,11 +21,13 @@ class Route(NamedTuple):
         action: What the caller must be allowed to do, such as `endpoint.predict`; empty for a public path.
         resource: The name acted on; empty to take it from the path, `?key` to take it from the query.
         handlers: By method.
+        pattern: The path with `{name}` in it.
     """
 
     action: str
     resource: str
     handlers: dict[bytes, Handler]
+    pattern: str
 
 
 class Router:
@@ -59,7 +61,7 @@ class Router:
             if pattern == segments:
                 route.handlers[method.encode()] = handler
                 return
-        known.append((segments, Route(action, resource, {method.encode(): handler})))
+        known.append((segments, Route(action, resource, {method.encode(): handler}, path)))
 
     def find(self, path: bytes) -> tuple[Route, str] | None:
         """Return the path's route and the name in it; None when there is no such path."""

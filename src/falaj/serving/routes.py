@@ -64,7 +64,7 @@ def _model_routes(path: str, suffix: str) -> tuple[RouteSpec, ...]:
         RouteSpec(
             method="POST", path=f"{path}/infer", operation=f"model_infer{suffix}", handler="model_infer",
             summary="Decide, score features (NAME:raw), or run a bare model", action="endpoint.predict",
-            body=RestRequest, answer=RestAnswer, binary=True, statuses=(404,),
+            body=RestRequest, answer=RestAnswer, query=(("timing", False),), binary=True, statuses=(404,),
         ),
     )  # fmt: skip
 
@@ -73,7 +73,8 @@ ROUTES: tuple[RouteSpec, ...] = (
     RouteSpec(
         method="POST", path="/v1/endpoints/{name}/predict", operation="predict",
         summary="Decide on one instance, or on a list of them", action="endpoint.predict",
-        body=Instance | list[Instance], answer=NativeAnswer | list[NativeAnswer], statuses=(404,),
+        body=Instance | list[Instance], answer=NativeAnswer | list[NativeAnswer], query=(("timing", False),),
+        statuses=(404,),
     ),
     RouteSpec(
         method="POST", path="/v1/feedback", operation="feedback", summary="Take one outcome, or a list of them",

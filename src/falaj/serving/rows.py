@@ -57,6 +57,7 @@ class Job(msgspec.Struct, eq=False):
         started_s: The same on the monotonic clock.
         actor: Who asked.
         shadows: Variants that compute for these rows without deciding: pairs of row and variant.
+        trace_id: The trace it belongs to; empty where none is kept.
         deadline_s: On the monotonic clock: what still waits then is not computed; None for no bound.
     """
 
@@ -66,6 +67,7 @@ class Job(msgspec.Struct, eq=False):
     started_s: float
     actor: str = ""
     shadows: list[tuple[Row, LoadedVariant]] = []
+    trace_id: str = ""
     deadline_s: float | None = None
 
     @property

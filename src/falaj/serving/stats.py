@@ -39,6 +39,8 @@ class Series(msgspec.Struct, kw_only=True):
         defaulted: Decisions made on declared defaults because the feature store failed.
         latency_us: The sum of all latencies.
         buckets: Decisions per latency bucket, see `BOUNDS_US`.
+        failed: Those of them that failed, per latency bucket.
+        failed_us: The sum of their latencies.
         thresholds: Milliseconds (as text) to the decisions seen since the threshold was named, and those above it.
         columns: The stored feature columns.
         uniform: Status to the number of rows of which every stored feature had that status.
@@ -54,6 +56,8 @@ class Series(msgspec.Struct, kw_only=True):
     defaulted: int = 0
     latency_us: int = 0
     buckets: list[int] = msgspec.field(default_factory=lambda: [0] * (len(BOUNDS_US) + 1))
+    failed: list[int] = msgspec.field(default_factory=lambda: [0] * (len(BOUNDS_US) + 1))
+    failed_us: int = 0
     thresholds: dict[str, tuple[int, int]] = {}
     columns: list[str] = []
     uniform: dict[str, int] = {}
@@ -68,9 +72,13 @@ class Series(msgspec.Struct, kw_only=True):
             errors: How many of them failed.
         """
         self.requests += rows
-        self.errors += errors
         self.latency_us += latency_us * rows
-        self.buckets[bisect_left(BOUNDS_US, latency_us)] += rows
+        bucket = bisect_left(BOUNDS_US, latency_us)
+        self.buckets[bucket] += rows
+        if errors:
+            self.errors += errors
+            self.failed[bucket] += errors
+            self.failed_us += latency_us * errors
         for name, (seen, over) in self.thresholds.items():
             self.thresholds[name] = (seen + rows, over + (rows if latency_us > float(name) * 1000 else 0))
 
@@ -131,6 +139,8 @@ class Series(msgspec.Struct, kw_only=True):
         self.defaulted += other.defaulted
         self.latency_us += other.latency_us
         self.buckets = [a + b for a, b in zip(self.buckets, other.buckets, strict=True)]
+        self.failed = [a + b for a, b in zip(self.failed, other.failed, strict=True)]
+        self.failed_us += other.failed_us
         for name, (seen, over) in other.thresholds.items():
             mine = self.thresholds.get(name, (0, 0))
             self.thresholds[name] = (mine[0] + seen, mine[1] + over)
@@ -138,6 +148,28 @@ class Series(msgspec.Struct, kw_only=True):
         _add_counts(self.uniform, other.uniform)
         for column, counts in other.statuses.items():
             _add_counts(self.statuses.setdefault(column, {}), counts)
+
+
+class CacheCounts(msgspec.Struct):
+    """What one cache did.
+
+    Attributes:
+        hits: Look-ups that it answered.
+        misses: Look-ups that it did not.
+        evictions: Entries that went for lack of room.
+        size_bytes: What its entries take now; a gauge.
+    """
+
+    hits: int = 0
+    misses: int = 0
+    evictions: int = 0
+    size_bytes: int = 0
+
+    def add(self, other: "CacheCounts") -> None:
+        """Add another worker's counts; the size is for `read_stats`, which knows who lives."""
+        self.hits += other.hits
+        self.misses += other.misses
+        self.evictions += other.evictions
 
 
 class WorkerStats(msgspec.Struct, kw_only=True):
@@ -148,10 +180,15 @@ class WorkerStats(msgspec.Struct, kw_only=True):
         written_us: When this was written.
         series: The counts of each variant.
         responses: HTTP status (as text) to answers.
+        caches: What each cache did, by its name.
         batches: Batches per size, see `BATCH_BOUNDS`.
         batch_rows: Rows in all batches.
         log_records: Decisions and outcomes appended to the prediction log.
         log_drops: Those lost because the disk was full or broken.
+        log_unsampled: Decisions that got no record because their endpoint's policy samples.
+        traces_exported: Traces that a collector has taken.
+        trace_drops: Traces lost because too many waited or the collector did not take them.
+        access_log_drops: Lines of the access log lost.
         rejected: Requests refused because too many rows waited.
         rate_limited: Requests refused because their token or its tenant had reached its limit.
         late: Rows not computed because their request's deadline passed while they waited.
@@ -172,10 +209,15 @@ class WorkerStats(msgspec.Struct, kw_only=True):
     written_us: int = 0
     series: list[Series] = []
     responses: dict[str, int] = {}
+    caches: dict[str, CacheCounts] = {}
     batches: list[int] = msgspec.field(default_factory=lambda: [0] * (len(BATCH_BOUNDS) + 1))
     batch_rows: int = 0
     log_records: int = 0
     log_drops: int = 0
+    log_unsampled: int = 0
+    traces_exported: int = 0
+    trace_drops: int = 0
+    access_log_drops: int = 0
     rejected: int = 0
     rate_limited: int = 0
     late: int = 0
@@ -218,14 +260,16 @@ class WorkerStats(msgspec.Struct, kw_only=True):
         for series in other.series:
             self.find(series.endpoint, series.variant, series.version, series.role).add(series)
         _add_counts(self.responses, other.responses)
+        for name, counts in other.caches.items():
+            self.caches.setdefault(name, CacheCounts()).add(counts)
         self.batches = [a + b for a, b in zip(self.batches, other.batches, strict=True)]
         for name in _COUNTERS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
 _COUNTERS = (
-    "batch_rows", "log_records", "log_drops", "rejected", "rate_limited", "late", "cache_hits", "cache_misses",
-    "store_failures", "load_failures", "faults",
+    "batch_rows", "log_records", "log_drops", "log_unsampled", "traces_exported", "trace_drops", "access_log_drops",
+    "rejected", "rate_limited", "late", "cache_hits", "cache_misses", "store_failures", "load_failures", "faults",
 )  # fmt: skip
 
 
@@ -319,6 +363,8 @@ def read_stats(folder: Path, now_us: int) -> GatewayStats:
     total.connections = sum(stats.connections for stats in live)
     total.queue_rows = sum(stats.queue_rows for stats in live)
     total.late_us = max((stats.late_us for stats in live), default=0)
+    for name, counts in total.caches.items():
+        counts.size_bytes = sum(stats.caches[name].size_bytes for stats in live if name in stats.caches)
     total.routing_epoch = min((stats.routing_epoch for stats in live), default=0)
     total.tokens_epoch = min((stats.tokens_epoch for stats in live), default=0)
     return GatewayStats(total, tuple(stats.worker for stats in live), tuple(unreadable))

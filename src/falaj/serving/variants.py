@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from falaj.definitions.endpoint_options import EndpointOptions
+from falaj.definitions.prediction_policy import PredictionPolicy
 from falaj.definitions.routing_table import EndpointRoute, RoutingTable, Variant
 from falaj.features.on_demand import OnDemand
 from falaj.kernel.errors import CorruptionError, FalajError, NotFound, Unavailable, Unsupported
@@ -38,6 +39,7 @@ class LoadedVariant:
         stored_defaults: Their values for when the feature store fails.
         positions: Where each input stands among the service's outputs; None when all stand in the same order.
         on_demand: Its request fields and on-demand features.
+        restricted: Whether its endpoint keeps something out of the prediction log.
         series: What is counted of it, once anything is.
         responses: Answers to give again, once one is kept.
 
@@ -52,6 +54,7 @@ class LoadedVariant:
         self.spec = spec
         self.runtime = runtime
         self.service = spec.service
+        self.restricted = route.prediction_log.restricts
         self.series: Series | None = None
         self.responses: ResponseCache | None = None
         self.encoder = Encoder(spec.signature)
@@ -78,6 +81,11 @@ class LoadedVariant:
         if known is None:
             known = self._statuses_json[status] = msgspec.Raw(msgspec.json.encode(dict.fromkeys(self.stored, status)))
         return known
+
+    def log_by(self, policy: PredictionPolicy) -> None:
+        """Log by another policy from now on, where its new route cannot be loaded."""
+        self.route = msgspec.structs.replace(self.route, prediction_log=policy)
+        self.restricted = policy.restricts
 
     def _positions(self) -> list[int] | None:
         outputs = [name for name, _ in self.service.outputs] if self.service else self.inputs
@@ -201,6 +209,8 @@ def load_serving(table: RoutingTable, before: Serving, load_model: LoadModel) ->
             serving.failures[name] = told
             if name in before.routes:
                 serving.routes[name] = before.routes[name]
+                for variant in before.routes[name].variants:  # what was redacted must not wait for a model to load
+                    variant.log_by(route.prediction_log)
             if name in before.bare:
                 serving.bare[name] = before.bare[name]
     return serving

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import falaj as fj
 from falaj.app.local_gateway import decide
-from falaj.app.operations.prediction import predict
+from falaj.app.operations.prediction import features_of, predict
 from falaj.app.operations.project import apply
 from falaj.app.operations.source import push
 from falaj.app.values.prediction import LocalPredict
@@ -19,7 +20,9 @@ from falaj.features.online import OnlineReader
 from falaj.governance.access import Actor, Role
 from falaj.kernel.clock import to_us
 from falaj.kernel.errors import FalajError, InputError, NotFound
+from falaj.kernel.settings import Settings, StorageSettings
 from falaj.lifecycle.catch_up import catch_up
+from falaj.lifecycle.consistency import verify_served
 from support.rooms_world import ADA, World, definitions, endpoint, event, model, opened, view
 
 OWNER = Actor("owner", Role.OWNER)
@@ -91,3 +94,18 @@ def test_a_push_names_the_views_that_are_still_being_backfilled(world: World) ->
     spec = world.rooms.applied.document.services["fraud_features"]
     rows = OnlineReader(world.rooms.online).read(spec, [{"card_id": "c1"}], [to_us(world.clock.now())])
     assert rows.values[0][0] == 6
+
+
+def test_a_policy_holds_here_too_and_readers_say_what_it_kept_out(world: World) -> None:
+    world.rooms.settings = Settings(storage=StorageSettings(redaction_key="long and random"))
+    kept = fj.prediction_log(redact={"card_id": "hash", "amount": "drop"})
+    apply(world.rooms, OWNER, PlanQuery(definitions(msgspec.structs.replace(endpoint(), prediction_log=kept))))
+    (answer,) = decide(world.rooms, ADA, "fraud", [INSTANCE])
+    record = world.rooms.predictions.find(answer["request_id"])
+    assert record.features == [5, 10.0, {"redacted": "drop"}]
+    assert record.score == answer["prediction"]
+    version = world.rooms.registry.get(record.model, record.version)
+    told = features_of(record, version)
+    assert [(one.name, one.value, one.status) for one in told][2] == ("amount", "redacted", "REDACTED")
+    report = verify_served(world.rooms, "fraud", 10)
+    assert (report.compared, report.skipped) == (0, {"its entity is redacted": 1})

@@ -126,7 +126,9 @@ def test_each_row_of_a_block_is_a_decision(world: World) -> None:
     assert world.predictions.newest(3)["request_id"].to_pylist() == ["r2", "r3.0", "r3.1"]
 
 
-@pytest.mark.parametrize("changes", [{}, {"scores": b"", "error": "internal"}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"scores": b"", "error": "internal"}, {"redacted": (0, 2), "trace_id": "ab" * 16}]
+)
 def test_a_blocks_rows_are_those_of_its_decisions(changes: dict[str, Any]) -> None:
     found = block_rows(5, "s-1", block("r1", 4, **changes))
     one_by_one = prediction_rows((5 + row, "s-1", block("r1", 4, **changes).row(row)) for row in range(4))
@@ -366,3 +368,28 @@ def test_anyone_can_read_the_tables_with_pyarrow_alone(tmp_path: Path) -> None:
     assert pc.max(joined["latency_us"]).as_py() == 900
     assert json.loads(joined["entities"][0].as_py()) == {"card": "c1"}
     world.close()
+
+
+@pytest.mark.parametrize("delta", [False, True])
+def test_rows_from_before_traces_were_kept_are_read(tmp_path: Path, delta: bool) -> None:
+    world = World(tmp_path, DeltaTables(tmp_path / "tables") if delta else MemoryTables())
+    older = prediction_rows([(0, "worker-0-00000001", prediction("old"))]).drop_columns(["trace_id"])
+    world.tables.append(PREDICTIONS, older)
+    assert world.predictions.find("old") == prediction("old")
+    world.log(prediction("new", trace_id="ab" * 16))
+    world.predictions.compact()
+    assert [world.predictions.find(name).trace_id for name in ("old", "new")] == ["", "ab" * 16]
+    assert world.predictions.joined("fraud")["trace_id"].to_pylist() == [None, "ab" * 16]
+    world.close()
+
+
+def test_redacted_values_come_back_as_redacted(world: World) -> None:
+    hidden = {"redacted": "hash:5e1f"}
+    record = prediction("r", entities={"card": hidden}, features=[hidden, math.nan, 3], request={"amount": hidden})
+    world.log(record)
+    assert msgspec.to_builtins(world.predictions.find("r").entities) == {"card": hidden}
+    world.predictions.compact()
+    found = world.predictions.find("r")
+    assert (found.entities, found.request, found.features[0], found.features[2]) == (
+        record.entities, record.request, hidden, 3,
+    )  # fmt: skip

@@ -94,6 +94,10 @@ EXAMPLES: dict[str, tuple[Any, str]] = {
     "Csv": (fj.Csv("a.csv", delimiter=";"), "csv: {path: a.csv, delimiter: ;}"),
     "Push": (fj.Push(), "push"),
     "Follow": (fj.Follow("events/*.jsonl"), "follow: events/*.jsonl"),
+    "prediction_log": (
+        fj.prediction_log(sample_ratio=0.5, redact={"card_id": "hash", "amount": "drop"}),
+        "prediction_log: {sample_ratio: 0.5, redact: {card_id: hash, amount: drop}}",
+    ),
     "Monitor": (fj.Monitor(min_outcomes=5), "monitor: {min_outcomes: 5}"),
 }
 """Each part of a definition, in Python and in YAML."""

@@ -293,3 +293,26 @@ def test_last_of_a_window_is_checked_too() -> None:
     rows = [row("x", country="AE")]
     report = check(served(store(rows, spec), spec, {"a": "1"}, 5), rows=rows, spec=spec)
     assert (report.verdict.outcome, report.non_default) == ("PASS", 1)
+
+
+def test_what_a_policy_keeps_out_of_the_log_is_said_and_not_guessed() -> None:
+    record = served(store(ROWS), SPEC, {"a": "1"}, 5)
+    hidden = {"redacted": "drop"}
+    report = check(record, _replace(record, features=[hidden, *record.features[1:]]))
+    assert (report.compared, report.skipped, report.verdict.outcome) == (5, {"the value is redacted": 1}, "PASS")
+    report = check(record, _replace(record, entities={"a": {"redacted": "hash:5e1f"}}))
+    assert (report.compared, report.skipped, report.verdict.outcome) == (3, {"its entity is redacted": 1}, "PASS")
+
+
+def test_an_on_demand_feature_of_a_redacted_input_is_not_verified() -> None:
+    code = "def twice(x):\n    return x * 2\n"
+    twice = OnDemandSpec("twice", ("request:x",), code, "float64")
+    outputs = (*SPEC.outputs, ("twice", "float64"), ("x", "float64"))
+    spec = ServiceSpec("s", "ff" * 32, SPEC.views, (twice,), (RequestSpec("x", "float64"),), outputs)
+    record = served(store(ROWS, spec), spec, {"a": "1"}, 5, x=4.0)
+    assert check(record, spec=spec).compared == 4
+    hidden = {"redacted": "drop"}
+    report = check(_replace(record, request={"x": hidden}, features=[*record.features[:4], hidden]), spec=spec)
+    assert (report.compared, report.skipped) == (3, {"an input of its on-demand features is redacted": 1})
+    report = check(_replace(record, features=[*record.features[:3], hidden, 4.0]), spec=spec)
+    assert (report.compared, report.skipped) == (3, {"the value is redacted": 1})

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -16,15 +17,20 @@ from falaj.app.values.source import Ingest
 from falaj.data.events import Events
 from falaj.definitions.feature_service import FeatureService
 from falaj.definitions.feature_view import FeatureView
+from falaj.definitions.prediction_policy import PredictionPolicy
 from falaj.definitions.project import Definitions
+from falaj.definitions.routing_table import RoutingTable
 from falaj.definitions.source import Source
-from falaj.kernel.errors import Conflict, DataError, FalajError, InUse, Unsupported
-from falaj.kernel.settings import FeatureSettings, Settings
+from falaj.kernel.codec import from_msgpack
+from falaj.kernel.errors import Conflict, DataError, DefinitionError, FalajError, InUse, Unsupported
+from falaj.kernel.settings import FeatureSettings, Settings, StorageSettings
 from falaj.lifecycle.applied import read_applied
 from falaj.lifecycle.apply import apply_definitions, plan_definitions
 from falaj.lifecycle.catch_up import land_events, refresh_views
+from falaj.lifecycle.publication import publish_snapshots, publish_waiting
 from falaj.models.version import ModelVersion
 from falaj.storage.eventlog.local import LocalLog
+from falaj.storage.keyvalue.snapshots import read_snapshot
 from support.rooms_world import (
     ADA,
     CARD,
@@ -318,3 +324,42 @@ def test_what_the_chosen_engine_cannot_compute_is_refused_before_anything_change
         with pytest.raises(Unsupported, match="'activity': 'small' cannot be computed by postgres"):
             judge()
     assert world.rooms.applied.epoch == before
+
+
+REDACTING = fj.prediction_log(sample_ratio=0.25, redact={"card_id": "drop", "amount": "hash"})
+
+
+def published(world: World) -> PredictionPolicy:
+    table = from_msgpack(read_snapshot(world.rooms.online, "routing") or b"", RoutingTable)
+    return table.endpoints["fraud"].prediction_log
+
+
+def test_what_is_logged_changes_when_it_is_applied_and_not_with_the_next_rollout(world: World) -> None:
+    serve(world)
+    publish_snapshots(world.rooms)
+    assert not published(world).restricts
+    world.rooms.settings = Settings(storage=StorageSettings(redaction_key="long and random"))
+    redacting = definitions(msgspec.structs.replace(endpoint(), prediction_log=REDACTING))
+    (change,) = plan_definitions(world.rooms, redacting).changes
+    assert change.effect == (
+        "25% of decisions are logged from now on: the others cannot be explained, verified or joined with their "
+        "outcomes; card_id is dropped in the log from now on; amount is hashed in the log from now on; what depends on "
+        "it is not verified, and its drift is not watched"
+    )
+    assert "~ prediction_log.sample_ratio: 1.0 -> 0.25" in change.details
+    apply_definitions(world.rooms, redacting, ADA)
+    assert publish_waiting(world.rooms)
+    assert published(world) == REDACTING
+    apply_definitions(world.rooms, definitions(), ADA)
+    assert publish_waiting(world.rooms)
+    assert not published(world).restricts
+    apply_definitions(world.rooms, definitions(policy=fj.Policy(auto_promote=True)), ADA)
+    assert not publish_waiting(world.rooms)  # what gateways need not learn does not reach them
+
+
+def test_hashes_need_a_key_before_anything_is_applied(world: World) -> None:
+    redacting = definitions(msgspec.structs.replace(endpoint(), prediction_log=REDACTING))
+    with pytest.raises(DefinitionError, match=r"storage\.redaction_key is empty"):
+        plan_definitions(world.rooms, redacting)
+    with pytest.raises(DefinitionError, match=r"storage\.redaction_key is empty"):
+        apply_definitions(world.rooms, redacting, ADA)

@@ -1,17 +1,30 @@
 """Operations on endpoints: deploy, roll back, stop."""
 
+import msgspec
+
 from falaj.app.values.endpoint import Deploy, Rollback, RolledBack, Undeploy, Undeployed
 from falaj.governance.access import Actor
 from falaj.kernel.errors import InputError
 from falaj.lifecycle.adoption import wait_adopted
 from falaj.lifecycle.bare_models import deploy_bare
-from falaj.lifecycle.promoted import Promoted
+from falaj.lifecycle.promoted import WAITS, Promoted
 from falaj.lifecycle.promotion import deploy_version, roll_back_endpoint, withdraw_endpoint
 from falaj.lifecycle.rooms import Rooms
 
+_LOADED_WITHIN_S = 10.0
+"""How long a deployment waits for the gateways: they load the model and time its runtimes first."""
+
 
 def deploy(rooms: Rooms, actor: Actor, params: Deploy) -> Promoted:
-    """Roll a version out, or note that it is wanted once it is approved."""
+    """Roll a version out, or note that it is wanted once it is approved; returns when gateways go by it."""
+    began = rooms.clock.monotonic()
+    done = _deployed(rooms, actor, params)
+    if done.state == WAITS or not wait_adopted(rooms, timeout_s=_LOADED_WITHIN_S):
+        return done
+    return msgspec.structs.replace(done, in_force_s=rooms.clock.monotonic() - began)
+
+
+def _deployed(rooms: Rooms, actor: Actor, params: Deploy) -> Promoted:
     if params.version is not None and params.version < 1:
         raise InputError(f"version {params.version} does not exist", hint="versions begin at 1")
     if params.endpoint not in rooms.definitions.endpoints and params.endpoint in rooms.registry.bare_models():

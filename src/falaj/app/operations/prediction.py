@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from falaj.app.values.prediction import Compact, Explanation, FeatureValue, LocalPredict, UnknownQuery, WhyQuery
 from falaj.data.prediction_table import FEEDBACK
 from falaj.data.predictions import Compaction
+from falaj.definitions.prediction_policy import is_redacted, shown
 from falaj.definitions.prediction_record import PredictionRecord
 from falaj.governance.access import Actor
 from falaj.governance.approvals import ApprovalState
@@ -38,9 +39,9 @@ def why(rooms: Rooms, actor: Actor, params: WhyQuery) -> Explanation:
         record.unit,
         record.epoch,
         record.actor,
-        record.entities,
-        record.request,
-        _features(record, version),
+        {name: shown(value) for name, value in record.entities.items()},
+        {name: shown(value) for name, value in record.request.items()},
+        features_of(record, version),
         record.applied_seq,
         {view.name: view.digest for view in (version.service.views if version.service else ())},
         version.dataset_digest,
@@ -80,7 +81,8 @@ def _bring_up(rooms: Rooms) -> None:
         rooms.predictions.compact()
 
 
-def _features(record: PredictionRecord, version: ModelVersion) -> tuple[FeatureValue, ...]:
+def features_of(record: PredictionRecord, version: ModelVersion) -> tuple[FeatureValue, ...]:
+    """Return what a decision rested on, each with where it came from; what was not written down says so."""
     service = version.service
     request = {field.name for field in service.request} if service else set()
     computed = {view.name for view in service.on_demand} if service else set()
@@ -88,7 +90,8 @@ def _features(record: PredictionRecord, version: ModelVersion) -> tuple[FeatureV
     found = []
     for spec, value in zip(version.signature.inputs, record.features, strict=False):
         origin = "REQUEST" if spec.name in request else "COMPUTED" if spec.name in computed else everything
-        found.append(FeatureValue(spec.name, value, record.statuses.get(spec.name, origin)))
+        status = "REDACTED" if is_redacted(value) else record.statuses.get(spec.name, origin)
+        found.append(FeatureValue(spec.name, shown(value), status))
     return tuple(found)
 
 

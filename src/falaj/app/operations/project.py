@@ -1,17 +1,12 @@
 """Operations on definitions: plan and apply."""
 
-import logging
-
 from falaj.app.values.project import PlanQuery, PlanResult
 from falaj.governance.access import Actor
-from falaj.kernel.errors import StorageError
 from falaj.lifecycle.apply import apply_definitions, plan_definitions
 from falaj.lifecycle.catch_up import refresh_views
-from falaj.lifecycle.publication import publish_snapshots
+from falaj.lifecycle.publication import publish_waiting
 from falaj.lifecycle.rooms import Rooms
 from falaj.rollout.options import put_options
-
-log = logging.getLogger("falaj.app")
 
 
 def plan(rooms: Rooms, actor: Actor, params: PlanQuery) -> PlanResult:
@@ -25,10 +20,7 @@ def apply(rooms: Rooms, actor: Actor, params: PlanQuery) -> PlanResult:
     """Put the definitions in force."""
     made, applied = apply_definitions(rooms, params.definitions, actor)
     wanted = {name: endpoint.options for name, endpoint in params.definitions.endpoints.items()}
-    if put_options(rooms.db, rooms.clock, actor, wanted):
-        try:
-            publish_snapshots(rooms)
-        except StorageError as error:  # of a server that is down: the reconciler publishes when it is back
-            log.warning("gateways learn of the endpoints' new options later: %s", error.message)
+    put_options(rooms.db, rooms.clock, actor, wanted)
+    publish_waiting(rooms)  # what is logged from now on
     refresh_views(rooms)  # so that a push that waits from now on waits for the new ones too
     return PlanResult(applied.epoch, made.changes)

@@ -40,7 +40,8 @@ class FeatureValue(msgspec.Struct, frozen=True):
         name: The feature column.
         value: Its value; None for null.
         status: PRESENT, NULL_VALUE, NOT_FOUND, OUTSIDE_MAX_AGE, OUTSIDE_RETENTION, STORE_FAILED, REQUEST, COMPUTED, or
-            UNSEEN_VALUE for a text that training never saw.
+            UNSEEN_VALUE for a text that training never saw. REDACTED where the endpoint's policy keeps it out of the
+            log.
     """
 
     name: str

@@ -94,3 +94,12 @@ def _trees(trees: Trees) -> Runtime:
     from falaj.models.runtimes.tree_kernel import TreeKernel
 
     return TreeKernel(trees)
+
+
+def warm_up() -> None:
+    """Compile what compiled runtimes need, so that no request waits for it later: a second, where there is any."""
+    if importlib.util.find_spec("numba") is None:
+        return
+    zero, leaf = np.zeros(1, np.int32), np.full(1, np.nan, np.float32)
+    trees = Trees(1, 0.0, True, zero, zero, zero, leaf, zero - 1, np.zeros(1))
+    _trees(Trees.decode(trees.encode(), 1)).predict(np.zeros((9, 1), np.float32))
