@@ -19,16 +19,20 @@ from typing import TYPE_CHECKING
 import msgspec
 import uvloop
 
-from falaj.features.online import OnlineReader
+from falaj.governance.exposure import refuse_exposed
 from falaj.kernel.clock import Clock, SystemClock
 from falaj.kernel.errors import ExtraMissing, FalajError, StorageError
 from falaj.models.runtimes import warm_up
+from falaj.serving.aged_readers import AgedReaders
 from falaj.serving.application import Gateway
 from falaj.serving.bare_models import BareModels
 from falaj.serving.batching import Batcher
 from falaj.serving.blocks import Blocks
 from falaj.serving.boundary import contain
+from falaj.serving.buckets import FILE as BUCKETS_FILE
+from falaj.serving.buckets import Buckets
 from falaj.serving.data_plane import DataPlane
+from falaj.serving.descriptors import room_for
 from falaj.serving.http import HttpServer, Limits
 from falaj.serving.intake import Intake
 from falaj.serving.late_store import LateStore
@@ -52,7 +56,6 @@ from falaj.storage.keyvalue import KeyValueStore
 if TYPE_CHECKING:
     from falaj.serving.grpc.server import GrpcServer
 
-_FIRST_LOAD_S = 10.0
 _POLLS_PER_STATS = 2
 _LOOK_S = 1.0
 
@@ -67,6 +70,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
         blobs: Root of the blob store with the models.
         log: Folder of the prediction log's segments.
         stats: Folder of all workers' counts.
+        run: Folder on this machine's own disk, for what its workers share; that of the counts by default.
         host: Address to listen on.
         port: TCP port, shared by all workers.
         grpc_port: TCP port of gRPC, shared by all workers; None for none.
@@ -79,10 +83,13 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
         limits: What one connection may ask.
         max_rows: Most rows in one request.
         max_queue_rows: Rows that may wait; above it requests get 503 and Retry-After.
+        online_cache_ms: How old a feature may be that is given again without asking the store; None for a store that
+            is in this process's own memory.
         fsync_ms: How long the prediction log may keep what a power cut would lose.
         redaction_key: Key of the hashes that stand for redacted fields in the log.
         watching: What it tells of its requests.
         segment_bytes: Size at which a segment of the log is finished.
+        first_load_s: How long to wait at the start for what control published.
         ready_grace_s: How long ready says 503 while everything is still accepted, so that load balancers notice.
         drain_s: How long requests in flight may take at the end.
     """
@@ -91,6 +98,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
     blobs: Path
     log: Path
     stats: Path
+    run: Path | None = None
     host: str = "127.0.0.1"
     port: int = 8600
     grpc_port: int | None = None
@@ -102,10 +110,12 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     max_rows: int = 10_000
     max_queue_rows: int = 20_000
+    online_cache_ms: float | None = None
     fsync_ms: int = 1000
     redaction_key: str = ""
     watching: Watching = Watching()
     segment_bytes: int = 64 << 20
+    first_load_s: float = 10.0
     ready_grace_s: float = 0.3
     drain_s: float = 15.0
 
@@ -151,16 +161,20 @@ class GatewayWorker:
         self.stats = resume_stats(config.stats, config.worker)
         self._base = msgspec.msgpack.decode(msgspec.msgpack.encode(self.stats), type=type(self.stats))
         self._store = LateStore(open_store)
-        reader = OnlineReader(self._store)
+        run = config.run or config.stats
+        run.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._buckets = Buckets(run / BUCKETS_FILE)
+        readers = AgedReaders(self._store, config.online_cache_ms, clock.monotonic)
+        reader = readers.default
         redaction = Redaction(config.redaction_key, self.stats)
         stages = Stages(clock.monotonic)
-        self._predictor = Predictor(reader, self._log, self.stats, clock.monotonic, redaction, stages)
+        self._predictor = Predictor(reader, self._log, self.stats, clock.monotonic, redaction, stages, readers)
         self._batcher = Batcher(self._compute, self._failed, self._loop.call_soon, max_rows=config.max_queue_rows)
         self._shadows = Batcher(
             self._predictor.compute_shadows, lambda _jobs, _error: None, self._loop.call_soon,
             max_rows=config.max_queue_rows,
         )  # fmt: skip
-        self.snapshots = Snapshots(load_model, self._beside, self.stats, self._switched)
+        self.snapshots = Snapshots(load_model, self._beside, self.stats, self._switched, self._buckets)
         ids = RequestIds()
         intake = Intake(self._batcher, ids, self.stats, config.max_rows)
         self._blocks = Blocks(
@@ -190,14 +204,16 @@ class GatewayWorker:
 
         Raises:
             PortInUse: Another program listens there.
+            Unavailable: Others reach the address, and no token is known.
         """
         warm_up()  # before anybody is kept waiting
         self._poll()
         try:
-            await asyncio.wait_for(self._switch.wait(), _FIRST_LOAD_S)
+            await asyncio.wait_for(self._switch.wait(), self._config.first_load_s)
         except TimeoutError:
             _log.warning("nothing was published yet; ready says so until it is")
         config = self._config
+        refuse_exposed(config.host, self.snapshots.guard.tokens, setting="gateway.host")
         if self.grpc is not None and config.grpc_port is not None:
             sock = _inherited(config.grpc_listen_fd)
             await self.grpc.start(config.host, config.grpc_port, sock=sock, tls=_tls(config))
@@ -223,6 +239,7 @@ class GatewayWorker:
         self._ended = True
         contain(self.write_stats)
         self._store.close()
+        self._buckets.close()
         return finished
 
     def shed(self) -> None:
@@ -320,8 +337,10 @@ def run_worker(config: GatewayConfig, open_store: Callable[[], KeyValueStore]) -
         PortInUse: Another program listens on the port.
         Locked: Another worker of that name lives.
         StorageError: The log cannot be written.
+        Unavailable: Others reach the address, and no token is known.
     """
-    uvloop.run(_serve(config, open_store))
+    limits = msgspec.structs.replace(config.limits, max_connections=room_for(config.limits.max_connections))
+    uvloop.run(_serve(msgspec.structs.replace(config, limits=limits), open_store))
 
 
 async def _serve(config: GatewayConfig, open_store: Callable[[], KeyValueStore]) -> None:

@@ -191,6 +191,10 @@ class WorkerStats(msgspec.Struct, kw_only=True):
         trace_drops: Traces lost because too many waited or the collector did not take them.
         access_log_drops: Lines of the access log lost.
         rejected: Requests refused because too many rows waited.
+        rate_limited: Requests refused because their token or its tenant had reached its limit.
+        late: Rows not computed because their request's deadline passed while they waited.
+        cache_hits: Decisions for which the model's answer to the same features was given again.
+        cache_misses: Decisions of endpoints with a cache for which the model was asked.
         store_failures: Batches for which the feature store failed.
         load_failures: Attempts to load a routing table, a token list or a model that failed.
         faults: Batches and requests stopped by a fault of the gateway itself.
@@ -217,6 +221,10 @@ class WorkerStats(msgspec.Struct, kw_only=True):
     trace_drops: int = 0
     access_log_drops: int = 0
     rejected: int = 0
+    rate_limited: int = 0
+    late: int = 0
+    cache_hits: int = 0
+    cache_misses: int = 0
     store_failures: int = 0
     load_failures: int = 0
     faults: int = 0
@@ -264,7 +272,7 @@ class WorkerStats(msgspec.Struct, kw_only=True):
 
 _COUNTERS = (
     "batch_rows", "log_records", "log_drops", "log_unsampled", "traces_exported", "trace_drops", "access_log_drops",
-    "rejected", "store_failures", "load_failures", "faults",
+    "rejected", "rate_limited", "late", "cache_hits", "cache_misses", "store_failures", "load_failures", "faults",
 )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn, ParamSpec, TypeVar
 
 import grpc
+import msgspec
 
 from falaj.kernel.errors import FalajError
 from falaj.kernel.sentence import one_sentence
@@ -11,6 +12,7 @@ from falaj.serving.boundary import contain
 from falaj.serving.grpc.codes import code_of
 from falaj.serving.grpc.messages import Message, read_message
 from falaj.serving.intake import Receipt
+from falaj.serving.reception import receive
 from falaj.serving.snapshots import Snapshots
 from falaj.serving.stats import WorkerStats
 
@@ -63,23 +65,38 @@ class Front:
         self._monotonic = monotonic
         self.responses: dict[str, int] = {}
 
-    def admit(self, authorization: bytes | None, action: str, resource: str) -> Receipt:
+    def admit(
+        self, authorization: bytes | None, action: str, resource: str, *, remaining_s: float | None = None
+    ) -> Receipt:
         """Return the receipt of a message, if its sender may do that.
 
         Args:
             authorization: The metadata's value.
             action: Empty for what anybody may ask.
             resource: The name of the thing that it is done to.
+            remaining_s: How long the caller still waits; None for as long as it takes.
 
         Raises:
             Unauthenticated: There is no token, or it is unknown, revoked or expired.
             AccessDenied: It does not cover this.
+            RateLimited: It, or its tenant, has reached its limit.
         """
-        received_us = self._now_us()
-        actor = ""
-        if action:
-            actor = self._snapshots.guard.admit(authorization, action, resource, received_us).name
-        return Receipt(received_us, self._monotonic(), actor)
+        received_us, started_s = self._now_us(), self._monotonic()
+        if not action:
+            return Receipt(received_us, started_s, "")
+        receipt = receive(self._snapshots.guard, authorization, action, resource, received_us, started_s, None)
+        if remaining_s is None:
+            return receipt
+        return msgspec.structs.replace(receipt, deadline_s=started_s + remaining_s)
+
+    def let_open(self, authorization: bytes | None, action: str) -> None:
+        """See that somebody may hold a stream open, which takes nothing from what its token may ask for.
+
+        Raises:
+            Unauthenticated: There is no token, or it is unknown, revoked or expired.
+            AccessDenied: It covers no such action at all.
+        """
+        self._snapshots.guard.admit(authorization, action, "*", self._now_us())
 
     def attempt(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | FalajError:
         """Return what the work returns, or the error that the caller is told."""
@@ -116,14 +133,15 @@ class Front:
     def unary(self, method: Unary) -> grpc.RpcMethodHandler:
         """Return gRPC's handler of a method."""
 
-        def work(raw: bytes, authorization: bytes | None) -> bytes:
+        def work(raw: bytes, authorization: bytes | None, remaining_s: float | None) -> bytes:
             message = read_message(method.request, raw)
-            receipt = self.admit(authorization, method.action, method.resource(message) if method.action else "")
+            resource = method.resource(message) if method.action else ""
+            receipt = self.admit(authorization, method.action, resource, remaining_s=remaining_s)
             answer: bytes = method.answer(message, receipt, authorization).SerializeToString()
             return answer
 
         async def handle(raw: bytes, context: Context) -> bytes:
-            answer = self.attempt(work, raw, authorization_of(context))
+            answer = self.attempt(work, raw, authorization_of(context), context.time_remaining())
             if isinstance(answer, FalajError):
                 await self.fail(context, answer)
             self.count()

@@ -102,7 +102,7 @@ class InferenceService:
 
     async def _infer(self, raw: bytes, context: Context) -> bytes:
         front = self._front
-        asked = front.attempt(self._ask, raw, authorization_of(context))
+        asked = front.attempt(self._ask, raw, authorization_of(context), context.time_remaining())
         if not isinstance(asked, FalajError):
             answer = await asked.answer
             if not isinstance(answer, FalajError):
@@ -114,10 +114,11 @@ class InferenceService:
             asked = answer
         return await front.fail(context, asked)
 
-    def _ask(self, raw: bytes, authorization: bytes | None) -> Asked:
+    def _ask(self, raw: bytes, authorization: bytes | None, remaining_s: float | None = None) -> Asked:
         message = read_message(self._codec.request, raw)
         name = message.model_name
-        receipt = self._front.admit(authorization, "endpoint.predict", name.removesuffix(RAW))
+        resource = name.removesuffix(RAW)
+        receipt = self._front.admit(authorization, "endpoint.predict", resource, remaining_s=remaining_s)
         request = self._codec.decode(message)
         asked = Asked(request, asyncio.get_running_loop().create_future())
 

@@ -36,7 +36,7 @@ class ReflectionService:
         return {"ServerReflectionInfo": grpc.stream_stream_rpc_method_handler(self._info)}
 
     async def _info(self, _: Any, context: Context) -> None:
-        refusal = self._front.attempt(self._front.admit, authorization_of(context), "endpoint.read", "*")
+        refusal = self._front.attempt(self._front.let_open, authorization_of(context), "endpoint.read")
         if isinstance(refusal, FalajError):
             await self._front.fail(context, refusal)
 

@@ -51,7 +51,7 @@ class InferStream:
 
     async def serve(self, context: Context) -> None:
         """Answer until the client has asked everything, or leaves."""
-        refusal = self._front.attempt(self._front.admit, authorization_of(context), "endpoint.predict", "*")
+        refusal = self._front.attempt(self._front.let_open, authorization_of(context), "endpoint.predict")
         if isinstance(refusal, FalajError) and not isinstance(refusal, AccessDenied):
             await self._front.fail(context, refusal)  # without a token nobody holds a stream open
         reading = asyncio.ensure_future(self._read(context))
