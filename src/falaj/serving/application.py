@@ -114,7 +114,7 @@ class Gateway:
         trace_id = ""
         if watched is not None:
             watched.actor, trace_id = actor, watched.trace_id
-        handler(request, exchange, Receipt(received_us, self._monotonic(), actor, trace_id), name)
+        handler(request, exchange, Receipt(received_us, self._monotonic(), actor, trace_id, len(request.body)), name)
 
     def _other_method(self, request: Request, exchange: Exchange, allowed: bytes) -> None:
         allow = ((b"allow", allowed.replace(b"GET", b"GET, HEAD")),)

@@ -41,12 +41,14 @@ class Receipt(msgspec.Struct, frozen=True):
         started_s: Monotonic clock.
         actor: Who asked.
         trace_id: The trace it belongs to; empty where none is kept.
+        size_bytes: How much was sent.
     """
 
     received_us: int
     started_s: float
     actor: str
     trace_id: str = ""
+    size_bytes: int = 0
 
 
 class Intake:
@@ -107,9 +109,8 @@ class Intake:
             rows.append(row)
             if route.has_shadows:
                 shadows += [(row, shadow) for shadow in route.chooser.shadows(unit)]
-        self._submit(
-            Job(rows, finish, receipt.received_us, receipt.started_s, receipt.actor, shadows, receipt.trace_id)
-        )
+        job = Job(rows, finish, receipt.received_us, receipt.started_s, receipt.actor, shadows, receipt.trace_id)
+        self._submit(job, receipt)
 
     def score(
         self, variant: LoadedVariant, given: list[list[Any]], receipt: Receipt, finish: Callable[[Job], None],
@@ -133,7 +134,8 @@ class Intake:
         for values in given:
             request_id = self._ids.make(receipt.received_us)
             rows.append(Row(variant, request_id, client_id, request_id, receipt.received_us, {}, {}, values))
-        self._submit(Job(rows, finish, receipt.received_us, receipt.started_s, receipt.actor, [], receipt.trace_id))
+        job = Job(rows, finish, receipt.received_us, receipt.started_s, receipt.actor, [], receipt.trace_id)
+        self._submit(job, receipt)
 
     def check_count(self, rows: int) -> None:
         """Return if a request may have so many rows.
@@ -146,7 +148,7 @@ class Intake:
         if rows > self._max_rows:
             raise InputError(f"the request has {rows} rows", hint=f"send {self._max_rows} at most, in several requests")
 
-    def _submit(self, job: Job) -> None:
-        if not self._batcher.submit(job, len(job.rows)):
+    def _submit(self, job: Job, receipt: Receipt) -> None:
+        if not self._batcher.submit(job, len(job.rows), receipt.size_bytes):
             self._stats.rejected += 1
             raise Unavailable("too many rows wait", hint="try again in a second, with fewer requests at once")
