@@ -258,7 +258,9 @@ class PythonSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         max_queue_rows: Rows that may wait for one model, those under way included; above it requests get 503.
         max_queue_bytes: Bytes of those rows' matrices.
         memory_mib: Memory that the process may allocate; what asks for more gets Python's MemoryError.
-        threads: Processors that it may use, and threads that numeric libraries begin.
+        threads: Threads that numeric libraries begin.
+        processors: Processors that it may run on, whichever they are; 0 for all. Bound to one, it is slow where another
+            program has that one to itself.
         executable: Python interpreter of the processes, with NumPy and what the models import; empty for Falaj's own.
     """
 
@@ -269,6 +271,7 @@ class PythonSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_queue_bytes: int = 64 << 20
     memory_mib: int = 2048
     threads: int = 1
+    processors: int = 0
     executable: str = ""
 
     def __post_init__(self) -> None:
@@ -281,6 +284,8 @@ class PythonSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             memory_mib=self.memory_mib,
             threads=self.threads,
         )
+        if self.processors < 0:
+            raise ValueError(f"processors {self.processors} is below 0")
 
 
 class ControlSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

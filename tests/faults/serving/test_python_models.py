@@ -44,7 +44,7 @@ def begin(project: Project, listening: socket.socket) -> Iterator[Begin]:
     begun: list[WorkerProcess] = []
 
     def make(**limits: Any) -> WorkerProcess:
-        chosen = msgspec.to_builtins(settings(timeout_ms=500, **limits))
+        chosen = msgspec.to_builtins(settings(**({"timeout_ms": 1500, "wait_ms": 30_000} | limits)))
         worker = WorkerProcess(project, listening, python=chosen, python_folder=str(project.root / "python"))
         begun.append(worker)
         return worker

@@ -122,11 +122,8 @@ def test_a_killed_process_costs_no_call(model: PythonRuntime) -> None:
 def test_a_process_that_is_killed_while_idle_is_back_before_it_is_asked(model: PythonRuntime) -> None:
     async def work(asked: Asked) -> None:
         os.killpg(started(model.log)[-1], signal.SIGKILL)
-        while model.ready:
+        while len(started(model.log)) < 2:
             await asyncio.sleep(0.005)
-        while not model.ready:
-            await asyncio.sleep(0.005)
-        assert len(started(model.log)) == 2
         assert (await asked.ask(row(1.0))).tolist() == [3.0]
 
     run(model, work)
@@ -186,6 +183,14 @@ def test_nothing_of_the_callers_environment_reaches_it(tmp_path: Path, monkeypat
     assert {link.name for link in (Path("/proc") / str(pid) / "fd").iterdir()} >= {"0", "1", "2"}
     assert len(list((Path("/proc") / str(pid) / "fd").iterdir())) == 4
     model.close()
+
+
+def test_it_runs_on_as_many_processors_as_are_allowed(tmp_path: Path) -> None:
+    all_of_them = os.sched_getaffinity(0)
+    for processors, expected in ((0, len(all_of_them)), (1, 1)):
+        model = runtime(tmp_path, processors=processors)
+        assert len(os.sched_getaffinity(started(model.log)[-1])) == expected
+        model.close()
 
 
 @pytest.fixture(scope="module")

@@ -46,7 +46,7 @@ class Child:
 
     def __init__(self, folder: Path, log: Path, settings: PythonSettings) -> None:
         self.socket, theirs = socket.socketpair()
-        limits = {"memory_bytes": settings.memory_mib << 20, "threads": settings.threads}
+        limits = {"memory_bytes": settings.memory_mib << 20, "processors": settings.processors}
         try:
             with log.open("ab") as output:
                 self._process = subprocess.Popen(

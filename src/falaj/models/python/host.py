@@ -66,10 +66,10 @@ def _limit(limits: dict[str, int]) -> None:
     kind = resource.RLIMIT_DATA if sys.platform == "linux" else resource.RLIMIT_AS
     resource.setrlimit(kind, (limits["memory_bytes"], limits["memory_bytes"]))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if sys.platform == "linux":
+    if sys.platform == "linux" and limits["processors"]:
         mine = sorted(os.sched_getaffinity(0))
         first = os.getpid()  # not all models on the same ones
-        os.sched_setaffinity(0, {mine[(first + i) % len(mine)] for i in range(limits["threads"])})
+        os.sched_setaffinity(0, {mine[(first + i) % len(mine)] for i in range(limits["processors"])})
 
 
 def _receive(connection: socket.socket) -> tuple[int, memoryview]:

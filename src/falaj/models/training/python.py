@@ -50,7 +50,7 @@ def _learns(package: PythonPackage) -> bool:
 
 
 def _fitted(package: PythonPackage, matrix: Matrix, labels: NDArray[np.int8], place: PythonPlace) -> PythonPackage:
-    settings = msgspec.structs.replace(place.settings, threads=os.cpu_count() or 1)
+    settings = msgspec.structs.replace(place.settings, threads=os.cpu_count() or 1, processors=0)
     with tempfile.TemporaryDirectory(prefix="falaj-fit-") as made:
         work = Path(made)
         package.write(work)
