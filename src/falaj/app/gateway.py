@@ -47,7 +47,7 @@ def config_for(
         max_queue_rows=gateway.max_queue_rows,
         max_queue_bytes=gateway.max_queue_bytes,
         python=settings.python,
-        python_folder=state / "run" / "python" / f"gateway-{number}",
+        python_folder=state.run / "python" / worker,
         fsync_ms=settings.storage.fsync_ms,
         redaction_key=settings.storage.redaction_key,
         watching=Watching(settings.tracing, settings.access_log, access_path, gateway.peer_names),

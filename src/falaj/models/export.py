@@ -70,7 +70,10 @@ def export(fitted: Fitted, matrix: Matrix, *, tolerance: float = TOLERANCE, plac
     answering = [file for file in files if file.parity is not None]
     if not answering:
         found = "; ".join(f"{file.runtime}: {file.error}" for file in files)
-        raise Unsupported(f"this {fitted.kind} model has no served form ({found})", hint="choose another trainer")
+        raise Unsupported(
+            f"this {fitted.kind} model has no served form ({found})",
+            hint="serve it by a class of your own: fj.python(...), see docs/how-to/serve-a-class-of-your-own.md",
+        )
     agreeing = [file for file in answering if file.parity is not None and file.parity.holds]
     return Export(tuple(files), (agreeing or answering)[0])
 

@@ -46,12 +46,11 @@ class Aside:
         self._later = later
         self._decided: list[_Waiting] = []
 
-    def begin(self, jobs: list[Job], groups: Groups, encode: Encode, answer: Answer) -> tuple[list[Job], Groups]:
+    def begin(self, jobs: list[Job], encode: Encode, answer: Answer) -> tuple[list[Job], Groups]:
         """Set those jobs aside that a Python model decides, and return what is decided already.
 
         Args:
-            jobs: A batch.
-            groups: Its rows by variant, with their features; those of other models have scores.
+            jobs: A batch, with features; the rows of other models have scores.
             encode: Makes the matrix of rows.
             answer: Is called with the jobs that were set aside and their groups, several together, in a later turn.
         """
@@ -61,15 +60,13 @@ class Aside:
                 self._ask(job, encode, answer)
             else:
                 here.append(job)
-        return here, [(variant, rows) for variant, rows in groups if not variant.aside]
+        return here, _grouped([row for job in here for row in job.rows])
 
     def _ask(self, job: Job, encode: Encode, answer: Answer) -> None:
-        groups: dict[int, tuple[LoadedVariant, list[Row]]] = {}
-        for row in job.rows:
-            if row.variant.aside:
-                groups.setdefault(id(row.variant), (row.variant, []))[1].append(row)
-        waiting = _Waiting(job, list(groups.values()), answer, len(groups))
-        for variant, rows in groups.values():
+        groups = _grouped(job.rows)
+        asked = [(variant, rows) for variant, rows in groups if variant.aside]
+        waiting = _Waiting(job, groups, answer, len(asked))
+        for variant, rows in asked:
             sound = [row for row in rows if row.error is None]
             error = contain_refusal(self._submit, waiting, variant, sound, encode)
             if error is not None:
@@ -113,6 +110,13 @@ class Aside:
                 for variant, rows in one.groups:
                     merged.setdefault(id(variant), (variant, []))[1].extend(rows)
             left[0].answer([one.job for one in left], list(merged.values()))
+
+
+def _grouped(rows: list[Row]) -> Groups:
+    groups: dict[int, tuple[LoadedVariant, list[Row]]] = {}
+    for row in rows:
+        groups.setdefault(id(row.variant), (row.variant, []))[1].append(row)
+    return list(groups.values())
 
 
 def named(variant: LoadedVariant, error: FalajError) -> FalajError:

@@ -80,7 +80,7 @@ class Predictor:
         groups = self._score_all(rows)
         for variant, _ in groups:
             if variant.aside and self._aside is not None:
-                jobs, groups = self._aside.begin(jobs, groups, self._encode, self._answer)
+                jobs, groups = self._aside.begin(jobs, self._encode, self._answer)
                 break
         self._answer(jobs, groups)
 
@@ -112,7 +112,7 @@ class Predictor:
         groups = self._score_all([row for job in shadow_jobs for row in job.rows])
         for variant, _ in groups:
             if variant.aside and self._aside is not None:
-                shadow_jobs, groups = self._aside.begin(shadow_jobs, groups, self._encode, self._answer)
+                shadow_jobs, groups = self._aside.begin(shadow_jobs, self._encode, self._answer)
                 break
         rows = [row for job in shadow_jobs for row in job.rows]
         spent_us = int((self._monotonic() - began_s) * 1e6)
@@ -135,7 +135,7 @@ class Predictor:
         for row in rows:
             groups.setdefault(id(row.variant), (row.variant, []))[1].append(row)
         for variant, group in groups.values():
-            self._each(variant, group, self._prepare if variant.aside else self._score)
+            self._each(variant, group, self._prepare if variant.aside and self._aside else self._score)
         return list(groups.values())
 
     def _each(self, variant: LoadedVariant, rows: list[Row], work: Callable[[LoadedVariant, list[Row]], None]) -> None:
