@@ -1,7 +1,7 @@
 """What a request to a trivial Python model costs beside the same to an ONNX model, in one gateway worker.
 
-Both add two request fields by the native form; every decision is in the prediction log. The worker has one CPU, its model's
-process and the load the other. CPU is counted for worker and process apart.
+Both add two request fields by the native form; every decision is in the prediction log. The worker has one CPU,
+its model's process and the load the other. CPU is counted for worker and process apart.
 """
 
 import argparse
