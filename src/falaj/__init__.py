@@ -39,7 +39,7 @@ from falaj.definitions.prediction_policy import prediction_log
 from falaj.definitions.retrain import retrain
 from falaj.definitions.rollout import canary, error_ratio, p99_ms
 from falaj.definitions.source import Csv, Follow, Parquet, Push, Source
-from falaj.definitions.trainer import lightgbm, sklearn, xgboost
+from falaj.definitions.trainer import lightgbm, python, sklearn, xgboost
 from falaj.kernel.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ __all__ = [
     "open",
     "p99_ms",
     "prediction_log",
+    "python",
     "quantile",
     "ref",
     "request",

@@ -16,13 +16,13 @@ class ArtifactRef(msgspec.Struct, frozen=True):
 
     Attributes:
         digest: The blob's digest, checked before it is loaded.
-        runtime: "onnx", "lightgbm", "xgboost", or "trees" for a file of trees alone.
+        runtime: "onnx", "lightgbm", "xgboost", "trees" for a file of trees alone, or "python" for a user's own class.
         beside: Other files of the same model whose scores were the same; each serves the sizes of batch at which it is
             the fastest.
     """
 
     digest: str
-    runtime: Literal["onnx", "lightgbm", "xgboost", "trees"]
+    runtime: Literal["onnx", "lightgbm", "xgboost", "trees", "python"]
     beside: tuple["ArtifactRef", ...] = ()
 
 

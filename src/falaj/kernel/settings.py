@@ -139,6 +139,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         max_rows: Most rows in one request; more are refused with 400. An endpoint may have a lower bound.
         max_connections: Open at the same time in one worker; more are answered 503 and closed.
         max_queue_rows: Rows that may wait; above it requests get 503 and Retry-After.
+        max_queue_bytes: Bytes of the requests that may wait; above it the same.
         idle_timeout_s: Keep-alive connections without a request are closed after it.
         request_timeout_s: A request whose bytes stop coming is closed after it.
         metrics_like: Peers under whose names `/metrics` gives its counts as well: some of kserve, mlserver and seldon,
@@ -158,6 +159,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_rows: int = 10_000
     max_connections: int = 10_000
     max_queue_rows: int = 20_000
+    max_queue_bytes: int = 256 << 20
     idle_timeout_s: float = 75.0
     request_timeout_s: float = 10.0
     metrics_like: str = ""
@@ -186,6 +188,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             max_rows=self.max_rows,
             max_connections=self.max_connections,
             max_queue_rows=self.max_queue_rows,
+            max_queue_bytes=self.max_queue_bytes,
             idle_timeout_s=self.idle_timeout_s,
             request_timeout_s=self.request_timeout_s,
         )
@@ -271,6 +274,47 @@ class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 Rate.parse(text, field=f"tenants.{name}")
             except DefinitionError as error:
                 raise ValueError(f"{error.message}; {error.hint}") from None
+
+
+class PythonSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The processes of models that are users' own Python code, one for each such model and gateway worker.
+
+    Attributes:
+        timeout_ms: How long one call of `predict` may take; then the process is ended and started anew. A second,
+            because a batch of hundreds of rows counts as one call.
+        wait_ms: How long a request may take with all its waiting, also for a process that starts anew; then 504.
+        load_s: How long `load` may take, with the imports.
+        max_queue_rows: Rows that may wait for one model, those under way included; above it requests get 503.
+        max_queue_bytes: Bytes of those rows' matrices.
+        memory_mib: Memory that the process may allocate; what asks for more gets Python's MemoryError.
+        threads: Threads that numeric libraries begin.
+        processors: Processors that it may run on, whichever they are; 0 for all. Bound to one, it is slow where another
+            program has that one to itself.
+        executable: Python interpreter of the processes, with NumPy and what the models import; empty for Falaj's own.
+    """
+
+    timeout_ms: int = 1000
+    wait_ms: int = 5000
+    load_s: float = 60.0
+    max_queue_rows: int = 5000
+    max_queue_bytes: int = 64 << 20
+    memory_mib: int = 2048
+    threads: int = 1
+    processors: int = 0
+    executable: str = ""
+
+    def __post_init__(self) -> None:
+        _check_ranges(
+            timeout_ms=self.timeout_ms,
+            wait_ms=self.wait_ms,
+            load_s=self.load_s,
+            max_queue_rows=self.max_queue_rows,
+            max_queue_bytes=self.max_queue_bytes,
+            memory_mib=self.memory_mib,
+            threads=self.threads,
+        )
+        if self.processors < 0:
+            raise ValueError(f"processors {self.processors} is below 0")
 
 
 class ControlSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -411,6 +455,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tracing: TracingSettings = TracingSettings()
     access_log: AccessLogSettings = AccessLogSettings()
     limits: LimitSettings = LimitSettings()
+    python: PythonSettings = PythonSettings()
     control: ControlSettings = ControlSettings()
     events: EventSettings = EventSettings()
     features: FeatureSettings = FeatureSettings()

@@ -11,6 +11,7 @@ import numpy as np
 
 from falaj.governance.access import is_allowed
 from falaj.kernel.errors import FalajError, InputError, Unavailable
+from falaj.models.python.runtime import PythonRuntime
 from falaj.serving.bare_model import BareModel
 from falaj.serving.bare_models import BareModels
 from falaj.serving.blocks import Block, Blocks
@@ -93,8 +94,18 @@ class DataPlane:
         return endpoint_metadata(asked, route, variant, raw=asked.endswith(RAW))
 
     def model_ready(self, asked: str, version: str = "") -> ModelReady:
-        """Return that a model is ready: one that is found is loaded and warm."""
+        """Return that a model is ready: one that is found is loaded and warm, but for a Python one that starts anew.
+
+        Raises:
+            NotFound: There is no such model or version.
+            Unavailable: The process of a Python model has ended, and no new one is ready yet.
+        """
         self.metadata(asked, version)
+        route = self._snapshots.serving.routes.get(asked.removesuffix(RAW))
+        for variant in [] if route is None else route.live:
+            chosen = version in ("", str(variant.spec.version))
+            if chosen and isinstance(variant.runtime, PythonRuntime) and not variant.runtime.ready:
+                raise Unavailable(f"the process of {asked!r} starts anew", hint="try again in a second")
         return ModelReady(asked)
 
     def statistics(self, asked: str, version: str, now_us: int) -> ModelStatistics:

@@ -23,6 +23,12 @@ _WORKER_COUNTERS = (
     ("store_failures", "falaj_feature_store_failures_total", "Batches for which the feature store failed."),
     ("load_failures", "falaj_load_failures_total", "Routing tables, token lists or models that could not be loaded."),
     ("faults", "falaj_faults_total", "Requests or batches stopped by a fault of the gateway itself."),
+    ("python_ends", "falaj_python_ends_total", "Processes of Python models that ended or did not start."),
+    (
+        "python_timeouts",
+        "falaj_python_timeouts_total",
+        "Processes of Python models ended since a call took too long.",
+    ),
 )
 _CACHE_FAMILIES = (
     ("counter", "hits", "Look-ups that a cache answered."),

@@ -45,6 +45,7 @@ class Receipt(msgspec.Struct, frozen=True):
         trace_id: The trace it belongs to; empty where none is kept.
         allowance: What its token's rows are taken from, the first of them already; None where it has no limit.
         deadline_s: On the monotonic clock: what still waits then is not computed; None to leave it to the endpoint.
+        size_bytes: How much was sent.
     """
 
     received_us: int
@@ -53,6 +54,7 @@ class Receipt(msgspec.Struct, frozen=True):
     trace_id: str = ""
     allowance: Allowance | None = None
     deadline_s: float | None = None
+    size_bytes: int = 0
 
     def take_rows(self, rows: int) -> None:
         """Take a request's rows, besides the first, from its token's allowance.
@@ -127,7 +129,7 @@ class Intake:
         job = Job(rows, finish, receipt.received_us, receipt.started_s, receipt.actor, shadows, receipt.trace_id)
         if options is not None or receipt.deadline_s is not None:
             job.deadline_s = deadline_of(receipt.deadline_s, receipt.started_s, options)
-        self._submit(job)
+        self._submit(job, receipt)
 
     def score(
         self, variant: LoadedVariant, given: list[list[Any]], receipt: Receipt, finish: Callable[[Job], None],
@@ -154,7 +156,7 @@ class Intake:
             rows.append(Row(variant, request_id, client_id, request_id, receipt.received_us, {}, {}, values))
         job = Job(rows, finish, receipt.received_us, receipt.started_s, receipt.actor, [], receipt.trace_id)
         job.deadline_s = deadline_of(receipt.deadline_s, receipt.started_s, options)
-        self._submit(job)
+        self._submit(job, receipt)
 
     def check_count(self, rows: int, receipt: Receipt, max_rows: int | None = None) -> None:
         """Return if a request may have so many rows, which are then taken from its token's allowance.
@@ -176,7 +178,7 @@ class Intake:
         if receipt.allowance is not None:
             receipt.take_rows(rows)
 
-    def _submit(self, job: Job) -> None:
-        if not self._batcher.submit(job, len(job.rows)):
+    def _submit(self, job: Job, receipt: Receipt) -> None:
+        if not self._batcher.submit(job, len(job.rows), receipt.size_bytes):
             self._stats.rejected += 1
             raise Unavailable("too many rows wait", hint="try again in a second, with fewer requests at once")

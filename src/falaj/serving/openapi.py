@@ -12,7 +12,7 @@ from falaj.serving.deadline import MOST_MS
 from falaj.serving.routes import ROUTES, RouteSpec
 from falaj.serving.statuses import REASONS, ErrorBody
 
-EVERYWHERE = (400, 408, 413, 417, 431, 500, 501, 503, 505)
+EVERYWHERE = (400, 408, 413, 417, 431, 500, 501, 503, 504, 505)
 """Statuses that any request may get: from the protocol class, from overload, or by a fault."""
 
 GUARDED = (401, 403, 429)

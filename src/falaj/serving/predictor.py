@@ -9,7 +9,9 @@ from falaj.definitions.prediction_record import LogRecord, PredictionRecord
 from falaj.definitions.service_spec import ServiceSpec
 from falaj.features.online import OnlineRows
 from falaj.kernel.errors import CorruptionError, DataError, FalajError, InputError, StorageError
+from falaj.models.runtimes.port import Matrix
 from falaj.serving.aged_readers import AgedReaders
+from falaj.serving.aside import Aside
 from falaj.serving.boundary import contain
 from falaj.serving.deadline import too_late
 from falaj.serving.prediction_log import PredictionLog
@@ -48,11 +50,12 @@ class Predictor:
         redaction: Keeps out of the log what policies say.
         stages: Measures a batch while somebody asks.
         aged: Readers for endpoints that say how old a feature may be; without it they all use the first.
+        aside: Takes the jobs that Python models decide; None where there can be none.
     """
 
     def __init__(
         self, reader: FeatureReader, log: PredictionLog, stats: WorkerStats, monotonic: Monotonic, redaction: Redaction,
-        stages: Stages, aged: AgedReaders | None = None,
+        stages: Stages, aged: AgedReaders | None = None, aside: Aside | None = None,
     ) -> None:  # fmt: skip
         self._reader = reader
         self._aged = aged
@@ -61,6 +64,7 @@ class Predictor:
         self._monotonic = monotonic
         self._redaction = redaction
         self._stages = stages
+        self._aside = aside
 
     def compute(self, jobs: list[Job]) -> None:
         """Decide every row, log the decisions, then answer.
@@ -85,6 +89,14 @@ class Predictor:
         rows = [row for job in jobs for row in job.rows]
         self._stats.count_batch(len(rows))
         groups = self._score_all(rows)
+        for variant, _ in groups:
+            if variant.aside and self._aside is not None:
+                jobs, groups = self._aside.begin(jobs, self._encode, self._answer)
+                break
+        self._answer(jobs, groups)
+
+    def _answer(self, jobs: list[Job], groups: list[tuple[LoadedVariant, list[Row]]]) -> None:
+        rows = [row for job in jobs for row in job.rows]
         now_s = self._monotonic()
         latencies = [max(0, int((now_s - job.started_s) * 1e6)) for job in jobs]
         self._write(
@@ -121,8 +133,12 @@ class Predictor:
             for job in jobs
         ]  # fmt: skip
         began_s = self._monotonic()
+        groups = self._score_all([row for job in shadow_jobs for row in job.rows])
+        for variant, _ in groups:
+            if variant.aside and self._aside is not None:
+                shadow_jobs, groups = self._aside.begin(shadow_jobs, self._encode, self._answer)
+                break
         rows = [row for job in shadow_jobs for row in job.rows]
-        groups = self._score_all(rows)
         spent_us = int((self._monotonic() - began_s) * 1e6)
         records: list[LogRecord] = []
         for job in shadow_jobs:
@@ -143,7 +159,7 @@ class Predictor:
         for row in rows:
             groups.setdefault(id(row.variant), (row.variant, []))[1].append(row)
         for variant, group in groups.values():
-            self._each(variant, group, self._score)
+            self._each(variant, group, self._prepare if variant.aside and self._aside else self._score)
         return list(groups.values())
 
     def _each(self, variant: LoadedVariant, rows: list[Row], work: Callable[[LoadedVariant, list[Row]], None]) -> None:
@@ -157,13 +173,16 @@ class Predictor:
             return
         rows[0].error = fault(variant, error)
 
-    def _score(self, variant: LoadedVariant, rows: list[Row]) -> None:
+    def _prepare(self, variant: LoadedVariant, rows: list[Row]) -> None:
         fetched = [row for row in rows if row.given is None]
         if fetched:
             self._fetch(variant, fetched)
         for row in rows:
             if row.given is not None:
                 row.features = row.given
+
+    def _score(self, variant: LoadedVariant, rows: list[Row]) -> None:
+        self._prepare(variant, rows)
         if self._stages.running:
             self._stages.lap("features")
         if variant.route.options.cache is None:
@@ -192,14 +211,18 @@ class Predictor:
             unseen = tuple(name for name, status in row.statuses.items() if status == UNSEEN_VALUE)
             cache.put(key, row.score or 0.0, unseen)
 
-    def _run(self, variant: LoadedVariant, rows: list[Row]) -> None:
-        measured = self._stages.running
+    def _encode(self, variant: LoadedVariant, rows: list[Row]) -> Matrix:
         unseen: list[tuple[int, str]] = []
-        scores = variant.runtime.predict(variant.encoder.encode([row.features for row in rows], unseen)).tolist()
-        if measured:
-            self._stages.lap("model")
+        matrix = variant.encoder.encode([row.features for row in rows], unseen)
         for number, name in unseen:
             rows[number].statuses = _spelled_out(variant, rows[number].statuses) | {name: UNSEEN_VALUE}
+        return matrix
+
+    def _run(self, variant: LoadedVariant, rows: list[Row]) -> None:
+        measured = self._stages.running
+        scores = variant.runtime.predict(self._encode(variant, rows)).tolist()
+        if measured:
+            self._stages.lap("model")
         for row, score in zip(rows, scores, strict=True):
             if score - score != 0.0:  # NaN or infinite: JSON has no such number, and no caller a use for it
                 raise FalajError(f"version {variant.spec.version} of model {variant.spec.model!r} answered {score}")

@@ -198,6 +198,8 @@ class WorkerStats(msgspec.Struct, kw_only=True):
         store_failures: Batches for which the feature store failed.
         load_failures: Attempts to load a routing table, a token list or a model that failed.
         faults: Batches and requests stopped by a fault of the gateway itself.
+        python_ends: Times that the process of a Python model ended or did not start.
+        python_timeouts: Times that such a process was ended because a call took too long.
         routing_epoch: Of the routing table in force; a gauge.
         tokens_epoch: Of the publication whose tokens are in force; a gauge.
         connections: Open now; a gauge.
@@ -228,6 +230,8 @@ class WorkerStats(msgspec.Struct, kw_only=True):
     store_failures: int = 0
     load_failures: int = 0
     faults: int = 0
+    python_ends: int = 0
+    python_timeouts: int = 0
     routing_epoch: int = 0
     tokens_epoch: int = 0
     connections: int = 0
@@ -273,6 +277,7 @@ class WorkerStats(msgspec.Struct, kw_only=True):
 _COUNTERS = (
     "batch_rows", "log_records", "log_drops", "log_unsampled", "traces_exported", "trace_drops", "access_log_drops",
     "rejected", "rate_limited", "late", "cache_hits", "cache_misses", "store_failures", "load_failures", "faults",
+    "python_ends", "python_timeouts",
 )  # fmt: skip
 
 

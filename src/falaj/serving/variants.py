@@ -13,6 +13,8 @@ from falaj.kernel.errors import CorruptionError, FalajError, NotFound, Unavailab
 from falaj.kernel.names import did_you_mean
 from falaj.models.artifacts import load_artifact, load_tensors
 from falaj.models.encoding import Encoder
+from falaj.models.python.place import PythonPlace
+from falaj.models.python.runtime import PythonRuntime
 from falaj.models.runtimes import Runtime
 from falaj.models.runtimes.tensors import TensorRuntime
 from falaj.serving.bare_model import BareModel
@@ -33,6 +35,7 @@ class LoadedVariant:
         runtime: Its model.
 
     Attributes:
+        aside: Whether it computes in a process beside the event loop, which must not wait for it.
         inputs: The feature columns in the signature's order.
         has_texts: Whether an input is text, which goes through a vocabulary row by row.
         stored: The feature columns that are fetched, in the service's order.
@@ -53,6 +56,7 @@ class LoadedVariant:
         self.endpoint = route.endpoint
         self.spec = spec
         self.runtime = runtime
+        self.aside = isinstance(runtime, PythonRuntime)
         self.service = spec.service
         self.restricted = route.prediction_log.restricts
         self.series: Series | None = None
@@ -152,6 +156,11 @@ class Serving(msgspec.Struct, frozen=True):
     failures: dict[str, str] = {}
     bare: dict[str, BareModel] = {}
 
+    def python_runtimes(self) -> list[PythonRuntime]:
+        """Return the Python models among what serves."""
+        found = (variant.runtime for route in self.routes.values() for variant in route.variants)
+        return [runtime for runtime in found if isinstance(runtime, PythonRuntime)]
+
     def route(self, endpoint: str) -> LoadedRoute:
         """Return an endpoint.
 
@@ -176,13 +185,21 @@ LoadModel = Callable[[Variant], Runtime | TensorRuntime]
 """Loads a variant's model; raises a FalajError when it cannot."""
 
 
-def model_loader(blobs: BlobStore) -> LoadModel:
-    """Return what loads models from the blob store, checked against their digests."""
+def model_loader(blobs: BlobStore, place: PythonPlace | None = None) -> LoadModel:
+    """Return what loads models from the blob store, checked against their digests.
+
+    Args:
+        blobs: Where they are.
+        place: Where processes of Python models work, and within what limits.
+    """
+    places = place or PythonPlace()
 
     def load(variant: Variant) -> Runtime | TensorRuntime:
         if variant.tensors is not None:
             return load_tensors(blobs, variant.artifact)
-        return load_artifact(blobs, variant.artifact, len(variant.signature.inputs))
+        name = f"{variant.model}-{variant.version}"
+        own = msgspec.structs.replace(places, name=name)
+        return load_artifact(blobs, variant.artifact, len(variant.signature.inputs), own)
 
     return load
 

@@ -87,6 +87,7 @@ EXAMPLES: dict[str, tuple[Any, str]] = {
         fj.sklearn("sklearn.linear_model.LogisticRegression", C=0.5, class_weight={"a": [1]}),
         "sklearn: {estimator: sklearn.linear_model.LogisticRegression, C: 0.5, class_weight: {a: [1]}}",
     ),
+    "python": (fj.python("net:Net", folder="net", layers=2), "python: {entry: net:Net, folder: net, layers: 2}"),
     "request": (fj.request("amount"), "request: amount"),
     "RequestField": (fj.RequestField("country", "string"), "request: {name: country, dtype: string}"),
     "Parquet": (fj.Parquet("data/*.parquet"), "parquet: data/*.parquet"),
