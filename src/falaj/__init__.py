@@ -26,6 +26,7 @@ from falaj.definitions.aggregation import (
     sum,
     var,
 )
+from falaj.definitions.cache import Cache
 from falaj.definitions.combination import cascade_of, mean_of, stack_of, vote_of
 from falaj.definitions.endpoint import Endpoint
 from falaj.definitions.ensemble import Ensemble
@@ -40,13 +41,14 @@ from falaj.definitions.prediction_policy import prediction_log
 from falaj.definitions.retrain import retrain
 from falaj.definitions.rollout import canary, error_ratio, p99_ms
 from falaj.definitions.source import Csv, Follow, Parquet, Push, Source
-from falaj.definitions.trainer import lightgbm, sklearn, xgboost
+from falaj.definitions.trainer import lightgbm, python, sklearn, xgboost
 from falaj.kernel.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from falaj.app.notebook import Project
 
 __all__ = [
+    "Cache",
     "Csv",
     "Endpoint",
     "Ensemble",
@@ -86,6 +88,7 @@ __all__ = [
     "open",
     "p99_ms",
     "prediction_log",
+    "python",
     "quantile",
     "ref",
     "request",

@@ -45,7 +45,7 @@ def decide(rooms: Rooms, actor: Actor, endpoint: str, instances: list[dict[str, 
     """
     with rooms.db.read() as connection:
         table = RoutingTable(1, with_policies(current_routes(connection), policies_of(rooms.definitions)))
-    route = load_serving(table, Serving(), model_loader(rooms.blobs)).route(endpoint)
+    route = load_serving(table, Serving(), model_loader(rooms.blobs, rooms.python_place(endpoint))).route(endpoint)
     parsed = [convert(one, Instance, what=f"instance {i}") for i, one in enumerate(instances)]
     stats = WorkerStats(worker=_WORKER)
     writer = SegmentWriter(rooms.state.predictions, _WORKER, _SEGMENT_BYTES, rooms.settings.storage.fsync_ms)

@@ -4,6 +4,7 @@ from typing import Literal
 
 import msgspec
 
+from falaj.definitions.endpoint_options import EndpointOptions
 from falaj.definitions.ensemble_spec import EnsembleSpec
 from falaj.definitions.prediction_policy import PredictionPolicy
 from falaj.definitions.service_spec import ServiceSpec
@@ -16,13 +17,14 @@ class ArtifactRef(msgspec.Struct, frozen=True):
 
     Attributes:
         digest: The blob's digest, checked before it is loaded.
-        runtime: "onnx", "lightgbm", "xgboost", "trees" for a file of trees alone, or "ensemble" for no file at all.
+        runtime: "onnx", "lightgbm", "xgboost", "trees" for a file of trees alone, "python" for a user's own class, or
+            "ensemble" for no file at all.
         beside: Other files of the same model whose scores were the same; each serves the sizes of batch at which it is
             the fastest.
     """
 
     digest: str
-    runtime: Literal["onnx", "lightgbm", "xgboost", "trees", "ensemble"]
+    runtime: Literal["onnx", "lightgbm", "xgboost", "trees", "python", "ensemble"]
     beside: tuple["ArtifactRef", ...] = ()
 
 
@@ -72,6 +74,7 @@ class EndpointRoute(msgspec.Struct, frozen=True):
         defaults: Feature column to the value used when the store fails.
         prediction_log: What of its decisions is written down, as applied now: publication puts it in, since it holds
             from the moment it is applied and not from the next rollout.
+        options: How its requests are treated.
     """
 
     endpoint: str
@@ -81,6 +84,7 @@ class EndpointRoute(msgspec.Struct, frozen=True):
     thresholds_ms: tuple[float, ...] = ()
     defaults: dict[str, float] = {}
     prediction_log: PredictionPolicy = PredictionPolicy()
+    options: EndpointOptions = EndpointOptions()
 
 
 class RoutingTable(msgspec.Struct, frozen=True):

@@ -11,10 +11,12 @@ import numpy as np
 
 from falaj.governance.access import is_allowed
 from falaj.kernel.errors import FalajError, InputError, Unavailable, Unsupported
+from falaj.models.python.runtime import PythonRuntime
 from falaj.serving.bare_model import BareModel
 from falaj.serving.bare_models import BareModels
 from falaj.serving.blocks import Block, Blocks
 from falaj.serving.columns import columns_of, given_matrix, given_rows
+from falaj.serving.deadline import deadline_of
 from falaj.serving.inference import InferenceAnswer, InferenceRequest
 from falaj.serving.intake import Instance, Intake, Receipt
 from falaj.serving.metadata import Health, IndexEntry, ModelMetadata, ModelReady, bare_metadata, endpoint_metadata
@@ -92,8 +94,18 @@ class DataPlane:
         return endpoint_metadata(asked, route, variant, raw=asked.endswith(RAW))
 
     def model_ready(self, asked: str, version: str = "") -> ModelReady:
-        """Return that a model is ready: one that is found is loaded and warm."""
+        """Return that a model is ready: one that is found is loaded and warm, but for a Python one that starts anew.
+
+        Raises:
+            NotFound: There is no such model or version.
+            Unavailable: The process of a Python model has ended, and no new one is ready yet.
+        """
         self.metadata(asked, version)
+        route = self._snapshots.serving.routes.get(asked.removesuffix(RAW))
+        for variant in [] if route is None else route.live:
+            chosen = version in ("", str(variant.spec.version))
+            if chosen and isinstance(variant.runtime, PythonRuntime) and not variant.runtime.ready:
+                raise Unavailable(f"the process of {asked!r} starts anew", hint="try again in a second")
         return ModelReady(asked)
 
     def statistics(self, asked: str, version: str, now_us: int) -> ModelStatistics:
@@ -179,12 +191,13 @@ class DataPlane:
             )
             return
         matrix = given_matrix(signature, request.inputs)
-        self._intake.check_count(len(matrix))
+        self._intake.check_count(len(matrix), receipt, variant.route.options.max_rows)
         request_id = self._ids.make(receipt.received_us)
         self._blocks.submit(
             Block(
                 variant, request_id, request.id, matrix, receipt,
                 lambda block: finish(_block_answer(block, asked, signature.output)),
+                deadline_s=deadline_of(receipt.deadline_s, receipt.started_s, variant.route.options),
             )
         )  # fmt: skip
 

@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 
+import msgspec
+
 from falaj.definitions.prediction_policy import PredictionPolicy
 from falaj.definitions.routing_table import EndpointRoute, RoutingTable, Variant
-from falaj.kernel.errors import CorruptionError, FalajError, Unavailable
+from falaj.kernel.errors import CorruptionError, FalajError, Unavailable, Unsupported
 from falaj.models.artifacts import load_artifact, load_tensors
+from falaj.models.python.place import PythonPlace
 from falaj.models.runtimes import Runtime
 from falaj.models.runtimes.tensors import TensorRuntime
 from falaj.serving.bare_model import BareModel
@@ -20,13 +23,21 @@ LoadModel = Callable[[Variant], Runtime | TensorRuntime]
 """Loads a variant's model; raises a FalajError when it cannot."""
 
 
-def model_loader(blobs: BlobStore) -> LoadModel:
-    """Return what loads models from the blob store, checked against their digests."""
+def model_loader(blobs: BlobStore, place: PythonPlace | None = None) -> LoadModel:
+    """Return what loads models from the blob store, checked against their digests.
+
+    Args:
+        blobs: Where they are.
+        place: Where processes of Python models work, and within what limits.
+    """
+    places = place or PythonPlace()
 
     def load(variant: Variant) -> Runtime | TensorRuntime:
         if variant.tensors is not None:
             return load_tensors(blobs, variant.artifact)
-        return load_artifact(blobs, variant.artifact, len(variant.signature.inputs))
+        name = f"{variant.model}-{variant.version}"
+        own = msgspec.structs.replace(places, name=name)
+        return load_artifact(blobs, variant.artifact, len(variant.signature.inputs), own)
 
     return load
 
@@ -116,6 +127,8 @@ def _load_ensemble(route: EndpointRoute, spec: Variant, serving: Serving) -> Loa
             raise Unavailable(f"its member {name!r} does not serve", hint=f"deploy it: falaj deploy {name}")
         if any(variant.ensemble is not None for variant in found.variants):
             raise CorruptionError(f"its member {name!r} is an ensemble itself", hint="publish its routing again")
+        if any(variant.aside for variant in found.variants):
+            raise Unsupported(f"its member {name!r} is a Python model, for which a batch of others cannot wait")
         members[name] = found
     if spec.role == "shadow":
         raise CorruptionError("an ensemble cannot compute in the shadow", hint="publish its routing again")

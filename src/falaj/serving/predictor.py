@@ -4,14 +4,20 @@ from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
 from typing import Any, Protocol
 
+from falaj.definitions.cache import Cache
 from falaj.definitions.prediction_record import EnsembleRecord, LogRecord, PredictionRecord
 from falaj.definitions.service_spec import ServiceSpec
 from falaj.features.online import OnlineRows
 from falaj.kernel.errors import CorruptionError, DataError, FalajError, InputError, StorageError
+from falaj.models.runtimes.port import Matrix
+from falaj.serving.aged_readers import AgedReaders
+from falaj.serving.aside import Aside
 from falaj.serving.boundary import contain
+from falaj.serving.deadline import too_late
 from falaj.serving.ensembles import LoadedEnsemble, decide_together
 from falaj.serving.prediction_log import PredictionLog
 from falaj.serving.redaction import Redaction
+from falaj.serving.response_cache import ResponseCache
 from falaj.serving.rows import Job, Row
 from falaj.serving.stages import Stages
 from falaj.serving.stats import EVERY, Series, WorkerStats
@@ -44,24 +50,33 @@ class Predictor:
         monotonic: Seconds, for latencies.
         redaction: Keeps out of the log what policies say.
         stages: Measures a batch while somebody asks.
+        aged: Readers for endpoints that say how old a feature may be; without it they all use the first.
+        aside: Takes the jobs that Python models decide; None where there can be none.
     """
 
     def __init__(
         self, reader: FeatureReader, log: PredictionLog, stats: WorkerStats, monotonic: Monotonic, redaction: Redaction,
-        stages: Stages,
+        stages: Stages, aged: AgedReaders | None = None, aside: Aside | None = None,
     ) -> None:  # fmt: skip
         self._reader = reader
+        self._aged = aged
         self._log = log
         self._stats = stats
         self._monotonic = monotonic
         self._redaction = redaction
         self._stages = stages
+        self._aside = aside
 
     def compute(self, jobs: list[Job]) -> None:
         """Decide every row, log the decisions, then answer.
 
         A row that cannot be decided has an error; its batch-mates do not notice.
         """
+        began_s = self._monotonic()
+        for job in jobs:
+            if job.deadline_s is not None and job.deadline_s <= began_s:
+                jobs = self._in_time(jobs, began_s)
+                break
         if not self._stages.asked:
             self._decide(jobs)
             return
@@ -75,6 +90,14 @@ class Predictor:
         rows = [row for job in jobs for row in job.rows]
         self._stats.count_batch(len(rows))
         groups = self._score_all(rows)
+        for variant, _ in groups:
+            if variant.aside and self._aside is not None:
+                jobs, groups = self._aside.begin(jobs, self._encode, self._answer)
+                break
+        self._answer(jobs, groups)
+
+    def _answer(self, jobs: list[Job], groups: list[tuple[LoadedVariant, list[Row]]]) -> None:
+        rows = [row for job in jobs for row in job.rows]
         now_s = self._monotonic()
         latencies = [max(0, int((now_s - job.started_s) * 1e6)) for job in jobs]
         records: list[LogRecord] = [
@@ -97,6 +120,19 @@ class Predictor:
             self._count(variant, group)
         if together:
             self._count_members(jobs, latencies)
+
+    def _in_time(self, jobs: list[Job], now_s: float) -> list[Job]:
+        """Answer the jobs whose deadline has passed, undecided and so not logged, and return the others."""
+        left = []
+        for job in jobs:
+            if job.deadline_s is None or job.deadline_s > now_s:
+                left.append(job)
+                continue
+            self._stats.late += len(job.rows)
+            job.rows[0].error = too_late()
+            job.shadows = []
+            contain(job.finish, job)
+        return left
 
     def conclude(
         self, decided: list[tuple[Row, Job]], groups: list[tuple[LoadedVariant, list[Row]]], spent_us: int
@@ -132,7 +168,8 @@ class Predictor:
         for row in rows:
             groups.setdefault(id(row.variant), (row.variant, []))[1].append(row)
         for variant, group in groups.values():
-            self.each(variant, group, self._score if variant.ensemble is None else self._decide_together)
+            work = self._score if variant.ensemble is None else self._decide_together
+            self.each(variant, group, self.fetch if variant.aside and self._aside else work)
         return list(groups.values())
 
     def _decide_together(self, variant: LoadedVariant, rows: list[Row]) -> None:
@@ -150,7 +187,7 @@ class Predictor:
         if self._stages.running:
             self._stages.lap("features")
         for variant, group in groups.values():
-            self.each(variant, [row for row in group if row.error is None], self.infer)
+            self.each(variant, [row for row in group if row.error is None], self._run_or_recall)
         if self._stages.running:
             self._stages.lap("model")
 
@@ -167,14 +204,6 @@ class Predictor:
             return
         rows[0].error = fault(variant, error)
 
-    def _score(self, variant: LoadedVariant, rows: list[Row]) -> None:
-        self.fetch(variant, rows)
-        if self._stages.running:
-            self._stages.lap("features")
-        self.infer(variant, rows)
-        if self._stages.running:
-            self._stages.lap("model")
-
     def fetch(self, variant: LoadedVariant, rows: list[Row]) -> None:
         """Set the features of a variant's rows."""
         fetched = [row for row in rows if row.given is None]
@@ -184,16 +213,55 @@ class Predictor:
             if row.given is not None:
                 row.features = row.given
 
+    def _score(self, variant: LoadedVariant, rows: list[Row]) -> None:
+        self.fetch(variant, rows)
+        if self._stages.running:
+            self._stages.lap("features")
+        self._run_or_recall(variant, rows)
+        if self._stages.running:
+            self._stages.lap("model")
+
+    def _run_or_recall(self, variant: LoadedVariant, rows: list[Row]) -> None:
+        if variant.route.options.cache is None:
+            self.infer(variant, rows)
+        else:
+            self._run_cached(variant, rows, variant.route.options.cache)
+
+    def _run_cached(self, variant: LoadedVariant, rows: list[Row], spec: Cache) -> None:
+        cache = variant.responses
+        if cache is None:
+            cache = variant.responses = ResponseCache(spec, self._monotonic)
+        asked: list[tuple[Row, bytes | None]] = []
+        for row in rows:
+            key = cache.key(row.features)
+            answer = cache.find(key)
+            if answer is None:
+                row.cached = False
+                asked.append((row, key))
+                continue
+            row.score, row.cached = answer.score, True
+            if answer.unseen:
+                row.statuses = _spelled_out(variant, row.statuses) | dict.fromkeys(answer.unseen, UNSEEN_VALUE)
+        if asked:
+            self.infer(variant, [row for row, _ in asked])
+        for row, key in asked:
+            unseen = tuple(name for name, status in row.statuses.items() if status == UNSEEN_VALUE)
+            cache.put(key, row.score or 0.0, unseen)
+
+    def _encode(self, variant: LoadedVariant, rows: list[Row]) -> Matrix:
+        unseen: list[tuple[int, str]] = []
+        matrix = variant.encoder.encode([row.features for row in rows], unseen)
+        for number, name in unseen:
+            rows[number].statuses = _spelled_out(variant, rows[number].statuses) | {name: UNSEEN_VALUE}
+        return matrix
+
     def infer(self, variant: LoadedVariant, rows: list[Row]) -> None:
         """Set the scores of a variant's rows from their features; in another thread, for a shadow.
 
         Raises:
             FalajError: The model answered what is no number.
         """
-        unseen: list[tuple[int, str]] = []
-        scores = variant.runtime.predict(variant.encoder.encode([row.features for row in rows], unseen)).tolist()
-        for number, name in unseen:
-            rows[number].statuses = _spelled_out(variant, rows[number].statuses) | {name: UNSEEN_VALUE}
+        scores = variant.runtime.predict(self._encode(variant, rows)).tolist()
         for row, score in zip(rows, scores, strict=True):
             if score - score != 0.0:  # NaN or infinite: JSON has no such number, and no caller a use for it
                 raise FalajError(f"version {variant.spec.version} of model {variant.spec.model!r} answered {score}")
@@ -223,12 +291,16 @@ class Predictor:
 
     def _read(self, variant: LoadedVariant, service: ServiceSpec, rows: list[Row]) -> OnlineRows:
         try:
-            return self._reader.read(service, [row.entities for row in rows], [row.at_us for row in rows])
+            return self._reader_of(variant).read(service, [row.entities for row in rows], [row.at_us for row in rows])
         except (StorageError, CorruptionError) as error:
             self._stats.store_failures += 1
             if isinstance(error, CorruptionError) and len(rows) > 1:
                 raise  # one entity's record is damaged: the others are read alone
             return self._defaults(variant, service, rows)
+
+    def _reader_of(self, variant: LoadedVariant) -> FeatureReader:
+        max_age_ms = variant.route.options.features_max_age_ms
+        return self._reader if max_age_ms is None or self._aged is None else self._aged.of(max_age_ms)
 
     def _defaults(self, variant: LoadedVariant, service: ServiceSpec, rows: list[Row]) -> OnlineRows:
         columns = tuple(variant.stored)
@@ -262,6 +334,10 @@ class Predictor:
             count += 1
             series.defaulted += row.defaulted
         series.count_statuses(statuses, count)
+        if variant.responses is not None:
+            hits = sum(row.cached for row in rows)
+            self._stats.cache_hits += hits
+            self._stats.cache_misses += len(rows) - hits
 
 
 def fault(variant: LoadedVariant, error: Exception) -> FalajError:
@@ -316,4 +392,5 @@ def _record(row: Row, job: Job, latency_us: int) -> PredictionRecord:
         "" if row.error is None else row.error.code,
         job.actor,
         job.trace_id,
+        row.cached,
     )

@@ -28,6 +28,7 @@ class Row(msgspec.Struct, eq=False):
         defaulted: Whether declared defaults stood in for the feature store.
         error: Why there is no score.
         members: Of an ensemble: the rows that its members decide, in the order in which they were asked.
+        cached: Whether the model's answer to the same features was given again.
     """
 
     variant: LoadedVariant
@@ -45,6 +46,7 @@ class Row(msgspec.Struct, eq=False):
     defaulted: bool = False
     error: FalajError | None = None
     members: tuple["Row", ...] = ()
+    cached: bool = False
 
 
 class Job(msgspec.Struct, eq=False):
@@ -58,6 +60,7 @@ class Job(msgspec.Struct, eq=False):
         actor: Who asked.
         shadows: Variants that compute for these rows without deciding: pairs of row and variant.
         trace_id: The trace it belongs to; empty where none is kept.
+        deadline_s: On the monotonic clock: what still waits then is not computed; None for no bound.
     """
 
     rows: list[Row]
@@ -67,6 +70,7 @@ class Job(msgspec.Struct, eq=False):
     actor: str = ""
     shadows: list[tuple[Row, LoadedVariant]] = []
     trace_id: str = ""
+    deadline_s: float | None = None
 
     @property
     def error(self) -> FalajError | None:

@@ -9,6 +9,8 @@ from falaj.definitions.routing_table import RoutingTable
 from falaj.governance.tokens import TokenSnapshot
 from falaj.kernel.codec import from_msgpack
 from falaj.kernel.errors import FalajError
+from falaj.serving.allowance import allowances
+from falaj.serving.buckets import Buckets
 from falaj.serving.guard import Guard
 from falaj.serving.loading import LoadModel, load_serving
 from falaj.serving.routing import HashRouter
@@ -39,6 +41,7 @@ class Snapshots:
         stats: Counts failures and keeps the routing epoch.
         switched: Called after a new routing table is in force.
         make_router: Makes what chooses among an endpoint's variants.
+        buckets: What limits are taken from; without it there are none.
 
     Attributes:
         serving: What serves now. Requests keep the one they began with, so the old models go when those are done.
@@ -48,7 +51,7 @@ class Snapshots:
 
     def __init__(
         self, load_model: LoadModel, beside: Beside, stats: WorkerStats, switched: Callable[[], None] = lambda: None,
-        make_router: RouterMaker[LoadedVariant] = HashRouter,
+        make_router: RouterMaker[LoadedVariant] = HashRouter, buckets: Buckets | None = None,
     ) -> None:  # fmt: skip
         self.serving = Serving()
         self.guard = Guard()
@@ -58,6 +61,7 @@ class Snapshots:
         self._stats = stats
         self._switched = switched
         self._make_router = make_router
+        self._buckets = buckets
         self._epoch: bytes | None = None
         self._tokens: bytes | None = None
         self._bad_tokens = False
@@ -94,12 +98,17 @@ class Snapshots:
             return raw is not None and not self._bad_tokens
         self._tokens = raw
         try:
-            self.guard = Guard(from_msgpack(raw, TokenSnapshot))
+            snapshot = from_msgpack(raw, TokenSnapshot)
+            limited = {} if self._buckets is None else allowances(snapshot, self._buckets, self._refused)
+            self.guard = Guard(snapshot, limited)
             self._bad_tokens = False
         except msgspec.DecodeError as error:
             self._bad_tokens = True
             self._failed(f"the token snapshot cannot be read: {error}")
         return not self._bad_tokens
+
+    def _refused(self) -> None:
+        self._stats.rate_limited += 1
 
     def _adopt_routing(self) -> None:
         raw = self._wanted

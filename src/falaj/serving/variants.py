@@ -4,14 +4,17 @@ from typing import Any
 
 import msgspec
 
+from falaj.definitions.endpoint_options import EndpointOptions
 from falaj.definitions.prediction_policy import PredictionPolicy
 from falaj.definitions.routing_table import EndpointRoute, Variant
 from falaj.features.on_demand import OnDemand
 from falaj.kernel.errors import CorruptionError, NotFound, Unavailable, Unsupported
 from falaj.kernel.names import did_you_mean
 from falaj.models.encoding import Encoder
+from falaj.models.python.runtime import PythonRuntime
 from falaj.models.runtimes import Runtime
 from falaj.serving.bare_model import BareModel
+from falaj.serving.response_cache import ResponseCache
 from falaj.serving.routing import HashRouter
 from falaj.serving.stats import EVERY, Series
 from falaj.serving.validation import groups_of
@@ -27,6 +30,7 @@ class LoadedVariant:
         runtime: Its model.
 
     Attributes:
+        aside: Whether it computes in a process beside the event loop, which must not wait for it.
         inputs: The feature columns in the signature's order.
         has_texts: Whether an input is text, which goes through a vocabulary row by row.
         stored: The feature columns that are fetched, in the service's order.
@@ -37,6 +41,7 @@ class LoadedVariant:
         takes_entities: Whether a request names entities and request fields, and not the features themselves.
         restricted: Whether its endpoint keeps something out of the prediction log.
         series: What is counted of it, once anything is.
+        responses: Answers to give again, once one is kept.
 
     Raises:
         CorruptionError: The signature takes what the feature service does not give.
@@ -48,11 +53,13 @@ class LoadedVariant:
         self.endpoint = route.endpoint
         self.spec = spec
         self.runtime = runtime
+        self.aside = isinstance(runtime, PythonRuntime)
         self.service = spec.service
         self.ensemble = spec.ensemble
         self.takes_entities = spec.service is not None or spec.ensemble is not None
         self.restricted = route.prediction_log.restricts
         self.series: Series | None = None
+        self.responses: ResponseCache | None = None
         self.encoder = Encoder(spec.signature)
         self.entities, self.request = groups_of(spec)
         self.inputs = [each.name for each in spec.signature.inputs]
@@ -132,6 +139,8 @@ class LoadedRoute:
         self.variants = variants
         self.router = make_router(route, variants)
         self.choose = self.router.live
+        # None where there is nothing to look at: each request asks.
+        self.options = None if route.options == EndpointOptions() else route.options
         self.has_shadows = any(variant.spec.role == "shadow" for variant in variants)
         self._tests: dict[str, LoadedVariant] = {}
 
@@ -193,6 +202,12 @@ class Serving(msgspec.Struct, frozen=True):
     failures: dict[str, str] = {}
     bare: dict[str, BareModel] = {}
     learners: list[VariantRouter[LoadedVariant]] = []
+
+    def python_runtimes(self) -> list[PythonRuntime]:
+        """Return the Python models among what serves; those of shadows are waited for in a thread of their own."""
+        variants = (variant for route in self.routes.values() for variant in route.variants)
+        found = (variant.runtime for variant in variants if variant.spec.role != "shadow")
+        return [runtime for runtime in found if isinstance(runtime, PythonRuntime)]
 
     def route(self, endpoint: str) -> LoadedRoute:
         """Return an endpoint.
