@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import grpc_vs_rest
 import numpy as np
 from load import CONNECTIONS, Cpus, Run, child_of, closed_loop, cpus, open_loop, python, server, shared
 from machine import print_machine
@@ -197,6 +198,10 @@ class Bench:
         )  # what the machine's other work hides
         print_figure("binary_batch_rows_per_cpu_s", per_cpu_s, ".0f", "-")
 
+    def grpc(self) -> None:
+        """Print what gRPC answers beside HTTP."""
+        grpc_vs_rest.measure(self.ready, self.places, self.options.seconds, self.options.rounds)
+
     def start(self) -> None:
         """Print how long a gateway takes until it is ready, and how much memory its worker has after a load."""
         took, sizes = [], []
@@ -280,6 +285,7 @@ def main() -> None:
             "rate": bench.rate,
             "open": bench.open,
             "binary": bench.binary,
+            "grpc": bench.grpc,
             "start": bench.start,
             "soak": bench.soak,
         }

@@ -26,6 +26,7 @@ from falaj.definitions.aggregation import (
     sum,
     var,
 )
+from falaj.definitions.cache import Cache
 from falaj.definitions.endpoint import Endpoint
 from falaj.definitions.entity import Entity
 from falaj.definitions.feature_service import FeatureService, RequestField, request
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from falaj.app.notebook import Project
 
 __all__ = [
+    "Cache",
     "Csv",
     "Endpoint",
     "Entity",

@@ -267,3 +267,16 @@ def test_the_state_folder_is_its_owners_alone(up: FalajProject) -> None:
     assert (up.state / "owner.token").stat().st_mode & 0o077 == 0
     assert (up.state / "run").stat().st_mode & 0o077 == 0
     assert Path(up.state / "owner.token").read_text().startswith("flj_")
+
+
+def test_a_token_with_a_rate_is_told_when_to_come_again(up: FalajProject) -> None:
+    made = up.run("token", "create", "--actor", "trial", "--role", "service", "--rate", "1/h", "--burst", "5")
+    token = made.out.strip()
+    assert "1/h burst 5" in up.run("token", "list", "--actor", "trial").out
+    replies = [up.gateway("POST", PREDICT, [GOOD] * 2, token=token) for _ in range(3)]
+    assert [reply.status for reply in replies] == [200, 200, 429]
+    assert replies[-1].json()["code"] == "rate_limited"
+    assert up.gateway("POST", PREDICT, GOOD, token=token).status == 200
+    assert up.gateway("POST", PREDICT, GOOD).status == 200
+    metrics = up.gateway("GET", "/metrics").text
+    assert "falaj_rate_limited_requests_total 1\n" in metrics

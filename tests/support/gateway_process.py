@@ -100,10 +100,11 @@ class WorkerProcess:
         online = str(project.root / "online"), project.settings
         self.modules_file = project.root / "modules.json"
         self.port = int(listening.getsockname()[1])
+        self.grpc_port = int(more.get("grpc_port", 0))
         self.output = (project.root / "worker.out").open("ab")
         self.process = subprocess.Popen(
             [sys.executable, "-c", _RUN, json.dumps(config), str(self.modules_file), json.dumps(online)],
-            pass_fds=(listening.fileno(),),
+            pass_fds=[listening.fileno(), *([more["grpc_listen_fd"]] if "grpc_listen_fd" in more else [])],
             stdout=self.output,
             stderr=self.output,
             env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")},

@@ -19,6 +19,7 @@ from falaj.app.local import ensure_owner
 from falaj.app.ports import refuse_taken
 from falaj.app.reconcilers import reconcilers
 from falaj.app.running import announce, find_control, folder_mark, withdraw
+from falaj.governance.exposure import refuse_exposed
 from falaj.kernel.errors import FalajError, StorageError
 from falaj.kernel.settings import Settings
 from falaj.lifecycle.catch_up import apply_new_rows, backfill_views, refresh_views
@@ -57,6 +58,7 @@ def run_control(folder: Path, settings: Settings, make_app: Any, *, supervisor: 
     Raises:
         Locked: Another process holds the project.
         PortInUse: Another program listens on the address.
+        Unavailable: Others reach the address, and no token is in force.
     """
     sys.setswitchinterval(_SWITCH_S)
     host, port = settings.control.host, settings.control.port
@@ -64,6 +66,7 @@ def run_control(folder: Path, settings: Settings, make_app: Any, *, supervisor: 
     state = StateFolder.of(folder, settings.storage)
     with state.lock(), open_rooms(folder, settings) as rooms:
         ensure_owner(rooms)
+        refuse_exposed(host, len(rooms.actors.snapshot().tokens), setting="control.host")
         rooms.ingestion.recover()
         try:
             publish_snapshots(rooms, force=True)

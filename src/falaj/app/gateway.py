@@ -1,4 +1,4 @@
-"""The gateway's root, which loads only what serving may: `python -m falaj.app.gateway FOLDER NUMBER [FD [PARENT]]`."""
+"""The gateway's root, which loads only what serving may: `python -m falaj.app.gateway FOLDER NUMBER [PARENT FD …]`."""
 
 import logging
 import sys
@@ -15,16 +15,18 @@ from falaj.storage.folder import StateFolder
 
 
 def config_for(
-    folder: Path, settings: Settings, number: int, listen_fd: int | None = None, supervisor: int | None = None
-) -> GatewayConfig:
+    folder: Path, settings: Settings, number: int, supervisor: int | None = None, listen_fd: int | None = None,
+    grpc_listen_fd: int | None = None,
+) -> GatewayConfig:  # fmt: skip
     """Return the configuration of one worker of a project.
 
     Args:
         folder: The project's folder.
         settings: Its settings.
         number: The worker's number, from 0.
+        supervisor: Its supervisor's process id, if there is one.
         listen_fd: The supervisor's listening socket, if it passed one on.
-        supervisor: Its process id, if there is one.
+        grpc_listen_fd: The same for gRPC.
     """
     state, gateway = StateFolder.of(folder, settings.storage), settings.gateway
     worker = worker_name(settings, number)
@@ -34,11 +36,15 @@ def config_for(
         blobs=state.blobs,
         log=state.predictions,
         stats=state.stats,
+        run=state.run,
         host=gateway.host,
         port=gateway.port,
+        grpc_port=gateway.grpc_port or None,
         listen_fd=listen_fd,
+        grpc_listen_fd=grpc_listen_fd,
         supervisor=supervisor,
         limits=Limits(
+            max_connections=gateway.max_connections,
             max_body_bytes=gateway.max_body_bytes,
             idle_timeout_s=gateway.idle_timeout_s,
             request_timeout_s=gateway.request_timeout_s,
@@ -48,6 +54,7 @@ def config_for(
         max_queue_bytes=gateway.max_queue_bytes,
         python=settings.python,
         python_folder=state.run / "python" / worker,
+        online_cache_ms=settings.storage.online_cache_ms if settings.storage.online == "redis" else None,
         fsync_ms=settings.storage.fsync_ms,
         redaction_key=settings.storage.redaction_key,
         watching=Watching(settings.tracing, settings.access_log, access_path, gateway.peer_names),
@@ -58,16 +65,14 @@ def main(words: list[str]) -> None:
     """Run one worker until it is told to stop.
 
     Args:
-        words: The project's folder, the worker's number, and optionally the listening socket's descriptor and the
-            supervisor's process id.
+        words: The project's folder, the worker's number, and optionally the supervisor's process id and the
+            descriptors of its listening sockets, that of HTTP first.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     folder = Path(words[0]).resolve()
-    listen_fd = int(words[2]) if len(words) > 2 else None
-    supervisor = int(words[3]) if len(words) > 3 else None
     try:
         settings = load_settings(folder, need_file=False)
-        config = config_for(folder, settings, int(words[1]), listen_fd, supervisor)
+        config = config_for(folder, settings, *map(int, words[1:]))
         check_online(settings)
         online = StateFolder.of(folder, settings.storage).online
         run_worker(config, lambda: open_online_reader(online, settings))

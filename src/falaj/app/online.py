@@ -6,7 +6,6 @@
 | `redis`          | behind a breaker, with short timeouts | under a token, with long timeouts | 5,000            |
 """
 
-import time
 from pathlib import Path
 
 from falaj.features.entity_key import entity_part
@@ -52,21 +51,18 @@ def open_online_reader(folder: Path, settings: Settings) -> KeyValueStore:
     check_online(settings)
     if storage.online == "redis":
         from falaj.storage.keyvalue.breaker import BreakerStore
-        from falaj.storage.keyvalue.cached import CachedStore
         from falaj.storage.keyvalue.redis.store import RedisStore
 
-        store: KeyValueStore = BreakerStore(
+        return BreakerStore(
             RedisStore.open_reader(
                 _address(settings),
                 settings.project.name,
                 together=entity_part,
                 connect_s=storage.online_connect_ms / 1000,
                 timeout_s=storage.online_timeout_ms / 1000,
-            )
+            ),
+            budget_s=(storage.online_connect_ms + storage.online_timeout_ms) / 1000,
         )
-        if storage.online_cache_ms:
-            store = CachedStore(store, storage.online_cache_ms / 1000, time.monotonic)
-        return store
     from falaj.storage.keyvalue.lmdb import LmdbStore
 
     return LmdbStore.open(folder, readonly=True)

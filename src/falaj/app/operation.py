@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from falaj.governance.access import Actor, authorise
+from falaj.governance.access import Actor, authorise, authorise_somewhere
 from falaj.kernel.codec import convert, from_json
 from falaj.kernel.errors import NotFound
 from falaj.kernel.names import did_you_mean
@@ -101,6 +101,7 @@ def perform(rooms: Any, actor: Actor, name: str, params: msgspec.Struct | dict[s
     operation = OPERATIONS.get(name)
     if operation is None:
         raise NotFound(f"operation {name!r} does not exist", hint=did_you_mean(name, OPERATIONS))
+    authorise_somewhere(actor, operation.action)
     function = operation.function()
     kind = function.__annotations__["params"]
     if isinstance(params, bytes):

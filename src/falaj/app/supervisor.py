@@ -134,6 +134,7 @@ class Supervisor:
         say: Takes each event, as a sentence.
         scaling: Says how many workers there should be; None for always as many.
         look: Returns what the workers of these numbers counted; asked where `scaling` is given.
+        grpc_listener: The same as `listener` for gRPC, where that is on.
     """
 
     def __init__(
@@ -147,12 +148,14 @@ class Supervisor:
         say: Callable[[str], None],
         scaling: Scaling | None = None,
         look: Callable[[Sequence[int]], Load] = lambda _numbers: Load(),
+        grpc_listener: socket.socket | None = None,
     ) -> None:
         self._state = state
         self._say = say
         self._stop = threading.Event()
         self._mark: tuple[int, int] | None = None
-        self._folder, self._listener = folder, listener
+        self._folder = folder
+        self._listeners = [listener] if grpc_listener is None else [listener, grpc_listener]
         self._scaling, self._look = scaling, look
         self._next_look = 0.0
         self._arriving: set[int] = set()
@@ -166,10 +169,10 @@ class Supervisor:
         self._gateways = {number: self._gateway(number) for number in range(workers)}
 
     def _gateway(self, number: int) -> Child:
-        fd = self._listener.fileno()
-        words = [sys.executable, "-m", "falaj.app.gateway", str(self._folder), str(number), str(fd)]
+        fds = [listener.fileno() for listener in self._listeners]
+        words = [sys.executable, "-m", "falaj.app.gateway", str(self._folder), str(number), str(os.getpid())]
         log = self._state / "log" / f"gateway-{number}.log"
-        return Child(f"gateway-{number}", [*words, str(os.getpid())], log, [fd])
+        return Child(f"gateway-{number}", [*words, *map(str, fds)], log, fds)
 
     @property
     def gateways(self) -> list[Child]:

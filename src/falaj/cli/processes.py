@@ -1,11 +1,13 @@
 """Commands about processes: up, down, control, gateway."""
 
+import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -15,7 +17,7 @@ from falaj.app.scaling import Load, Scaling, read_load
 from falaj.app.supervisor import Supervisor, find_supervisor, stop_supervisor
 from falaj.app.worker_name import worker_name
 from falaj.cli.command import FalajCommand, Session, pass_session
-from falaj.kernel.errors import Conflict, DiskFull, Unavailable
+from falaj.kernel.errors import Conflict, DiskFull, ExtraMissing, Unavailable
 from falaj.kernel.settings import Settings, load_settings
 from falaj.storage.disk import lacks_room
 from falaj.storage.folder import StateFolder
@@ -91,6 +93,7 @@ def gateway(session: Session, *, workers: int | None) -> None:
     state = StateFolder.of(folder, settings.storage)
     state.create()
     _refuse_running(state.path)
+    _check_grpc(settings)
     count = workers or settings.gateway.workers
     _supervisor(folder, settings, count, with_control=False, say=session.say).run()
 
@@ -122,8 +125,15 @@ def _supervisor(
 
     return Supervisor(
         state.path, folder, listener, workers=workers, with_control=with_control, say=say,
-        scaling=None if scaling.fixed else scaling, look=look,
+        scaling=None if scaling.fixed else scaling, look=look, grpc_listener=_grpc_listener(settings),
     )  # fmt: skip
+
+
+def _grpc_listener(settings: Settings) -> socket.socket | None:
+    from falaj.app.ports import listen
+
+    gateway = settings.gateway
+    return listen(gateway.host, gateway.grpc_port, setting="gateway.grpc_port") if gateway.grpc_port else None
 
 
 def _refuse_taken_ports(settings: Settings) -> None:
@@ -131,6 +141,18 @@ def _refuse_taken_ports(settings: Settings) -> None:
 
     refuse_taken(settings.control.host, settings.control.port, setting="control.port")
     refuse_taken(settings.gateway.host, settings.gateway.port, setting="gateway.port")
+    _check_grpc(settings)
+
+
+def _check_grpc(settings: Settings) -> None:
+    from falaj.app.ports import refuse_taken
+
+    port = settings.gateway.grpc_port
+    if not port:
+        return
+    if find_spec("grpc") is None or find_spec("google.protobuf") is None:
+        raise ExtraMissing("gateway.grpc_port is set, and gRPC is not installed", hint="pip install 'falaj[grpc]'")
+    refuse_taken(settings.gateway.host, port, setting="gateway.grpc_port")
 
 
 def _detach(folder: Path, state: Path, workers: int) -> "subprocess.Popen[bytes]":
@@ -183,3 +205,5 @@ def _print_addresses(settings: Settings, token: str | None) -> None:
     page = f"{addresses['control']}/#token={token}" if token and sys.stdout.isatty() else addresses["control"]
     click.echo(f"page      {page}")
     click.echo(f"endpoints {addresses['gateway']}/v1/endpoints/NAME/predict")
+    if settings.gateway.grpc_port:
+        click.echo(f"gRPC      {settings.gateway.host}:{settings.gateway.grpc_port}")

@@ -18,13 +18,22 @@ def token() -> None:
 @click.option("--role", help="Create the actor with this role if there is none: engineer, approver, service, viewer.")
 @click.option("--scope", "scopes", multiple=True, help="Narrow the role, like endpoint.predict@fraud; repeatable.")
 @click.option("--expires", help="How long it lasts, like 30d; for ever by default.")
+@click.option("--rate", help="Rows that the gateway lets it ask for in a time, like 1000/s; any number by default.")
+@click.option("--burst", type=click.IntRange(min=1), help="Rows that may come at once; as many as one period's.")
+@click.option("--tenant", default="", help="Share the limit that falaj.toml gives this tenant.")
 @pass_session
-def create(session: Session, *, actor: str, role: str | None, scopes: tuple[str, ...], expires: str | None) -> None:
+def create(
+    session: Session, *, actor: str, role: str | None, scopes: tuple[str, ...], expires: str | None, rate: str | None,
+    burst: int | None, tenant: str,
+) -> None:  # fmt: skip
     """Make a token; its text is shown this once.
 
     Example: falaj token create --actor risk-officer --role approver
     """
-    params = CreateToken(actor, role, scopes or ("*",), expires)
+    if burst is not None and rate is None:
+        raise click.UsageError("--burst needs --rate")
+    full = rate if burst is None else f"{rate} burst {burst}"
+    params = CreateToken(actor, role, scopes or ("*",), expires, full, tenant)
     made = session.client().perform("token.create", params, CreatedToken)
     session.show(made, lambda: click.echo(made.token))
 
@@ -43,7 +52,9 @@ def list_(session: Session, *, actor: str) -> None:
         for one in tokens:
             state = "revoked" if one.revoked else "in force"
             expires = f", until {rfc3339(from_us(one.expires))}" if one.expires else ""
-            click.echo(f"{one.id}  {one.actor}  {state}{expires}  {' '.join(one.scopes)}")
+            limits = f", {one.rate}" if one.rate else ""
+            tenant = f", tenant {one.tenant}" if one.tenant else ""
+            click.echo(f"{one.id}  {one.actor}  {state}{expires}{limits}{tenant}  {' '.join(one.scopes)}")
 
     session.show(tokens, human)
 

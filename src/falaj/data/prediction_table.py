@@ -65,6 +65,7 @@ def block_rows(first_seq: int, segment: str, block: BlockRecord) -> pa.Table:
         "features": pa.array([encode(row).decode() for row in rows]),
         "score": pa.array(np.frombuffer(block.scores, "<f8")) if block.scores else pa.nulls(count, pa.float64()),
         "defaulted": pa.repeat(False, count),  # noqa: FBT003 - a value
+        "cached": pa.repeat(False, count),  # noqa: FBT003 - a value
         SEQ: pa.array(np.arange(first_seq, first_seq + count)),
         SEGMENT: pa.repeat(segment, count),
     }
@@ -89,6 +90,7 @@ def to_records(rows: pa.Table) -> list[PredictionRecord]:
         for name in _NESTED:
             row[name] = _from_json(row[name])
         row["trace_id"] = row["trace_id"] or ""  # null in rows from before there was the column
+        row["cached"] = bool(row["cached"])  # null where the column came later
         records.append(PredictionRecord(**row))
     return records
 

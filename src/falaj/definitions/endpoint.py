@@ -2,11 +2,14 @@
 
 import msgspec
 
+from falaj.definitions.cache import Cache
+from falaj.definitions.endpoint_options import EndpointOptions
 from falaj.definitions.model import Model
 from falaj.definitions.monitor import Monitor
 from falaj.definitions.prediction_policy import CLIENT_ID, PredictionPolicy
 from falaj.definitions.retrain import Retrain
 from falaj.definitions.rollout import Canary, canary
+from falaj.kernel.duration import duration_us, positive_duration_us
 from falaj.kernel.errors import DefinitionError
 from falaj.kernel.names import check_name, did_you_mean
 
@@ -22,6 +25,11 @@ class Endpoint(msgspec.Struct, frozen=True):
         monitor: How traffic is watched.
         defaults: Feature name (`view__feature`) to the value used when the feature store fails.
         prediction_log: Which decisions are written down, and what of them; everything of all by default.
+        deadline: What still waits after it is not computed and answers 504, such as "50ms"; None for no bound.
+        max_rows: Most rows of one request; None for the gateway's bound.
+        cache: Give the model's answer again to the same inputs; None for a model that is asked each time.
+        features_max_age: How old a feature may be that a gateway gives again without asking Redis, such as "500ms", or
+            "0ms" for never; None for what the settings say.
 
     Raises:
         DefinitionError: What is to be redacted is no field of the model: a misspelt name would redact nothing.
@@ -34,6 +42,10 @@ class Endpoint(msgspec.Struct, frozen=True):
     monitor: Monitor = Monitor()
     defaults: dict[str, float] = {}
     prediction_log: PredictionPolicy = PredictionPolicy()
+    deadline: str | None = None
+    max_rows: int | None = None
+    cache: Cache | None = None
+    features_max_age: str | None = None
 
     def __post_init__(self) -> None:
         check_name("endpoint", self.name)
@@ -44,6 +56,21 @@ class Endpoint(msgspec.Struct, frozen=True):
                     f"endpoint {self.name!r}: prediction_log redacts {name!r}, which its model does not take",
                     hint=did_you_mean(name, known),
                 )
+        if self.max_rows is not None and self.max_rows < 1:
+            raise DefinitionError(f"endpoint {self.name!r}: max_rows = {self.max_rows}", hint="give at least 1")
+        self.options  # noqa: B018 - the durations are checked where they are read
+
+    @property
+    def options(self) -> EndpointOptions:
+        """How its requests are treated, as its route says it."""
+        return EndpointOptions(
+            None if self.deadline is None else positive_duration_us(self.deadline, field="deadline") / 1000,
+            self.max_rows,
+            self.cache,
+            None
+            if self.features_max_age is None
+            else duration_us(self.features_max_age, field="features_max_age") / 1000,
+        )
 
     def _fields(self) -> set[str]:
         service = self.model.features

@@ -37,6 +37,7 @@ class PredictionRecord(msgspec.Struct, frozen=True, tag="prediction", tag_field=
         error: The failure's code; empty on success.
         actor: Who asked.
         trace_id: The caller's or our own trace, 32 hexadecimal digits; empty where none is kept.
+        cached: Whether the model's answer to the same features was given again.
     """
 
     request_id: str
@@ -61,6 +62,7 @@ class PredictionRecord(msgspec.Struct, frozen=True, tag="prediction", tag_field=
     error: str = ""
     actor: str = ""
     trace_id: str = ""
+    cached: bool = False
 
 
 class FeedbackRecord(msgspec.Struct, frozen=True, tag="feedback", tag_field="kind"):

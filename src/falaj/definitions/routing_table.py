@@ -4,6 +4,7 @@ from typing import Literal
 
 import msgspec
 
+from falaj.definitions.endpoint_options import EndpointOptions
 from falaj.definitions.prediction_policy import PredictionPolicy
 from falaj.definitions.service_spec import ServiceSpec
 from falaj.definitions.signature import Signature
@@ -68,6 +69,7 @@ class EndpointRoute(msgspec.Struct, frozen=True):
         defaults: Feature column to the value used when the store fails.
         prediction_log: What of its decisions is written down, as applied now: publication puts it in, since it holds
             from the moment it is applied and not from the next rollout.
+        options: How its requests are treated.
     """
 
     endpoint: str
@@ -77,6 +79,7 @@ class EndpointRoute(msgspec.Struct, frozen=True):
     thresholds_ms: tuple[float, ...] = ()
     defaults: dict[str, float] = {}
     prediction_log: PredictionPolicy = PredictionPolicy()
+    options: EndpointOptions = EndpointOptions()
 
 
 class RoutingTable(msgspec.Struct, frozen=True):

@@ -81,16 +81,39 @@ def authorise(actor: Actor, action: str, resource: str) -> None:
         Traceback (most recent call last):
         falaj.kernel.errors.AccessDenied: actor 'app' (role service) may not do model.train on 'fraud'
     """
-    if not _matches(ALLOWED[actor.role], action):
-        able = roles_allowing(action)
-        raise AccessDenied(
-            f"actor {actor.name!r} (role {actor.role}) may not do {action} on {resource!r}",
-            hint=f"roles that may: {', '.join(able)}",
-        )
+    _authorise_role(actor, action, f" on {resource!r}")
     if not any(_scope_covers(scope, action, resource) for scope in actor.scopes):
         raise AccessDenied(
             f"the token of actor {actor.name!r} does not cover {action} on {resource!r}",
             hint=f"its scopes are {', '.join(actor.scopes) or 'empty'}; use a token made with scope {action}",
+        )
+
+
+def authorise_somewhere(actor: Actor, action: str) -> None:
+    """Return if there is anything on which the actor may do the action.
+
+    Asked before what it sent is read: who may not do it at all learns nothing about how it is done.
+
+    Raises:
+        AccessDenied: There is nothing.
+
+    Example:
+        >>> authorise_somewhere(Actor("app", Role.SERVICE, ("endpoint.predict@fraud",)), "endpoint.predict")
+    """
+    _authorise_role(actor, action, "")
+    if not any(fnmatchcase(action, scope.partition("@")[0]) for scope in actor.scopes):
+        raise AccessDenied(
+            f"the token of actor {actor.name!r} does not cover {action}",
+            hint=f"its scopes are {', '.join(actor.scopes) or 'empty'}; use a token made with scope {action}",
+        )
+
+
+def _authorise_role(actor: Actor, action: str, where: str) -> None:
+    if not _matches(ALLOWED[actor.role], action):
+        able = roles_allowing(action)
+        raise AccessDenied(
+            f"actor {actor.name!r} (role {actor.role}) may not do {action}{where}",
+            hint=f"roles that may: {', '.join(able)}",
         )
 
 

@@ -3,7 +3,7 @@
 import builtins
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +16,8 @@ from falaj.governance.tokens import TokenEntry, TokenRecord, TokenSnapshot, acto
 from falaj.kernel.clock import Clock, to_us
 from falaj.kernel.errors import Conflict, InputError, NotFound
 from falaj.kernel.ids import NewId
-from falaj.kernel.names import check_actor_name, did_you_mean
+from falaj.kernel.names import check_actor_name, check_name, did_you_mean
+from falaj.kernel.rate import Rate
 from falaj.storage.metadata.database import Database
 from falaj.storage.metadata.schema import metadata
 
@@ -38,6 +39,8 @@ TOKEN = sa.Table(
     sa.Column("created", sa.BigInteger, nullable=False),
     sa.Column("expires", sa.BigInteger),
     sa.Column("revoked", sa.BigInteger),
+    sa.Column("tenant", sa.String, nullable=False, server_default=""),
+    sa.Column("rate", sa.String),
 )
 
 
@@ -115,8 +118,9 @@ class Actors:
             return [_actor_record(row) for row in connection.execute(sa.select(ACTOR).order_by(ACTOR.c.name))]
 
     def create_token(
-        self, actor: str, scopes: tuple[str, ...] = EVERYTHING, expires: datetime | None = None, *, by: Actor
-    ) -> str:
+        self, actor: str, scopes: tuple[str, ...] = EVERYTHING, expires: datetime | None = None, *, by: Actor,
+        tenant: str = "", rate: Rate | None = None,
+    ) -> str:  # fmt: skip
         """Create a token and return its text, which is stored nowhere and cannot be shown again.
 
         Args:
@@ -124,9 +128,12 @@ class Actors:
             scopes: Patterns that narrow the actor's role, such as `endpoint.predict@fraud`.
             expires: When it ends; None for never.
             by: Who asks.
+            tenant: With whom it shares the tenant's limit; empty for nobody.
+            rate: How many rows the gateway lets it ask for in a time; None for any number.
 
         Raises:
             NotFound: There is no such actor.
+            DefinitionError: The tenant's name cannot be used.
             InputError: A scope is empty or malformed, or the expiry is past.
             AccessDenied: `by` may not do `token.create`.
         """
@@ -136,6 +143,8 @@ class Actors:
         if expires_us is not None and expires_us <= now_us:
             raise InputError(f"the token would expire at {expires}, which is past", hint="give a later instant")
         check_scopes(scopes)
+        if tenant:
+            check_name("tenant", tenant)
         plaintext = make_token(self._random_bytes)
         row = {
             "id": self._new_id("tok"),
@@ -144,8 +153,10 @@ class Actors:
             "scopes": list(scopes),
             "created": now_us,
             "expires": expires_us,
+            "tenant": tenant,
+            "rate": None if rate is None else rate.text,
         }
-        detail = {"token": row["id"], "scopes": row["scopes"], "expires": expires_us}
+        detail = {name: row[name] for name in ("scopes", "expires", "tenant", "rate")} | {"token": row["id"]}
         with audited(self._db, self._clock, by, "token.create", actor, detail) as connection:
             self._require(connection, actor)
             connection.execute(TOKEN.insert().values(**row))
@@ -176,10 +187,7 @@ class Actors:
         if actor is not None:
             query = query.where(TOKEN.c.actor == actor)
         with self._db.read() as connection:
-            return [
-                TokenRecord(row.id, row.actor, tuple(row.scopes), row.created, row.expires, row.revoked)
-                for row in connection.execute(query)
-            ]
+            return [_token_record(row) for row in connection.execute(query)]
 
     def authenticate(self, plaintext: str) -> Actor:
         """Return the actor whose token this is.
@@ -191,10 +199,15 @@ class Actors:
             row = connection.execute(_in_force().where(TOKEN.c.hash == hash_token(plaintext))).first()
         return actor_of(None if row is None else _entry(row), to_us(self._clock.now()))
 
-    def snapshot(self) -> TokenSnapshot:
-        """Return all tokens in force, for the gateway."""
+    def snapshot(self, tenants: Mapping[str, Rate] | None = None) -> TokenSnapshot:
+        """Return all tokens in force, for the gateway.
+
+        Args:
+            tenants: The limits of tenants, to go with them.
+        """
         with self._db.read() as connection:
-            return TokenSnapshot({row.hash: _entry(row) for row in connection.execute(_in_force())})
+            tokens = {row.hash: _entry(row) for row in connection.execute(_in_force())}
+        return TokenSnapshot(tokens, dict(tenants or {}))
 
     def _require(self, connection: sa.Connection, name: str) -> ActorRecord:
         row = _find(connection, name)
@@ -235,7 +248,16 @@ def _in_force() -> sa.Select[Any]:
 
 
 def _entry(row: sa.Row[Any]) -> TokenEntry:
-    return TokenEntry(row.id, row.actor, Role(row.role), tuple(row.scopes), row.expires)
+    return TokenEntry(row.id, row.actor, Role(row.role), tuple(row.scopes), row.expires, row.tenant, _rate(row.rate))
+
+
+def _rate(text: str | None) -> Rate | None:
+    return None if text is None else Rate.parse(text)
+
+
+def _token_record(row: sa.Row[Any]) -> TokenRecord:
+    scopes = tuple(row.scopes)
+    return TokenRecord(row.id, row.actor, scopes, row.created, row.expires, row.revoked, row.tenant, row.rate)
 
 
 def _actor_record(row: sa.Row[Any]) -> ActorRecord:

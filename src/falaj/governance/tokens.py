@@ -12,6 +12,7 @@ import msgspec
 from falaj.governance.access import Actor, Role
 from falaj.kernel.clock import from_us, rfc3339
 from falaj.kernel.errors import Unauthenticated
+from falaj.kernel.rate import Rate
 
 PREFIX = "flj_"
 _RANDOM_BYTES = 32
@@ -26,6 +27,8 @@ class TokenEntry(msgspec.Struct, frozen=True, array_like=True):
         role: The actor's role.
         scopes: Patterns that narrow the role.
         expires_us: Microseconds since 1970 after which it is refused; None for never.
+        tenant: Who shares a limit with others; empty for nobody.
+        rate: How many rows it may ask for in a time; None for any number.
     """
 
     token: str
@@ -33,6 +36,8 @@ class TokenEntry(msgspec.Struct, frozen=True, array_like=True):
     role: Role
     scopes: tuple[str, ...]
     expires_us: int | None = None
+    tenant: str = ""
+    rate: Rate | None = None
 
 
 class TokenRecord(msgspec.Struct, frozen=True):
@@ -44,10 +49,16 @@ class TokenRecord(msgspec.Struct, frozen=True):
     created: int
     expires: int | None
     revoked: int | None
+    tenant: str = ""
+    rate: str | None = None
 
 
 class TokenSnapshot(msgspec.Struct, frozen=True):
-    """All tokens in force, by the SHA-256 of their text (lower-case hex); revoked ones are not in it.
+    """All tokens in force, and the limits of tenants.
+
+    Attributes:
+        tokens: By the SHA-256 of their text (lower-case hex); revoked ones are not in it.
+        tenants: How many rows all tokens of a tenant together may ask for in a time.
 
     Example:
         >>> entry = TokenEntry("tok_1", "app", Role.SERVICE, ("*",), expires_us=10)
@@ -57,6 +68,7 @@ class TokenSnapshot(msgspec.Struct, frozen=True):
     """
 
     tokens: dict[str, TokenEntry]
+    tenants: dict[str, Rate] = {}
 
     def authenticate(self, plaintext: str, now_us: int) -> Actor:
         """Return the actor whose token this is.

@@ -17,6 +17,7 @@
     ├── PortInUse              the address is taken
     ├── Unavailable            not ready, overloaded or shutting down (retryable)
     │   └── Overloaded         too much waits; the same request is taken later
+    ├── RateLimited            more was asked in a time than the token or its tenant may (retryable)
     ├── Timeout                a deadline passed (retryable)
     ├── RunFailed              a run or one of its steps failed
     ├── Unsupported            a combination that this release refuses rather than approximates
@@ -147,6 +148,23 @@ class Overloaded(Unavailable):
     """Too much waits to be dealt with; nothing of the request was kept, and it is taken later."""
 
     code = "overloaded"
+
+
+class RateLimited(FalajError):
+    """More was asked in a time than the token or its tenant may.
+
+    Args:
+        message: Whose limit it is.
+        hint: What to do about it.
+        retry_after_s: After how many whole seconds the same request could be taken.
+    """
+
+    code = "rate_limited"
+    retryable = True
+
+    def __init__(self, message: str, *, hint: str = "", retry_after_s: int = 1) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_s = retry_after_s
 
 
 class Timeout(FalajError):

@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from falaj.kernel.errors import ProjectError
+from falaj.kernel.errors import DefinitionError, ProjectError
+from falaj.kernel.rate import Rate
 
 PROJECT_FILE = "falaj.toml"
 MOST_WORKERS = 64
@@ -76,7 +77,8 @@ class StorageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         online_ca_file: PEM file of the authority that signed the certificate of Redis; empty for the system's.
         online_connect_ms: How long connecting to Redis may take.
         online_timeout_ms: How long a gateway waits for Redis before it uses declared defaults.
-        online_cache_ms: How old a feature may be that a gateway gives again without asking Redis; 0 for none.
+        online_cache_ms: How old a feature may be that a gateway gives again without asking Redis; 0 for none. An
+            endpoint may say otherwise (`features_max_age`).
         redaction_key: Key of the hashes that stand for redacted fields in the prediction log; better given as
             `FALAJ_STORAGE_REDACTION_KEY` than in the file. With another key, equal values have other hashes.
         fsync_ms: How long the prediction log may keep answers that a power cut would lose (a process death loses none).
@@ -124,6 +126,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         host: Address to listen on; anything but loopback needs access control, which is always on.
         port: TCP port shared by all workers.
+        grpc_port: TCP port of gRPC, shared by all workers too; 0 for none. Needs the extra `falaj[grpc]`.
         name: What tells its workers from those of other machines that share `storage.shared`; empty for the machine's
             own name there.
         workers: Number of one-worker processes at the start.
@@ -133,7 +136,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             what tells: batches grow with load, so processor time says little.
         shrink_s: How long little must have been asked before a worker is ended; longer after each that was missed.
         max_body_bytes: Larger requests are refused with 413.
-        max_rows: Most rows in one request; more are refused with 400.
+        max_rows: Most rows in one request; more are refused with 400. An endpoint may have a lower bound.
+        max_connections: Open at the same time in one worker; more are answered 503 and closed.
         max_queue_rows: Rows that may wait; above it requests get 503 and Retry-After.
         max_queue_bytes: Bytes of the requests that may wait; above it the same.
         idle_timeout_s: Keep-alive connections without a request are closed after it.
@@ -144,6 +148,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     host: str = "127.0.0.1"
     port: int = 8600
+    grpc_port: int = 0
     name: str = ""
     workers: int = 1
     min_workers: int = 0
@@ -152,6 +157,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     shrink_s: float = 60.0
     max_body_bytes: int = 4 * 1024 * 1024
     max_rows: int = 10_000
+    max_connections: int = 10_000
     max_queue_rows: int = 20_000
     max_queue_bytes: int = 256 << 20
     idle_timeout_s: float = 75.0
@@ -170,12 +176,17 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         _check_address(self.host, self.port)
+        if self.grpc_port:
+            _check_ranges(self.grpc_port)
+            if self.grpc_port == self.port:
+                raise ValueError(f"grpc_port {self.grpc_port} is the port of HTTP")
         _check_ranges(
             workers=self.workers,
             target_ms=self.target_ms,
             shrink_s=self.shrink_s,
             max_body_bytes=self.max_body_bytes,
             max_rows=self.max_rows,
+            max_connections=self.max_connections,
             max_queue_rows=self.max_queue_rows,
             max_queue_bytes=self.max_queue_bytes,
             idle_timeout_s=self.idle_timeout_s,
@@ -286,6 +297,24 @@ class PythonSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         )
         if self.processors < 0:
             raise ValueError(f"processors {self.processors} is below 0")
+
+
+class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What tenants may ask of the gateways of one machine; tokens have limits of their own.
+
+    Attributes:
+        tenants: Tenant to the rows that all its tokens together may ask for in a time, such as
+            `tenants = { shop = "5000/s", trial = "100/m burst 500" }`.
+    """
+
+    tenants: dict[str, str] = {}
+
+    def __post_init__(self) -> None:
+        for name, text in self.tenants.items():
+            try:
+                Rate.parse(text, field=f"tenants.{name}")
+            except DefinitionError as error:
+                raise ValueError(f"{error.message}; {error.hint}") from None
 
 
 class ControlSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -426,6 +455,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tracing: TracingSettings = TracingSettings()
     access_log: AccessLogSettings = AccessLogSettings()
     python: PythonSettings = PythonSettings()
+    limits: LimitSettings = LimitSettings()
     control: ControlSettings = ControlSettings()
     events: EventSettings = EventSettings()
     features: FeatureSettings = FeatureSettings()

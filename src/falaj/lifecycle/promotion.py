@@ -236,6 +236,7 @@ def _begin(rooms: Rooms, endpoint: Endpoint, version: ModelVersion, actor: Actor
         read_counts=lambda name: read_counts(rooms, name, version.version),
         publish=lambda: publish_snapshots(rooms),
         defaults=endpoint.defaults,
+        options=endpoint.options,
         within=lambda connection: fulfil(connection, Wish(endpoint.name, version.model, version.version)),
     )
     if rollout.status == "promoted":

@@ -8,6 +8,7 @@ from falaj.definitions.prediction_policy import PredictionPolicy
 from falaj.definitions.project import Definitions
 from falaj.kernel.clock import to_us
 from falaj.kernel.codec import to_msgpack
+from falaj.kernel.rate import Rate
 from falaj.lifecycle.rooms import TOKENS_TOPIC, Rooms
 from falaj.rollout.table import TOPIC as ROUTING_TOPIC
 from falaj.rollout.table import routing_snapshot
@@ -24,7 +25,8 @@ def publish_snapshots(rooms: Rooms, *, force: bool = False) -> bool:
 
     def tokens(connection: sa.Connection) -> bytes:
         del connection
-        return to_msgpack(rooms.actors.snapshot())
+        tenants = {name: Rate.parse(text) for name, text in rooms.settings.limits.tenants.items()}
+        return to_msgpack(rooms.actors.snapshot(tenants))
 
     def routing(connection: sa.Connection) -> bytes:
         return routing_snapshot(connection, policies_of(rooms.definitions))

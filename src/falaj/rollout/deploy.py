@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 import sqlalchemy as sa
 
+from falaj.definitions.endpoint_options import EndpointOptions
 from falaj.definitions.rollout import Canary
 from falaj.definitions.routing_table import EndpointRoute, Variant
 from falaj.governance.access import Actor, authorise
@@ -48,6 +49,7 @@ def deploy(
     read_counts: ReadCounts,
     publish: Publish,
     defaults: Mapping[str, float] | None = None,
+    options: EndpointOptions = EndpointOptions(),  # noqa: B008 - a frozen value
     within: Within = nothing_more,
 ) -> Rollout:
     """Start to roll a version out on an endpoint.
@@ -63,6 +65,7 @@ def deploy(
         read_counts: For the counters' present values, above which the first step counts.
         publish: Called after the routing is written.
         defaults: Feature values used when the feature store fails.
+        options: How requests are treated.
         within: Done in the same transaction.
 
     Returns:
@@ -98,7 +101,9 @@ def deploy(
         )
         rollouts.insert(connection, rollout)
         base = route or EndpointRoute(endpoint, 0, endpoint, ())
-        base = msgspec.structs.replace(base, thresholds_ms=thresholds_ms(plan), defaults=dict(defaults or {}))
+        base = msgspec.structs.replace(
+            base, thresholds_ms=thresholds_ms(plan), defaults=dict(defaults or {}), options=options
+        )
         table.write_route(connection, routed(base, rollout), actor.name, now_us)
         within(connection)
     publish()

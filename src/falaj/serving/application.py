@@ -6,24 +6,26 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from falaj.kernel.errors import FalajError
+from falaj.kernel.errors import FalajError, RateLimited
 from falaj.serving.boundary import contain
 from falaj.serving.data_plane import RAW
+from falaj.serving.deadline import HEADER
 from falaj.serving.exposition import CONTENT_TYPE, render
 from falaj.serving.guard import PUBLIC_PATHS
 from falaj.serving.http import Exchange, Request
-from falaj.serving.http.messages import NO_HEADERS
+from falaj.serving.http.messages import JSON, NO_HEADERS
 from falaj.serving.intake import Receipt
 from falaj.serving.native import NativeForm
 from falaj.serving.observer import Observer
 from falaj.serving.open_inference import OpenInference
 from falaj.serving.openapi import document
 from falaj.serving.peer_metrics import peer_families
+from falaj.serving.reception import receive
 from falaj.serving.router import Handler, Route, Router
 from falaj.serving.routes import ROUTES
 from falaj.serving.snapshots import Snapshots
 from falaj.serving.stats import read_stats
-from falaj.serving.statuses import status_of
+from falaj.serving.statuses import error_body, status_of
 from falaj.serving.watched import WatchedExchange
 
 
@@ -69,7 +71,7 @@ class Gateway:
         try:
             self._dispatch(request, exchange)
         except FalajError as error:
-            exchange.fail(status_of(error.code), error.message, error.code, error.hint)
+            refuse(exchange, error)
 
     def _look(self, request: Request, exchange: Exchange) -> WatchedExchange | None:
         observer = self._observer
@@ -83,7 +85,7 @@ class Gateway:
             try:
                 self._dispatch(request, watched, watched)
             except FalajError as error:
-                watched.fail(status_of(error.code), error.message, error.code, error.hint)
+                refuse(watched, error)
 
         if contain(dispatch) is not None:
             watched.fail(500, "the gateway failed on this request", "internal")
@@ -106,15 +108,20 @@ class Gateway:
             self._other_method(request, exchange, b", ".join((*sorted(route.handlers), b"OPTIONS")))
             return
         received_us = self._now_us()
-        actor = ""
+        started_s = self._monotonic()
         if request.path not in PUBLIC_PATHS:
             resource = _resource(route, request, name)
             authorization = request.headers.get(b"authorization")
-            actor = self._snapshots.guard.admit(authorization, route.action, resource, received_us).name
-        trace_id = ""
+            receipt = receive(
+                self._snapshots.guard, authorization, route.action, resource, received_us, started_s,
+                request.headers.get(HEADER), len(request.body),
+            )  # fmt: skip
+        else:
+            receipt = Receipt(received_us, started_s, "")
         if watched is not None:
-            watched.actor, trace_id = actor, watched.trace_id
-        handler(request, exchange, Receipt(received_us, self._monotonic(), actor, trace_id, len(request.body)), name)
+            watched.actor = receipt.actor
+            receipt = msgspec.structs.replace(receipt, trace_id=watched.trace_id)
+        handler(request, exchange, receipt, name)
 
     def _other_method(self, request: Request, exchange: Exchange, allowed: bytes) -> None:
         allow = ((b"allow", allowed.replace(b"GET", b"GET, HEAD")),)
@@ -150,6 +157,15 @@ class Gateway:
             "model_stats": v2.statistics,
             "model_infer": v2.infer,
         }
+
+
+def refuse(exchange: Exchange, error: FalajError) -> None:
+    """Answer with an error; one that ends by itself says when."""
+    if isinstance(error, RateLimited):
+        body = error_body(error.message, error.code, error.hint)
+        exchange.respond(429, body, JSON, ((b"retry-after", b"%d" % error.retry_after_s),))
+    else:
+        exchange.fail(status_of(error.code), error.message, error.code, error.hint)
 
 
 def _resource(route: Route, request: Request, name: str) -> str:

@@ -12,6 +12,7 @@ from falaj.models.runtimes.port import Matrix, Scores
 from falaj.serving.aside import contain_refusal, named
 from falaj.serving.batching import Batcher, Later
 from falaj.serving.boundary import contain
+from falaj.serving.deadline import too_late
 from falaj.serving.intake import Receipt
 from falaj.serving.model_processes import ModelProcesses
 from falaj.serving.prediction_log import PredictionLog
@@ -32,6 +33,7 @@ class Block(msgspec.Struct, eq=False):
         matrix: float32, (rows, features).
         receipt: When and from whom.
         finish: Answers the caller; called once, when there are scores or an error.
+        deadline_s: On the monotonic clock: what still waits then is not computed; None for no bound.
         scores: float64, (rows,).
         error: Why there are none.
     """
@@ -42,6 +44,7 @@ class Block(msgspec.Struct, eq=False):
     matrix: Matrix
     receipt: Receipt
     finish: Callable[["Block"], None]
+    deadline_s: float | None = None
     scores: Scores | None = None
     error: FalajError | None = None
 
@@ -96,6 +99,9 @@ class Blocks:
             raise Unavailable("too many rows wait", hint="try again in a second, with fewer requests at once")
 
     def _compute(self, blocks: list[Block]) -> None:
+        began_s = self._monotonic()
+        if any(block.deadline_s is not None and block.deadline_s <= began_s for block in blocks):
+            blocks = self._in_time(blocks, began_s)
         if not self._stages.asked:
             self._score(blocks)
             return
@@ -137,7 +143,7 @@ class Blocks:
 
         runtime = block.variant.runtime
         assert isinstance(runtime, PythonRuntime)
-        error = contain_refusal(processes.submit, runtime, block.matrix, done)
+        error = contain_refusal(processes.submit, runtime, block.matrix, done, block.deadline_s)
         if error is not None:  # not decided, and so not logged
             self._stats.rejected += 1
             block.error = named(block.variant, error)
@@ -164,6 +170,15 @@ class Blocks:
         for block, us in zip(blocks, spent, strict=True):
             count = len(block.matrix)
             self._predictor.series(block.variant).observe(us, count, 0 if block.error is None else count)
+
+    def _in_time(self, blocks: list[Block], now_s: float) -> list[Block]:
+        """Answer the blocks whose deadline has passed, and return the others."""
+        late = [block for block in blocks if block.deadline_s is not None and block.deadline_s <= now_s]
+        for block in late:
+            self._stats.late += len(block.matrix)
+            block.error = too_late()
+            contain(block.finish, block)
+        return [block for block in blocks if block.error is None]
 
     def _failed(self, blocks: list[Block], error: Exception) -> None:
         del error  # logged where it was caught

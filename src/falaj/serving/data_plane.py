@@ -16,6 +16,7 @@ from falaj.serving.bare_model import BareModel
 from falaj.serving.bare_models import BareModels
 from falaj.serving.blocks import Block, Blocks
 from falaj.serving.columns import columns_of, given_matrix, given_rows
+from falaj.serving.deadline import deadline_of
 from falaj.serving.inference import InferenceAnswer, InferenceRequest
 from falaj.serving.intake import Instance, Intake, Receipt
 from falaj.serving.metadata import Health, IndexEntry, ModelMetadata, ModelReady, bare_metadata, endpoint_metadata
@@ -183,12 +184,13 @@ class DataPlane:
             )
             return
         matrix = given_matrix(signature, request.inputs)
-        self._intake.check_count(len(matrix))
+        self._intake.check_count(len(matrix), receipt, variant.route.options.max_rows)
         request_id = self._ids.make(receipt.received_us)
         self._blocks.submit(
             Block(
                 variant, request_id, request.id, matrix, receipt,
                 lambda block: finish(_block_answer(block, asked, signature.output)),
+                deadline_s=deadline_of(receipt.deadline_s, receipt.started_s, variant.route.options),
             )
         )  # fmt: skip
 

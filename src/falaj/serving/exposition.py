@@ -16,6 +16,10 @@ _WORKER_COUNTERS = (
     ("trace_drops", "falaj_trace_drops_total", "Traces lost: too many waited, or the collector did not take them."),
     ("access_log_drops", "falaj_access_log_drops_total", "Lines of the access log lost."),
     ("rejected", "falaj_rejected_requests_total", "Requests refused because too many rows waited."),
+    ("rate_limited", "falaj_rate_limited_requests_total", "Requests refused by the limit of a token or a tenant."),
+    ("late", "falaj_late_rows_total", "Rows not computed because their deadline passed while they waited."),
+    ("cache_hits", "falaj_response_cache_hits_total", "Decisions answered again from the cache."),
+    ("cache_misses", "falaj_response_cache_misses_total", "Decisions of cached endpoints that asked the model."),
     ("store_failures", "falaj_feature_store_failures_total", "Batches for which the feature store failed."),
     ("load_failures", "falaj_load_failures_total", "Routing tables, token lists or models that could not be loaded."),
     ("faults", "falaj_faults_total", "Requests or batches stopped by a fault of the gateway itself."),
@@ -111,6 +115,13 @@ def _worker(total: WorkerStats) -> Iterator[str]:
         "Answers per HTTP status.",
         [((("status", status),), count) for status, count in sorted(total.responses.items())],
     )
+    if total.grpc_responses:
+        yield from family(
+            "falaj_grpc_responses_total",
+            "counter",
+            "Answers per gRPC status code; each message of a stream counts.",
+            [((("code", code),), count) for code, count in sorted(total.grpc_responses.items())],
+        )
     yield from head("falaj_batch_rows", "histogram", "Rows computed together.")
     yield from histogram("falaj_batch_rows", (), map(str, BATCH_BOUNDS), total.batches, str(total.batch_rows))
     for kind, name, text in _CACHE_FAMILIES:

@@ -14,23 +14,28 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import uvloop
 
-from falaj.features.online import OnlineReader
+from falaj.governance.exposure import refuse_exposed
 from falaj.kernel.clock import Clock, SystemClock
-from falaj.kernel.errors import FalajError, StorageError
+from falaj.kernel.errors import ExtraMissing, FalajError, StorageError
 from falaj.kernel.settings import PythonSettings
 from falaj.models.python.place import PythonPlace, clear_work
 from falaj.models.runtimes import warm_up
+from falaj.serving.aged_readers import AgedReaders
 from falaj.serving.application import Gateway
 from falaj.serving.aside import Aside
 from falaj.serving.bare_models import BareModels
 from falaj.serving.batching import Batcher
 from falaj.serving.blocks import Blocks
 from falaj.serving.boundary import contain
+from falaj.serving.buckets import FILE as BUCKETS_FILE
+from falaj.serving.buckets import Buckets
 from falaj.serving.data_plane import DataPlane
+from falaj.serving.descriptors import room_for
 from falaj.serving.http import HttpServer, Limits
 from falaj.serving.intake import Intake
 from falaj.serving.late_store import LateStore
@@ -46,13 +51,15 @@ from falaj.serving.rows import Job
 from falaj.serving.signals import SHED
 from falaj.serving.snapshots import POLL_S, Snapshots
 from falaj.serving.stages import Stages
-from falaj.serving.stats import SUFFIX, read_worker, resume_stats, write_stats
+from falaj.serving.stats import SUFFIX, add_counts, read_worker, resume_stats, write_stats
 from falaj.serving.variants import LoadModel, Serving, model_loader
 from falaj.storage.blobs.local import LocalBlobs
 from falaj.storage.eventlog.segments import SegmentWriter
 from falaj.storage.keyvalue import KeyValueStore
 
-_FIRST_LOAD_S = 10.0
+if TYPE_CHECKING:
+    from falaj.serving.grpc.server import GrpcServer
+
 _POLLS_PER_STATS = 2
 _LOOK_S = 1.0
 
@@ -67,10 +74,13 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
         blobs: Root of the blob store with the models.
         log: Folder of the prediction log's segments.
         stats: Folder of all workers' counts.
+        run: Folder on this machine's own disk, for what its workers share; that of the counts by default.
         host: Address to listen on.
         port: TCP port, shared by all workers.
+        grpc_port: TCP port of gRPC, shared by all workers; None for none.
         listen_fd: A listening socket inherited from the supervisor, instead of host and port. Connections then wait
             in it while a worker restarts, and none is lost.
+        grpc_listen_fd: The same for gRPC.
         supervisor: The process that started it and without which it drains and ends: nothing would restart or stop it.
         tls_certificate: PEM file with the chain; speaks TLS when given.
         tls_key: PEM file with the key.
@@ -80,10 +90,13 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
         max_queue_bytes: Bytes of the requests that may wait; above it the same.
         python: The limits of Python models' processes.
         python_folder: Holds their files and logs; None for the system's temporary folder.
+        online_cache_ms: How old a feature may be that is given again without asking the store; None for a store that
+            is in this process's own memory.
         fsync_ms: How long the prediction log may keep what a power cut would lose.
         redaction_key: Key of the hashes that stand for redacted fields in the log.
         watching: What it tells of its requests.
         segment_bytes: Size at which a segment of the log is finished.
+        first_load_s: How long to wait at the start for what control published.
         ready_grace_s: How long ready says 503 while everything is still accepted, so that load balancers notice.
         drain_s: How long requests in flight may take at the end.
     """
@@ -92,9 +105,12 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
     blobs: Path
     log: Path
     stats: Path
+    run: Path | None = None
     host: str = "127.0.0.1"
     port: int = 8600
+    grpc_port: int | None = None
     listen_fd: int | None = None
+    grpc_listen_fd: int | None = None
     supervisor: int | None = None
     tls_certificate: Path | None = None
     tls_key: Path | None = None
@@ -104,10 +120,12 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_queue_bytes: int = 256 << 20
     python: PythonSettings = PythonSettings()
     python_folder: Path | None = None
+    online_cache_ms: float | None = None
     fsync_ms: int = 1000
     redaction_key: str = ""
     watching: Watching = Watching()
     segment_bytes: int = 64 << 20
+    first_load_s: float = 10.0
     ready_grace_s: float = 0.3
     drain_s: float = 15.0
 
@@ -124,10 +142,12 @@ class GatewayWorker:
 
     Attributes:
         server: Listens.
+        grpc: Listens for gRPC; None where it is off.
         snapshots: What serves.
         stats: What it counts.
 
     Raises:
+        ExtraMissing: gRPC is on and not installed.
         Locked: Another worker of that name lives.
         StorageError: The log or the stats folder cannot be written.
     """
@@ -152,12 +172,16 @@ class GatewayWorker:
         self.stats = resume_stats(config.stats, config.worker)
         self._base = msgspec.msgpack.decode(msgspec.msgpack.encode(self.stats), type=type(self.stats))
         self._store = LateStore(open_store)
-        reader = OnlineReader(self._store)
+        run = config.run or config.stats
+        run.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._buckets = Buckets(run / BUCKETS_FILE)
+        readers = AgedReaders(self._store, config.online_cache_ms, clock.monotonic)
+        reader = readers.default
         redaction = Redaction(config.redaction_key, self.stats)
         stages = Stages(clock.monotonic)
         self._processes = ModelProcesses(self._loop, self.stats)
         aside = Aside(self._processes, self.stats, self._loop.call_soon)
-        self._predictor = Predictor(reader, self._log, self.stats, clock.monotonic, redaction, stages, aside)
+        self._predictor = Predictor(reader, self._log, self.stats, clock.monotonic, redaction, stages, readers, aside)
         self._batcher = Batcher(
             self._compute, self._failed, self._loop.call_soon, max_rows=config.max_queue_rows,
             max_bytes=config.max_queue_bytes,
@@ -166,7 +190,7 @@ class GatewayWorker:
             self._predictor.compute_shadows, lambda _jobs, _error: None, self._loop.call_soon,
             max_rows=config.max_queue_rows,
         )  # fmt: skip
-        self.snapshots = Snapshots(load_model, self._beside, self.stats, self._switched)
+        self.snapshots = Snapshots(load_model, self._beside, self.stats, self._switched, self._buckets)
         ids = RequestIds()
         intake = Intake(self._batcher, ids, self.stats, config.max_rows)
         self._blocks = Blocks(
@@ -182,6 +206,7 @@ class GatewayWorker:
             self._outlets.observer(stages, now_us), config.watching.peer_names,
         )  # fmt: skip
         self.server = HttpServer(app, clock, config.limits)
+        self.grpc = None if config.grpc_port is None else self._make_grpc(now_us, clock)
         self._switch = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._polls = 0
@@ -195,15 +220,20 @@ class GatewayWorker:
 
         Raises:
             PortInUse: Another program listens there.
+            Unavailable: Others reach the address, and no token is known.
         """
         warm_up()  # before anybody is kept waiting
         self._poll()
         try:
-            await asyncio.wait_for(self._switch.wait(), _FIRST_LOAD_S)
+            await asyncio.wait_for(self._switch.wait(), self._config.first_load_s)
         except TimeoutError:
             _log.warning("nothing was published yet; ready says so until it is")
         config = self._config
-        sock = None if config.listen_fd is None else socket.socket(fileno=config.listen_fd)
+        refuse_exposed(config.host, self.snapshots.guard.tokens, setting="gateway.host")
+        if self.grpc is not None and config.grpc_port is not None:
+            sock = _inherited(config.grpc_listen_fd)
+            await self.grpc.start(config.host, config.grpc_port, sock=sock, tls=_tls(config))
+        sock = _inherited(config.listen_fd)
         await self.server.start(config.host, config.port, sock=sock, tls=_tls(config))
 
     async def stop(self) -> bool:
@@ -214,7 +244,7 @@ class GatewayWorker:
         """
         self._plane.draining = True
         await asyncio.sleep(self._config.ready_grace_s)
-        finished = await self.server.drain(self._config.drain_s)
+        finished = await self._drain()
         if self._timer is not None:
             self._timer.cancel()
         await asyncio.sleep(0)
@@ -227,6 +257,7 @@ class GatewayWorker:
         self._ended = True
         contain(self.write_stats)
         self._store.close()
+        self._buckets.close()
         return finished
 
     def shed(self) -> None:
@@ -238,6 +269,12 @@ class GatewayWorker:
         peers = self._config.stats.glob(f"{self._config.worker.rpartition('-')[0]}-*{SUFFIX}")
         held = [stats.connections for stats in map(read_worker, peers) if stats and stats.is_live(self._now_us())]
         self.server.shed(max(0, mine - math.ceil(sum(held) / max(len(held), 1))))
+
+    async def _drain(self) -> bool:
+        within_s = self._config.drain_s
+        if self.grpc is None:
+            return await self.server.drain(within_s)
+        return all(await asyncio.gather(self.server.drain(within_s), self.grpc.drain(within_s)))
 
     def write_stats(self) -> Path:
         """Write this worker's counts and return the folder of all workers' counts; any thread may."""
@@ -254,6 +291,9 @@ class GatewayWorker:
             for status, count in dict(self.server.responses).items():
                 responses[str(status)] = responses.get(str(status), 0) + count
             stats.responses = responses
+            if self.grpc is not None:
+                stats.grpc_responses = dict(base.grpc_responses)
+                add_counts(stats.grpc_responses, dict(self.grpc.front.responses))
             try:
                 write_stats(stats, self._config.stats)
             except StorageError as error:
@@ -272,6 +312,13 @@ class GatewayWorker:
         for job in jobs:
             job.rows[0].error = FalajError("the gateway failed on this request")
             contain(job.finish, job)
+
+    def _make_grpc(self, now_us: Callable[[], int], clock: Clock) -> "GrpcServer":
+        try:
+            from falaj.serving.grpc.server import GrpcServer
+        except ModuleNotFoundError as error:
+            raise ExtraMissing(f"gRPC is not installed: {error}", hint="pip install 'falaj[grpc]'") from None
+        return GrpcServer(self._plane, self.snapshots, self.stats, self._config.limits, now_us, clock.monotonic)
 
     def _beside(self, work: Callable[[], Serving], done: Callable[[Serving], None]) -> None:
         loading = self._loop.run_in_executor(self._executor, work)
@@ -309,8 +356,10 @@ def run_worker(config: GatewayConfig, open_store: Callable[[], KeyValueStore]) -
         PortInUse: Another program listens on the port.
         Locked: Another worker of that name lives.
         StorageError: The log cannot be written.
+        Unavailable: Others reach the address, and no token is known.
     """
-    uvloop.run(_serve(config, open_store))
+    limits = msgspec.structs.replace(config.limits, max_connections=room_for(config.limits.max_connections))
+    uvloop.run(_serve(msgspec.structs.replace(config, limits=limits), open_store))
 
 
 async def _serve(config: GatewayConfig, open_store: Callable[[], KeyValueStore]) -> None:
@@ -327,6 +376,8 @@ async def _serve(config: GatewayConfig, open_store: Callable[[], KeyValueStore])
     asyncio.get_running_loop().add_signal_handler(SHED, worker.shed)
     await worker.start()
     _log.info("%s listens on port %d", config.worker, worker.server.port)
+    if worker.grpc is not None:
+        _log.info("%s listens for gRPC on port %d", config.worker, worker.grpc.port)
     while not stop.is_set() and config.supervisor in (None, os.getppid()):
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), _LOOK_S)
@@ -334,6 +385,10 @@ async def _serve(config: GatewayConfig, open_store: Callable[[], KeyValueStore])
         _log.error("the supervisor, process %d, is gone: ending", config.supervisor)
     finished = await worker.stop()
     _log.info("%s ended, %s", config.worker, "everything answered" if finished else "some requests were cut off")
+
+
+def _inherited(fd: int | None) -> socket.socket | None:
+    return None if fd is None else socket.socket(fileno=fd)
 
 
 def _tls(config: GatewayConfig) -> ssl.SSLContext | None:

@@ -1,8 +1,12 @@
 """Guard: who asks, and may they; denied is the default."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from falaj.governance.access import Actor, authorise
 from falaj.governance.tokens import TokenEntry, TokenSnapshot, actor_of, hash_token
 from falaj.kernel.errors import Unauthenticated
+from falaj.serving.allowance import Allowance
 
 PUBLIC_PATHS: frozenset[bytes] = frozenset((b"/v2/health/live", b"/v2/health/ready"))
 """What anybody may ask, for the sake of load balancers; everything else needs a token."""
@@ -17,6 +21,11 @@ class Guard:
 
     Args:
         snapshot: The tokens in force. Without one nobody is let in.
+        allowances: What the tokens that have a limit may still ask for, by token.
+
+    Attributes:
+        allowances: As given; empty where no token has a limit.
+        tokens: How many there are; None without a snapshot.
 
     Example:
         >>> from falaj.governance.access import Role
@@ -26,8 +35,12 @@ class Guard:
         'app'
     """
 
-    def __init__(self, snapshot: TokenSnapshot | None = None) -> None:
+    def __init__(
+        self, snapshot: TokenSnapshot | None = None, allowances: Mapping[str, Allowance] = MappingProxyType({})
+    ) -> None:
+        self.allowances = allowances
         self._tokens = {} if snapshot is None else snapshot.tokens
+        self.tokens = None if snapshot is None else len(snapshot.tokens)
         self._allowed: dict[tuple[bytes, str, str], tuple[TokenEntry, Actor]] = {}
 
     def admit(self, authorization: bytes | None, action: str, resource: str, now_us: int) -> Actor:

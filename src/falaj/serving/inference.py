@@ -1,14 +1,17 @@
 """Inference: a request and its answer as the Open Inference Protocol means them, whatever form they came in.
 
 A codec turns a transport's bytes into an `InferenceRequest` and an `InferenceAnswer` into bytes, and nothing else: see
-`rest_codec` for HTTP. What is done with a request is in `open_inference`.
+`rest_codec` for HTTP and `grpc.codec` for gRPC. What is done with a request is in `data_plane`.
 """
 
 from typing import Any
 
 import msgspec
 
+from falaj.kernel.errors import Unsupported
 from falaj.serving.tensors import Tensor
+
+_REFUSED = ("shared_memory_region", "classification")
 
 
 class WantedOutput(msgspec.Struct, frozen=True):
@@ -55,3 +58,14 @@ class InferenceAnswer(msgspec.Struct):
     outputs: list[Tensor]
     parameters: dict[str, str | bool]
     model_version: str = ""
+
+
+def refuse_unsupported(name: str, parameters: dict[str, Any]) -> None:
+    """Return if a tensor's parameters ask for nothing that the gateway does not do.
+
+    Raises:
+        Unsupported: They ask for shared memory, or for classes instead of scores.
+    """
+    for parameter in _REFUSED:
+        if parameters.get(parameter):
+            raise Unsupported(f"parameter {parameter!r} of {name[:80]!r} is not supported", hint="leave it out")

@@ -7,7 +7,9 @@ import msgspec
 
 from falaj.kernel.clock import parse_instant, to_us
 from falaj.kernel.errors import InputError, Unavailable
+from falaj.serving.allowance import Allowance
 from falaj.serving.batching import Batcher
+from falaj.serving.deadline import deadline_of
 from falaj.serving.request_ids import RequestIds
 from falaj.serving.routing import unit_of
 from falaj.serving.rows import Job, Row
@@ -42,6 +44,8 @@ class Receipt(msgspec.Struct, frozen=True):
         actor: Who asked.
         trace_id: The trace it belongs to; empty where none is kept.
         size_bytes: How much was sent.
+        allowance: What its token's rows are taken from, the first of them already; None where it has no limit.
+        deadline_s: On the monotonic clock: what still waits then is not computed; None to leave it to the endpoint.
     """
 
     received_us: int
@@ -49,6 +53,18 @@ class Receipt(msgspec.Struct, frozen=True):
     actor: str
     trace_id: str = ""
     size_bytes: int = 0
+    allowance: Allowance | None = None
+    deadline_s: float | None = None
+
+    def take_rows(self, rows: int) -> None:
+        """Take a request's rows, besides the first, from its token's allowance.
+
+        Raises:
+            InputError: It has more than could ever come at once.
+            RateLimited: The token or its tenant has reached its limit.
+        """
+        if self.allowance is not None:
+            self.allowance.take(rows - 1, self.received_us, begun=1)
 
 
 class Intake:
@@ -85,7 +101,8 @@ class Intake:
             NotFound: The version does not serve.
             Unavailable: Too many rows wait.
         """
-        self.check_count(len(instances))
+        options = route.options
+        self.check_count(len(instances), receipt, None if options is None else options.max_rows)
         pinned = None if version is None else route.version(version)
         many = len(instances) > 1
         rows = []
@@ -110,6 +127,8 @@ class Intake:
             if route.has_shadows:
                 shadows += [(row, shadow) for shadow in route.chooser.shadows(unit)]
         job = Job(rows, finish, receipt.received_us, receipt.started_s, receipt.actor, shadows, receipt.trace_id)
+        if options is not None or receipt.deadline_s is not None:
+            job.deadline_s = deadline_of(receipt.deadline_s, receipt.started_s, options)
         self._submit(job, receipt)
 
     def score(
@@ -129,24 +148,35 @@ class Intake:
             InputError: There are no rows, or too many.
             Unavailable: Too many rows wait.
         """
-        self.check_count(len(given))
+        options = variant.route.options
+        self.check_count(len(given), receipt, options.max_rows)
         rows = []
         for values in given:
             request_id = self._ids.make(receipt.received_us)
             rows.append(Row(variant, request_id, client_id, request_id, receipt.received_us, {}, {}, values))
         job = Job(rows, finish, receipt.received_us, receipt.started_s, receipt.actor, [], receipt.trace_id)
+        job.deadline_s = deadline_of(receipt.deadline_s, receipt.started_s, options)
         self._submit(job, receipt)
 
-    def check_count(self, rows: int) -> None:
-        """Return if a request may have so many rows.
+    def check_count(self, rows: int, receipt: Receipt, max_rows: int | None = None) -> None:
+        """Return if a request may have so many rows, which are then taken from its token's allowance.
+
+        Args:
+            rows: How many.
+            receipt: Whose.
+            max_rows: The endpoint's own bound, where it has one.
 
         Raises:
             InputError: There are none, or too many.
+            RateLimited: The token or its tenant has reached its limit.
         """
         if not rows:
             raise InputError("the request has no instances", hint="send at least one")
-        if rows > self._max_rows:
-            raise InputError(f"the request has {rows} rows", hint=f"send {self._max_rows} at most, in several requests")
+        most = self._max_rows if max_rows is None else min(max_rows, self._max_rows)
+        if rows > most:
+            raise InputError(f"the request has {rows} rows", hint=f"send {most} at most, in several requests")
+        if receipt.allowance is not None:
+            receipt.take_rows(rows)
 
     def _submit(self, job: Job, receipt: Receipt) -> None:
         if not self._batcher.submit(job, len(job.rows), receipt.size_bytes):

@@ -135,6 +135,7 @@ class NativeForm:
         """`POST /v1/feedback`: one outcome, or a list of them; acknowledged when they are in the log."""
         del name
         items, _ = read_one_or_many(request.body, _decode_feedback, _decode_feedbacks)
+        receipt.take_rows(len(items))
         records = [_feedback_record(number, item, receipt) for number, item in enumerate(items)]
         if not self._log.append(records):
             raise Unavailable("the outcomes could not be written", hint="send them again later; the disk may be full")
@@ -154,6 +155,7 @@ class NativeForm:
             at_us = to_us(parse_instant(wanted.pop("at")[0]))
         service = self._service(service_name)
         entities = _entities(service, wanted)
+        receipt.take_rows(len(entities))
         rows = self._reader.read(service, entities, [at_us] * len(entities))
         values = [row[: len(rows.columns)] for row in rows.values]
         answer = OnlineAnswer(service.name, at_us, rows.columns, values, rows.statuses, rows.applied_seq)

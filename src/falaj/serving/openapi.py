@@ -8,14 +8,18 @@ from typing import Any
 import msgspec
 
 from falaj.kernel.version import __version__
+from falaj.serving.deadline import MOST_MS
 from falaj.serving.routes import ROUTES, RouteSpec
 from falaj.serving.statuses import REASONS, ErrorBody
 
 EVERYWHERE = (400, 408, 413, 417, 431, 500, 501, 503, 504, 505)
 """Statuses that any request may get: from the protocol class, from overload, or by a fault."""
 
-GUARDED = (401, 403)
+GUARDED = (401, 403, 429)
 """Statuses that every path with an action may answer besides."""
+
+WAITS = "endpoint.predict"
+"""The action whose requests wait for others, and may wait too long: 504."""
 
 _REF = "#/components/schemas/{name}"
 _JSON = "application/json"
@@ -92,6 +96,11 @@ def _parameters(route: RouteSpec) -> list[dict[str, Any]]:
         about = "Bytes of the JSON part, where binary tensors follow it."
         header = {"name": "Inference-Header-Content-Length", "in": "header", "required": False}
         found.append(header | {"description": about, "schema": length})
+    if route.action == WAITS:
+        wait = {"type": "integer", "minimum": 1, "maximum": MOST_MS}
+        about = "How long the caller waits; what still waits then is answered 504 and not computed."
+        header = {"name": "Falaj-Deadline-Ms", "in": "header", "required": False}
+        found.append(header | {"description": about, "schema": wait})
     return found
 
 
@@ -103,7 +112,12 @@ def _responses(route: RouteSpec, schemas: dict[str, dict[str, Any]]) -> dict[str
     if route.binary:
         content[_OCTETS] = {"schema": {"type": "string", "format": "binary"}}
     failure = {_JSON: {"schema": {"$ref": _REF.format(name=ErrorBody.__name__)}}}
-    statuses = {*EVERYWHERE, *route.statuses, *(GUARDED if route.action else ())}
+    statuses = {
+        *EVERYWHERE,
+        *route.statuses,
+        *(GUARDED if route.action else ()),
+        *((504,) if route.action == WAITS else ()),
+    }
     return {"200": {"description": "OK", "content": content}} | {
         str(status): {"description": REASONS[status].decode(), "content": failure} for status in sorted(statuses)
     }

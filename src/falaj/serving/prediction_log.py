@@ -12,7 +12,7 @@ from falaj.kernel.errors import StorageError
 
 _WARN_EVERY_S = 10.0
 
-_UNENCODABLE = (TypeError, ValueError, OverflowError, NotImplementedError)
+UNENCODABLE = (TypeError, ValueError, OverflowError, NotImplementedError)
 """What a value raises that MessagePack does not know, such as one that on-demand code made up."""
 
 _log = logging.getLogger("falaj.serving.prediction_log")
@@ -30,7 +30,7 @@ class RecordSink(Protocol):
         ...
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return a NumPy scalar as Python's own number: on-demand functions give those."""
     item = getattr(value, "item", None)
     if item is None:
@@ -55,7 +55,7 @@ class PredictionLog:
     def __init__(self, sink: RecordSink, clock: Clock) -> None:
         self._sink = sink
         self._clock = clock
-        self._encode = msgspec.msgpack.Encoder(enc_hook=_plain).encode
+        self._encode = msgspec.msgpack.Encoder(enc_hook=plain).encode
         self._warned_s = -_WARN_EVERY_S
         self.written = 0
         self.dropped = 0
@@ -88,7 +88,7 @@ class PredictionLog:
         encode = self._encode
         try:
             return [encode(record) for record in records]
-        except _UNENCODABLE as error:
+        except UNENCODABLE as error:
             if len(records) == 1:
                 self._warn(error)
                 return []

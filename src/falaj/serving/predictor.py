@@ -4,15 +4,19 @@ from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any, Protocol
 
+from falaj.definitions.cache import Cache
 from falaj.definitions.prediction_record import LogRecord, PredictionRecord
 from falaj.definitions.service_spec import ServiceSpec
 from falaj.features.online import OnlineRows
 from falaj.kernel.errors import CorruptionError, DataError, FalajError, InputError, StorageError
 from falaj.models.runtimes.port import Matrix
+from falaj.serving.aged_readers import AgedReaders
 from falaj.serving.aside import Aside
 from falaj.serving.boundary import contain
+from falaj.serving.deadline import too_late
 from falaj.serving.prediction_log import PredictionLog
 from falaj.serving.redaction import Redaction
+from falaj.serving.response_cache import ResponseCache
 from falaj.serving.rows import Job, Row
 from falaj.serving.stages import Stages
 from falaj.serving.stats import EVERY, Series, WorkerStats
@@ -45,14 +49,16 @@ class Predictor:
         monotonic: Seconds, for latencies.
         redaction: Keeps out of the log what policies say.
         stages: Measures a batch while somebody asks.
+        aged: Readers for endpoints that say how old a feature may be; without it they all use the first.
         aside: Takes the jobs that Python models decide; None where there can be none.
     """
 
     def __init__(
         self, reader: FeatureReader, log: PredictionLog, stats: WorkerStats, monotonic: Monotonic, redaction: Redaction,
-        stages: Stages, aside: Aside | None = None,
+        stages: Stages, aged: AgedReaders | None = None, aside: Aside | None = None,
     ) -> None:  # fmt: skip
         self._reader = reader
+        self._aged = aged
         self._log = log
         self._stats = stats
         self._monotonic = monotonic
@@ -65,6 +71,11 @@ class Predictor:
 
         A row that cannot be decided has an error; its batch-mates do not notice.
         """
+        began_s = self._monotonic()
+        for job in jobs:
+            if job.deadline_s is not None and job.deadline_s <= began_s:
+                jobs = self._in_time(jobs, began_s)
+                break
         if not self._stages.asked:
             self._decide(jobs)
             return
@@ -100,6 +111,19 @@ class Predictor:
                 self.series(row.variant).observe(us, 1, 0 if row.error is None else 1)
         for variant, group in groups:
             self._count(variant, group)
+
+    def _in_time(self, jobs: list[Job], now_s: float) -> list[Job]:
+        """Answer the jobs whose deadline has passed, undecided and so not logged, and return the others."""
+        left = []
+        for job in jobs:
+            if job.deadline_s is None or job.deadline_s > now_s:
+                left.append(job)
+                continue
+            self._stats.late += len(job.rows)
+            job.rows[0].error = too_late()
+            job.shadows = []
+            contain(job.finish, job)
+        return left
 
     def compute_shadows(self, jobs: list[Job]) -> None:
         """Let shadow variants decide what was decided already, and log what they would have said."""
@@ -166,9 +190,36 @@ class Predictor:
 
     def _score(self, variant: LoadedVariant, rows: list[Row]) -> None:
         self._prepare(variant, rows)
-        measured = self._stages.running
-        if measured:
+        if self._stages.running:
             self._stages.lap("features")
+        if variant.route.options.cache is None:
+            self._run(variant, rows)
+        else:
+            self._run_cached(variant, rows, variant.route.options.cache)
+
+    def _run_cached(self, variant: LoadedVariant, rows: list[Row], spec: Cache) -> None:
+        cache = variant.responses
+        if cache is None:
+            cache = variant.responses = ResponseCache(spec, self._monotonic)
+        asked: list[tuple[Row, bytes | None]] = []
+        for row in rows:
+            key = cache.key(row.features)
+            answer = cache.find(key)
+            if answer is None:
+                row.cached = False
+                asked.append((row, key))
+                continue
+            row.score, row.cached = answer.score, True
+            if answer.unseen:
+                row.statuses = _spelled_out(variant, row.statuses) | dict.fromkeys(answer.unseen, UNSEEN_VALUE)
+        if asked:
+            self._run(variant, [row for row, _ in asked])
+        for row, key in asked:
+            unseen = tuple(name for name, status in row.statuses.items() if status == UNSEEN_VALUE)
+            cache.put(key, row.score or 0.0, unseen)
+
+    def _run(self, variant: LoadedVariant, rows: list[Row]) -> None:
+        measured = self._stages.running
         scores = variant.runtime.predict(self._encode(variant, rows)).tolist()
         if measured:
             self._stages.lap("model")
@@ -201,12 +252,16 @@ class Predictor:
 
     def _read(self, variant: LoadedVariant, service: ServiceSpec, rows: list[Row]) -> OnlineRows:
         try:
-            return self._reader.read(service, [row.entities for row in rows], [row.at_us for row in rows])
+            return self._reader_of(variant).read(service, [row.entities for row in rows], [row.at_us for row in rows])
         except (StorageError, CorruptionError) as error:
             self._stats.store_failures += 1
             if isinstance(error, CorruptionError) and len(rows) > 1:
                 raise  # one entity's record is damaged: the others are read alone
             return self._defaults(variant, service, rows)
+
+    def _reader_of(self, variant: LoadedVariant) -> FeatureReader:
+        max_age_ms = variant.route.options.features_max_age_ms
+        return self._reader if max_age_ms is None or self._aged is None else self._aged.of(max_age_ms)
 
     def _defaults(self, variant: LoadedVariant, service: ServiceSpec, rows: list[Row]) -> OnlineRows:
         columns = tuple(variant.stored)
@@ -240,6 +295,10 @@ class Predictor:
             count += 1
             series.defaulted += row.defaulted
         series.count_statuses(statuses, count)
+        if variant.responses is not None:
+            hits = sum(row.cached for row in rows)
+            self._stats.cache_hits += hits
+            self._stats.cache_misses += len(rows) - hits
 
 
 def fault(variant: LoadedVariant, error: Exception) -> FalajError:
@@ -291,4 +350,5 @@ def _record(row: Row, job: Job, latency_us: int) -> PredictionRecord:
         "" if row.error is None else row.error.code,
         job.actor,
         job.trace_id,
+        row.cached,
     )

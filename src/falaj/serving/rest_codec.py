@@ -8,15 +8,14 @@ from typing import Any
 
 import msgspec
 
-from falaj.kernel.errors import InputError, Unsupported
-from falaj.serving.inference import InferenceAnswer, InferenceRequest, WantedOutput
+from falaj.kernel.errors import InputError
+from falaj.serving.inference import InferenceAnswer, InferenceRequest, WantedOutput, refuse_unsupported
 from falaj.serving.tensors import Tensor, from_bytes, from_values, to_bytes, to_values
 
 HEADER = b"inference-header-content-length"
 OCTETS = b"application/octet-stream"
 
 _SIZE = "binary_data_size"
-_REFUSED = ("shared_memory_region", "classification")
 _MAX_DIGITS = 12
 
 
@@ -98,10 +97,10 @@ def decode_request(body: bytes, header: bytes | None = None) -> InferenceRequest
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"body: {error}", hint="send an Open Inference Protocol V2 request") from None
     for output in read.outputs:
-        _refuse_unsupported(output.name, output.parameters)
+        refuse_unsupported(output.name, output.parameters)
     inputs = []
     for tensor in read.inputs:
-        _refuse_unsupported(tensor.name, tensor.parameters)
+        refuse_unsupported(tensor.name, tensor.parameters)
         size = tensor.parameters.get(_SIZE)
         if size is None:
             inputs.append(_from_json(tensor))
@@ -148,12 +147,6 @@ def _json_length(header: bytes, whole: int) -> int:
             hint="send the length of the JSON part",
         )
     return int(header)
-
-
-def _refuse_unsupported(name: str, parameters: dict[str, Any]) -> None:
-    for parameter in _REFUSED:
-        if parameters.get(parameter):
-            raise Unsupported(f"parameter {parameter!r} of {name[:80]!r} is not supported", hint="leave it out")
 
 
 def _from_json(tensor: RestTensor) -> Tensor:

@@ -27,6 +27,7 @@ class Row(msgspec.Struct, eq=False):
         score: The model's output.
         defaulted: Whether declared defaults stood in for the feature store.
         error: Why there is no score.
+        cached: Whether the model's answer to the same features was given again.
     """
 
     variant: LoadedVariant
@@ -43,6 +44,7 @@ class Row(msgspec.Struct, eq=False):
     score: float | None = None
     defaulted: bool = False
     error: FalajError | None = None
+    cached: bool = False
 
 
 class Job(msgspec.Struct, eq=False):
@@ -56,6 +58,7 @@ class Job(msgspec.Struct, eq=False):
         actor: Who asked.
         shadows: Variants that compute for these rows without deciding: pairs of row and variant.
         trace_id: The trace it belongs to; empty where none is kept.
+        deadline_s: On the monotonic clock: what still waits then is not computed; None for no bound.
     """
 
     rows: list[Row]
@@ -65,6 +68,7 @@ class Job(msgspec.Struct, eq=False):
     actor: str = ""
     shadows: list[tuple[Row, LoadedVariant]] = []
     trace_id: str = ""
+    deadline_s: float | None = None
 
     @property
     def error(self) -> FalajError | None:

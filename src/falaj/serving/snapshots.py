@@ -9,6 +9,8 @@ from falaj.definitions.routing_table import RoutingTable
 from falaj.governance.tokens import TokenSnapshot
 from falaj.kernel.codec import from_msgpack
 from falaj.kernel.errors import FalajError
+from falaj.serving.allowance import allowances
+from falaj.serving.buckets import Buckets
 from falaj.serving.guard import Guard
 from falaj.serving.stats import WorkerStats
 from falaj.serving.variants import LoadModel, Serving, load_serving
@@ -35,6 +37,7 @@ class Snapshots:
         beside: Runs the loading where it delays no request.
         stats: Counts failures and keeps the routing epoch.
         switched: Called after a new routing table is in force.
+        buckets: What limits are taken from; without it there are none.
 
     Attributes:
         serving: What serves now. Requests keep the one they began with, so the old models go when those are done.
@@ -43,8 +46,9 @@ class Snapshots:
     """
 
     def __init__(
-        self, load_model: LoadModel, beside: Beside, stats: WorkerStats, switched: Callable[[], None] = lambda: None
-    ) -> None:
+        self, load_model: LoadModel, beside: Beside, stats: WorkerStats, switched: Callable[[], None] = lambda: None,
+        buckets: Buckets | None = None,
+    ) -> None:  # fmt: skip
         self.serving = Serving()
         self.guard = Guard()
         self.ready = False
@@ -52,6 +56,7 @@ class Snapshots:
         self._beside = beside
         self._stats = stats
         self._switched = switched
+        self._buckets = buckets
         self._epoch: bytes | None = None
         self._tokens: bytes | None = None
         self._bad_tokens = False
@@ -88,12 +93,17 @@ class Snapshots:
             return raw is not None and not self._bad_tokens
         self._tokens = raw
         try:
-            self.guard = Guard(from_msgpack(raw, TokenSnapshot))
+            snapshot = from_msgpack(raw, TokenSnapshot)
+            limited = {} if self._buckets is None else allowances(snapshot, self._buckets, self._refused)
+            self.guard = Guard(snapshot, limited)
             self._bad_tokens = False
         except msgspec.DecodeError as error:
             self._bad_tokens = True
             self._failed(f"the token snapshot cannot be read: {error}")
         return not self._bad_tokens
+
+    def _refused(self) -> None:
+        self._stats.rate_limited += 1
 
     def _adopt_routing(self) -> None:
         raw = self._wanted

@@ -102,7 +102,7 @@ class Series(msgspec.Struct, kw_only=True):
         """Return, for each stored feature column, the number of rows per status."""
         total = {column: dict(self.uniform) for column in self.columns}
         for column, counts in self.statuses.items():
-            _add_counts(total.setdefault(column, {}), counts)
+            add_counts(total.setdefault(column, {}), counts)
         return total
 
     def over(self, threshold_ms: float) -> tuple[int, int]:
@@ -145,9 +145,9 @@ class Series(msgspec.Struct, kw_only=True):
             mine = self.thresholds.get(name, (0, 0))
             self.thresholds[name] = (mine[0] + seen, mine[1] + over)
         self.columns = self.columns or other.columns
-        _add_counts(self.uniform, other.uniform)
+        add_counts(self.uniform, other.uniform)
         for column, counts in other.statuses.items():
-            _add_counts(self.statuses.setdefault(column, {}), counts)
+            add_counts(self.statuses.setdefault(column, {}), counts)
 
 
 class CacheCounts(msgspec.Struct):
@@ -181,6 +181,7 @@ class WorkerStats(msgspec.Struct, kw_only=True):
         series: The counts of each variant.
         responses: HTTP status (as text) to answers.
         caches: What each cache did, by its name.
+        grpc_responses: gRPC status code to answers.
         batches: Batches per size, see `BATCH_BOUNDS`.
         batch_rows: Rows in all batches.
         log_records: Decisions and outcomes appended to the prediction log.
@@ -190,6 +191,10 @@ class WorkerStats(msgspec.Struct, kw_only=True):
         trace_drops: Traces lost because too many waited or the collector did not take them.
         access_log_drops: Lines of the access log lost.
         rejected: Requests refused because too many rows waited.
+        rate_limited: Requests refused because their token or its tenant had reached its limit.
+        late: Rows not computed because their request's deadline passed while they waited.
+        cache_hits: Decisions for which the model's answer to the same features was given again.
+        cache_misses: Decisions of endpoints with a cache for which the model was asked.
         store_failures: Batches for which the feature store failed.
         load_failures: Attempts to load a routing table, a token list or a model that failed.
         faults: Batches and requests stopped by a fault of the gateway itself.
@@ -208,6 +213,7 @@ class WorkerStats(msgspec.Struct, kw_only=True):
     series: list[Series] = []
     responses: dict[str, int] = {}
     caches: dict[str, CacheCounts] = {}
+    grpc_responses: dict[str, int] = {}
     batches: list[int] = msgspec.field(default_factory=lambda: [0] * (len(BATCH_BOUNDS) + 1))
     batch_rows: int = 0
     log_records: int = 0
@@ -217,6 +223,10 @@ class WorkerStats(msgspec.Struct, kw_only=True):
     trace_drops: int = 0
     access_log_drops: int = 0
     rejected: int = 0
+    rate_limited: int = 0
+    late: int = 0
+    cache_hits: int = 0
+    cache_misses: int = 0
     store_failures: int = 0
     load_failures: int = 0
     faults: int = 0
@@ -255,9 +265,10 @@ class WorkerStats(msgspec.Struct, kw_only=True):
         """Add another worker's counts; gauges are for `read_stats`, which knows who lives."""
         for series in other.series:
             self.find(series.endpoint, series.variant, series.version, series.role).add(series)
-        _add_counts(self.responses, other.responses)
         for name, counts in other.caches.items():
             self.caches.setdefault(name, CacheCounts()).add(counts)
+        add_counts(self.responses, other.responses)
+        add_counts(self.grpc_responses, other.grpc_responses)
         self.batches = [a + b for a, b in zip(self.batches, other.batches, strict=True)]
         for name in _COUNTERS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
@@ -265,11 +276,13 @@ class WorkerStats(msgspec.Struct, kw_only=True):
 
 _COUNTERS = (
     "batch_rows", "log_records", "log_drops", "log_unsampled", "traces_exported", "trace_drops", "access_log_drops",
-    "rejected", "store_failures", "load_failures", "faults", "python_ends", "python_timeouts",
+    "rejected", "rate_limited", "late", "cache_hits", "cache_misses", "store_failures", "load_failures", "faults",
+    "python_ends", "python_timeouts",
 )  # fmt: skip
 
 
-def _add_counts(total: dict[str, int], counts: Mapping[str, int]) -> None:
+def add_counts(total: dict[str, int], counts: Mapping[str, int]) -> None:
+    """Add counts to those of the same names."""
     for key, count in counts.items():
         total[key] = total.get(key, 0) + count
 

@@ -74,17 +74,29 @@ def from_values(name: str, datatype: str, shape: Sequence[int], data: list[Any])
     if datatype == BF16:
         raise Unsupported(f"input {name[:80]!r}: BF16 has no JSON form", hint="send FP32, or BF16 as a binary tensor")
     values = _flatten(name, data)
-    if len(values) != expected:
-        raise InputError(
-            f"input {name[:80]!r}: shape {list(shape[:8])} needs {expected} values, and there are {len(values)}",
-            hint="make shape and data agree",
-        )
+    _check_count(name, shape, expected, len(values))
     if None in values:
         known = [value for value in values if value is not None]
         array = np.full(expected, None, object)
         array[[i for i, value in enumerate(values) if value is not None]] = _convert(name, datatype, known).tolist()
     else:
         array = _convert(name, datatype, values)
+    return Tensor(name, datatype, _shaped(name, array, shape))
+
+
+def from_array(name: str, datatype: str, shape: Sequence[int], array: NDArray[Any]) -> Tensor:
+    """Return the tensor of values that a codec has put into the datatype's NumPy type already.
+
+    Args:
+        name: Its name.
+        datatype: What the values are.
+        shape: Its dimensions.
+        array: (values,), in row-major order.
+
+    Raises:
+        InputError: The values are not as many as the shape says.
+    """
+    _check_count(name, shape, _size(name, datatype, shape), len(array))
     return Tensor(name, datatype, _shaped(name, array, shape))
 
 
@@ -166,6 +178,14 @@ def _size(name: str, datatype: str, shape: Sequence[int]) -> int:
     if any(size > _MAX_SIZE for size in shape):
         raise InputError(f"input {name[:80]!r}: shape is far too large", hint="send the true shape")
     return math.prod(shape)
+
+
+def _check_count(name: str, shape: Sequence[int], expected: int, values: int) -> None:
+    if values != expected:
+        raise InputError(
+            f"input {name[:80]!r}: shape {list(shape[:8])} needs {expected} values, and there are {values}",
+            hint="make shape and data agree",
+        )
 
 
 def _shaped(name: str, array: NDArray[Any], shape: Sequence[int]) -> NDArray[Any]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from falaj.definitions.endpoint_options import EndpointOptions
 from falaj.definitions.prediction_policy import PredictionPolicy
 from falaj.definitions.routing_table import EndpointRoute, RoutingTable, Variant
 from falaj.features.on_demand import OnDemand
@@ -18,6 +19,7 @@ from falaj.models.runtimes import Runtime
 from falaj.models.runtimes.tensors import TensorRuntime
 from falaj.serving.bare_model import BareModel
 from falaj.serving.boundary import contain
+from falaj.serving.response_cache import ResponseCache
 from falaj.serving.routing import Chooser
 from falaj.serving.stats import EVERY, Series
 from falaj.serving.validation import groups_of
@@ -42,6 +44,7 @@ class LoadedVariant:
         on_demand: Its request fields and on-demand features.
         restricted: Whether its endpoint keeps something out of the prediction log.
         series: What is counted of it, once anything is.
+        responses: Answers to give again, once one is kept.
 
     Raises:
         CorruptionError: The signature takes what the feature service does not give.
@@ -57,6 +60,7 @@ class LoadedVariant:
         self.service = spec.service
         self.restricted = route.prediction_log.restricts
         self.series: Series | None = None
+        self.responses: ResponseCache | None = None
         self.encoder = Encoder(spec.signature)
         self.entities, self.request = groups_of(spec)
         self.inputs = [each.name for each in spec.signature.inputs]
@@ -112,6 +116,8 @@ class LoadedRoute:
         self.route = route
         self.variants = variants
         self.chooser = Chooser(route, variants)
+        # None where there is nothing to look at: each request asks.
+        self.options = None if route.options == EndpointOptions() else route.options
         self.has_shadows = any(variant.spec.role == "shadow" for variant in variants)
 
     @property

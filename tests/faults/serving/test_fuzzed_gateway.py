@@ -19,7 +19,7 @@ from support.waiting import until
 
 _CONFIG = """
 [checks.not_a_server_error]
-expected-statuses = ["2xx", "4xx", "501"]
+expected-statuses = ["2xx", "4xx", "501", "504"]
 """
 _NAMES = ["fraud", "fraud:raw", "bare", "bare:raw", "simple", "identity", "add", "nobody"]
 _CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"

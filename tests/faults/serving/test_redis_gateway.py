@@ -1,7 +1,9 @@
 """A gateway worker whose Redis goes away: declared defaults that say so, and the truth again when it is back."""
 
 import socket
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +73,59 @@ def test_a_redis_that_hangs_holds_up_no_second_request(server: RedisServer, work
     with server.frozen():
         assert [decide(worker)["defaulted"] for _ in range(20)] == [True] * 20
     until(lambda: not decide(worker)["defaulted"], "the truth again")
+
+
+def test_under_load_a_redis_that_is_paused_and_resumed_costs_features_and_no_answer(
+    tmp_path: Path, server: RedisServer
+) -> None:
+    # Two seconds a read: were every turn of the loop held up by one, the answers below would take minutes.
+    storage = {"online": "redis", "online_url": server.url, "online_timeout_ms": 2000}
+    project = Project(tmp_path / "slow", {"storage": storage, "project": {"name": "slow"}})
+    try:
+        project.publish(route(project.variant(1)))
+        with socket.create_server(("127.0.0.1", 0), backlog=512) as listening:
+            worker = WorkerProcess(project, listening)
+            assert not decide(worker)["defaulted"]
+            answered = _pause_under_load(worker, server)
+            assert worker.end() == 0
+        logged = {record.request_id: record for record in project.records()}
+        assert len(logged) == len(answered) + 1
+        for answer in answered:
+            assert logged[answer["request_id"]].defaulted == answer["defaulted"]
+            assert ("STORE_FAILED" in answer["statuses"].values()) == answer["defaulted"]
+        assert {answer["defaulted"] for answer in answered} == {False, True}
+    finally:
+        project.close()
+
+
+def _pause_under_load(worker: WorkerProcess, server: RedisServer) -> list[dict[str, Any]]:
+    answered: list[dict[str, Any]] = []
+    stop = threading.Event()
+
+    def caller() -> None:
+        while not stop.is_set():
+            answered.append(decide(worker))
+
+    def reach(*, defaulted: bool, answers: int) -> None:
+        seen = len(answered)
+        until(
+            lambda: sum(answer["defaulted"] is defaulted for answer in answered[seen:]) >= answers,
+            f"{answers} answers with defaulted {defaulted}",
+        )
+
+    with ThreadPoolExecutor(4) as pool:
+        callers = [pool.submit(caller) for _ in range(4)]
+        try:
+            for _ in range(2):
+                reach(defaulted=False, answers=100)
+                with server.frozen():
+                    reach(defaulted=True, answers=500)
+            reach(defaulted=False, answers=100)
+        finally:
+            stop.set()
+        for each in callers:
+            each.result()
+    return answered
 
 
 def _metric(worker: WorkerProcess, name: str) -> float:

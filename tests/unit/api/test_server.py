@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from litestar.routes import HTTPRoute
 
 from falaj.api.server import PUBLIC_ROUTES
 from falaj.app.operation import OPERATIONS
+from falaj.governance.access import SYSTEM
 from falaj.kernel.sentence import MOST_CHARACTERS
 from support.control_app import App, asked, bearer
+from support.rooms_world import World
 from support.storage_faults import room_for
 
 VALUES = {
@@ -22,9 +25,14 @@ VALUES = {
 
 
 @pytest.fixture(scope="module")
-def control(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[App, str]]:
-    with asked(tmp_path_factory.mktemp("control")) as (client, _, token):
-        yield client, token
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[App, World, str]]:
+    with asked(tmp_path_factory.mktemp("control")) as everything:
+        yield everything
+
+
+@pytest.fixture(scope="module")
+def control(running: tuple[App, World, str]) -> tuple[App, str]:
+    return running[0], running[2]
 
 
 def routes(client: App) -> list[tuple[str, str]]:
@@ -53,6 +61,26 @@ def test_every_route_is_closed_without_a_token_but_the_public_ones(control: tupl
                 assert reply.status_code == 401, f"{method} {place} {headers}: {reply.status_code} {reply.text}"
                 assert reply.json()["code"] == "unauthenticated"
                 assert reply.headers["www-authenticate"] == "Bearer"
+
+
+def test_every_route_is_closed_to_an_expired_token_and_to_one_of_another_scope(
+    running: tuple[App, World, str],
+) -> None:
+    client, world, _ = running
+    actors = world.rooms.actors
+    expired = actors.create_token("owner", expires=world.clock.now() + timedelta(seconds=1), by=SYSTEM)
+    narrow = actors.create_token("owner", ("endpoint.predict@other",), by=SYSTEM)
+    assert client.get("/v1/status", headers=bearer(expired)).status_code == 200
+    world.clock.advance(1)
+    closed = [(method, path.format(**VALUES), b"{}") for method, path in routes(client) if path not in PUBLIC_ROUTES]
+    assert len(closed) > 10
+    for name, operation in OPERATIONS.items():
+        kind = operation.function().__annotations__["params"]
+        closed.append(("POST", f"/v1/operations/{name}", json.dumps(parameters(kind)).encode()))
+    for method, place, body in closed:
+        for token, status, code in ((expired, 401, "unauthenticated"), (narrow, 403, "access_denied")):
+            reply = client.request(method, place, content=body if method == "POST" else None, headers=bearer(token))
+            assert (reply.status_code, reply.json()["code"]) == (status, code), f"{method} {place}: {reply.text}"
 
 
 def test_what_is_public_says_nothing_about_the_project(control: tuple[App, str]) -> None:

@@ -4,13 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import msgspec
 import pytest
 
-from falaj.app.online import open_online_reader, open_online_writer
 from falaj.kernel.errors import ProjectError
-from falaj.kernel.settings import Settings, load_settings
-from support.redis_servers import redis_server
+from falaj.kernel.settings import load_settings
 
 _CHOOSE = """
 import sys
@@ -41,25 +38,6 @@ def test_only_the_store_that_was_chosen_is_loaded(tmp_path: Path) -> None:
 def test_without_its_client_the_line_that_installs_it_is_said(tmp_path: Path) -> None:
     said = chosen(tmp_path, {"online": "redis", "online_url": "redis://x"}, "sys.modules['redis'] = None")
     assert said[0] == "extra_missing pip install 'falaj[redis]'"
-
-
-def test_values_are_cached_as_long_as_the_setting_says(tmp_path: Path) -> None:
-    with redis_server(tmp_path / "redis") as server:
-        storage = {"online": "redis", "online_url": server.url}
-        settings = [msgspec.convert({"storage": storage | more}, Settings) for more in ({}, {"online_cache_ms": 10**9})]
-        writer = open_online_writer(tmp_path, settings[0])
-        writer.write([(b"a", b"1")])
-        stores = [open_online_reader(tmp_path, one) for one in settings]
-        seen = []
-        for value in (b"1", b"2"):
-            writer.write([(b"a", value)])
-            for store in stores:
-                with store.snapshot() as snapshot:
-                    seen.append(snapshot.get(b"a"))
-        assert seen == [b"1", b"1", b"2", b"1"]
-        assert [store.get_many([b"a"]) for store in stores] == [[b"2"], [b"2"]]
-        for store in (writer, *stores):
-            store.close()
 
 
 @pytest.mark.parametrize(

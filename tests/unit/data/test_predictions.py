@@ -94,6 +94,21 @@ def block(request_id: str, rows: int, width: int = 3, **changes: Any) -> BlockRe
     return BlockRecord(request_id, **(fields | changes))
 
 
+@pytest.mark.parametrize("kind", [MemoryTables, DeltaTables])
+def test_a_table_of_before_a_column_came_is_read_and_written_on(kind: Any, tmp_path: Path) -> None:
+    world = World(tmp_path, kind(tmp_path / "tables") if kind is DeltaTables else kind())
+    world.log(prediction("r1"))
+    world.predictions.compact()
+    rows = world.tables.read(PREDICTIONS).to_table()
+    world.tables.overwrite(PREDICTIONS, rows.drop_columns(["cached"]))
+    assert world.ids() == ["r1"]
+    assert world.predictions.find("r1") == prediction("r1")
+    world.log(prediction("r2", cached=True))
+    world.predictions.compact()
+    assert to_records(world.predictions.scan()[0]) == [prediction("r1"), prediction("r2", cached=True)]
+    world.close()
+
+
 def test_each_row_of_a_block_is_a_decision(world: World) -> None:
     world.log(prediction("r0"), block("r1", 3), prediction("r2"), block("r3", 2, scores=b"", error="internal"))
     for _ in range(2):  # first from the segment, then from the table

@@ -8,11 +8,12 @@ import sqlalchemy as sa
 from falaj.governance.access import SYSTEM, Actor, Role
 from falaj.governance.audit import list_records
 from falaj.governance.identity import TOKEN, Actors
-from falaj.governance.tokens import TokenSnapshot
+from falaj.governance.tokens import TokenSnapshot, hash_token
 from falaj.kernel.clock import ManualClock, to_us
 from falaj.kernel.codec import from_msgpack, to_msgpack
 from falaj.kernel.errors import AccessDenied, Conflict, DefinitionError, InputError, NotFound, Unauthenticated
 from falaj.kernel.ids import id_maker
+from falaj.kernel.rate import Rate
 from falaj.storage.metadata.database import Database
 
 
@@ -28,6 +29,19 @@ def test_a_token_presents_its_actor_with_its_scopes(actors: Actors) -> None:
     actor = actors.authenticate(text)
     assert (actor.name, actor.role, actor.scopes) == ("ada", Role.ENGINEER, ("model.*",))
     assert actor.token == actors.tokens("ada")[0].id
+
+
+def test_limits_go_into_the_snapshot_and_the_audit_trail(actors: Actors, db: Database) -> None:
+    text = actors.create_token("ada", by=SYSTEM, tenant="shop", rate=Rate.parse("5/m burst 9"))
+    snapshot = from_msgpack(to_msgpack(actors.snapshot({"shop": Rate.parse("7/s")})), TokenSnapshot)
+    entry = snapshot.tokens[hash_token(text)]
+    assert (entry.tenant, entry.rate) == ("shop", Rate(5, 60_000_000, 9))
+    assert snapshot.tenants == {"shop": Rate(7, 1_000_000, 7)}
+    (record,) = actors.tokens()
+    assert (record.tenant, record.rate) == ("shop", "5/m burst 9")
+    assert "5/m burst 9" in repr(list_records(db)[0])
+    with pytest.raises(DefinitionError, match="tenant name"):
+        actors.create_token("ada", by=SYSTEM, tenant="no such name")
 
 
 def test_token_text_has_the_documented_form_and_is_not_stored(actors: Actors, db: Database) -> None:

@@ -218,3 +218,39 @@ def test_drain_finishes_what_is_in_flight_and_says_goodbye() -> None:
     silent = Client(app, server=client.server)
     client.wait(1)
     assert silent.transport.closed
+
+
+def test_unfinished_bodies_are_bounded_together_and_let_go() -> None:
+    limits = Limits(max_reading_bytes=1000)
+    first = Client(Recorder(), limits)
+    second, third = (Client(first.app, server=first.server) for _ in range(2))
+    head = b"POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: 800\r\n\r\n"
+    first.send(head, b"x" * 300, b"x" * 300)
+    second.send(head, b"x" * 400)
+    assert first.server.reading_bytes == 1000
+    second.send(b"x")
+    assert second.statuses == [503]
+    assert b"retry-after: 1" in second.transport.written
+    assert first.server.reading_bytes == 600
+    third.send(b"POST /c HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", b"c8\r\n" + b"y" * 200 + b"\r\n")
+    assert first.server.reading_bytes == 800
+    third.send(b"0\r\n\r\n")
+    first.send(b"x" * 200)
+    assert (first.statuses, third.statuses, first.server.reading_bytes) == ([200], [200], 0)
+    first.send(head, b"x" * 700)
+    first.connection.connection_lost(None)
+    assert first.server.reading_bytes == 0
+
+
+def test_above_the_cap_a_connection_is_answered_and_closed() -> None:
+    first = Client(Recorder(), Limits(max_connections=1))
+    second = Client(first.app, server=first.server)
+    assert second.statuses == [503]
+    assert second.transport.closed
+    second.send(get(b"/late"))
+    second.connection.connection_lost(None)
+    assert first.send(get(b"/a")).statuses == [200]
+    assert [request.path for request in first.app.requests] == [b"/a"]
+    assert first.server.responses == {503: 1, 200: 1}
+    first.connection.connection_lost(None)
+    assert Client(first.app, server=first.server).send(get()).statuses == [200]

@@ -9,6 +9,8 @@ from falaj.governance.tokens import TokenRecord
 from falaj.kernel.clock import from_us, to_us
 from falaj.kernel.duration import positive_duration_us
 from falaj.kernel.errors import InputError, StorageError
+from falaj.kernel.names import check_name
+from falaj.kernel.rate import Rate
 from falaj.lifecycle.adoption import wait_adopted
 from falaj.lifecycle.publication import publish_snapshots
 from falaj.lifecycle.rooms import TOKENS_TOPIC, Rooms
@@ -22,6 +24,9 @@ def create(rooms: Rooms, actor: Actor, params: CreateToken) -> CreatedToken:
     if params.expires is not None:
         expires = from_us(to_us(rooms.clock.now()) + positive_duration_us(params.expires, field="expires"))
     check_scopes(params.scopes)
+    rate = None if params.rate is None else Rate.parse(params.rate)
+    if params.tenant:
+        check_name("tenant", params.tenant)
     known = {one.name: one for one in rooms.actors.list()}
     if params.actor not in known and params.role is not None:
         known[params.actor] = rooms.actors.create(params.actor, params.role, actor)
@@ -31,7 +36,7 @@ def create(rooms: Rooms, actor: Actor, params: CreateToken) -> CreatedToken:
         )
     elif params.actor not in known:
         raise InputError(f"actor {params.actor!r} does not exist", hint="give --role to create it with")
-    token = rooms.actors.create_token(params.actor, params.scopes, expires, by=actor)
+    token = rooms.actors.create_token(params.actor, params.scopes, expires, by=actor, tenant=params.tenant, rate=rate)
     try:
         publish_snapshots(rooms)
         wait_adopted(rooms, TOKENS_TOPIC)  # so that it holds at the gateway when this answers

@@ -11,12 +11,16 @@ class CreateToken(msgspec.Struct, frozen=True):
         role: Creates the actor with this role when there is none of that name.
         scopes: Patterns that narrow the role.
         expires: How long it lasts, like "30d"; None for ever.
+        rate: How many rows the gateway lets it ask for in a time, like "1000/s burst 2000"; None for any number.
+        tenant: With whom it shares the limit of a tenant; empty for nobody.
     """
 
     actor: str
     role: str | None = None
     scopes: tuple[str, ...] = ("*",)
     expires: str | None = None
+    rate: str | None = None
+    tenant: str = ""
 
 
 class CreatedToken(msgspec.Struct, frozen=True):

@@ -110,5 +110,15 @@ def warm_up() -> None:
     if importlib.util.find_spec("numba") is None:
         return
     zero, leaf = np.zeros(1, np.int32), np.full(1, np.nan, np.float32)
-    trees = Trees(1, 0.0, True, zero, zero, zero, leaf, zero - 1, np.zeros(1))
+    trees = Trees(
+        1,
+        0.0,
+        logistic=True,
+        roots=zero,
+        depths=zero,
+        features=zero,
+        thresholds=leaf,
+        lefts=zero - 1,
+        values=np.zeros(1),
+    )
     _trees(Trees.decode(trees.encode(), 1)).predict(np.zeros((9, 1), np.float32))

@@ -5,8 +5,9 @@ from collections import deque
 from typing import Protocol, cast
 
 from falaj.serving.boundary import contain
-from falaj.serving.http.messages import Application, Exchange, Limits, Request, ResponseHeads
+from falaj.serving.http.messages import JSON, Application, Exchange, Limits, Request, ResponseHeads
 from falaj.serving.http.reader import BODY, CLOSE, HEAD, Refusal, RequestReader
+from falaj.serving.statuses import error_body
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _MAX_LINGER_BYTES = 16 * 1024 * 1024
@@ -24,6 +25,7 @@ class Host(Protocol):
         drain_idle_s: How long a draining server keeps connections that ask nothing.
         connections: All open connections.
         responses: HTTP status to answers given.
+        reading_bytes: Of bodies that have not come whole.
     """
 
     app: Application
@@ -32,6 +34,7 @@ class Host(Protocol):
     draining: bool
     connections: "set[Connection]"
     responses: dict[int, int]
+    reading_bytes: int
 
     @property
     def now_s(self) -> float: ...
@@ -45,7 +48,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_begun", "_begun_at_s", "_blocked", "_continue_due", "_discarded_bytes", "_ending", "_host", "_paused",
-        "_pending", "_reader", "_since_s", "_transport", "heads",
+        "_pending", "_reader", "_reading_bytes", "_since_s", "_transport", "heads",
     )  # fmt: skip
 
     def __init__(self, host: Host) -> None:
@@ -56,7 +59,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._begun = 0
         self._begun_at_s = self._since_s = host.now_s
-        self._discarded_bytes = 0
+        self._discarded_bytes = self._reading_bytes = 0
         self._blocked = self._paused = self._ending = self._continue_due = False
 
     @property
@@ -71,12 +74,17 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
         self._transport = cast("asyncio.Transport", transport)
+        if len(self._host.connections) >= self._host.limits.max_connections:
+            self._turn_away()
+            return
         self._host.connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the loop's signature
         """Forget the client; answers that come later are dropped."""
         self._transport = None
         self._host.connections.discard(self)
+        if self._reading_bytes:
+            self._count_reading(0)
         for exchange in self._pending:
             exchange.abandon()
         self._pending.clear()
@@ -93,6 +101,10 @@ class Connection(asyncio.Protocol):
             if reader.begun != self._begun:
                 self._begun = reader.begun
                 self._begun_at_s = self._since_s
+            if reader.phase == BODY:
+                refusal = refusal or self._count_reading(reader.received)
+        elif self._reading_bytes:
+            self._count_reading(0)
         if refusal is not None:
             self._refuse(refusal)
         elif len(self._pending) > self._host.limits.max_pipelined:
@@ -193,6 +205,25 @@ class Connection(asyncio.Protocol):
         if error is not None:
             exchange.fail(500, "the gateway failed on this request", "internal")
 
+    def _count_reading(self, size_bytes: int) -> Refusal | None:
+        """Count what this connection has of an unfinished body, and return why it cannot be read on, if so."""
+        host = self._host
+        host.reading_bytes += size_bytes - self._reading_bytes
+        self._reading_bytes = size_bytes
+        if host.reading_bytes > host.limits.max_reading_bytes:
+            return Refusal(503, "too many large requests are being sent", "overloaded")
+        return None
+
+    def _turn_away(self) -> None:
+        # Without the usual lingering: that would keep as many again open as the limit allows.
+        responses = self._host.responses
+        responses[503] = responses.get(503, 0) + 1
+        self._reader.stopped = True
+        body = error_body("too many connections are open", "overloaded", "try again in a second")
+        head = self.heads.prefix(503, JSON)
+        self._write(b"%b%d\r\nretry-after: 1\r\n%b\r\n%b" % (head, len(body), CLOSE, body))
+        self._close()
+
     def _expect_continue(self) -> None:
         # An interim answer may not overtake the answers before it.
         self._continue_due = bool(self._pending)
@@ -200,9 +231,10 @@ class Connection(asyncio.Protocol):
             self._write(_CONTINUE)
 
     def _refuse(self, refusal: Refusal) -> None:
-        self._reader.stopped = True
-        self._reader.phase = 0
+        self._reader.forget()
         self._continue_due = False
+        if self._reading_bytes:
+            self._count_reading(0)
         exchange = Exchange(self, last=True, without_body=False, connection_header=CLOSE)
         self._pending.append(exchange)
         exchange.fail(refusal.status, refusal.message, refusal.code)

@@ -24,6 +24,9 @@ class Limits(msgspec.Struct, frozen=True):
         max_head_bytes: Request line and headers together; more is refused with 431.
         max_headers: Header lines; more are refused with 431.
         max_body_bytes: Larger bodies are refused with 413.
+        max_connections: Open at the same time in one process; more are answered 503 and closed.
+        max_reading_bytes: Of all bodies of one process that have not come whole; what exceeds it is answered 503.
+            Bodies are read before anybody knows whose they are, and connections times `max_body_bytes` would be a lot.
         max_pipelined: Requests of one connection that may wait for an answer; the connection is not read meanwhile.
         idle_timeout_s: A connection without a request is closed after it, also before its first byte.
         request_timeout_s: A head must be complete within it, and a body may not pause longer; 408 otherwise.
@@ -36,6 +39,8 @@ class Limits(msgspec.Struct, frozen=True):
     max_head_bytes: int = 32 * 1024
     max_headers: int = 100
     max_body_bytes: int = 4 * 1024 * 1024
+    max_connections: int = 10_000
+    max_reading_bytes: int = 256 * 1024 * 1024
     max_pipelined: int = 64
     idle_timeout_s: float = 75.0
     request_timeout_s: float = 10.0

@@ -96,6 +96,12 @@ class RequestReader:
             return None
         return self._check_partial(same=self.begun == begun, first=phase == IDLE and self.begun == begun + 1)
 
+    def forget(self) -> None:
+        """Let go what was read of an unfinished request: nothing further will be."""
+        self.stopped = True
+        self.phase = IDLE
+        self._reset()
+
     def on_message_begin(self) -> None:
         """Start a request."""
         if self.stopped:

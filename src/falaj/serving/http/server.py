@@ -30,6 +30,7 @@ class HttpServer:
         now_s: Monotonic seconds as of the last tick: deadlines need no finer time, and reading the clock for each
             request would cost more than parsing a header.
         responses: HTTP status to answers given so far.
+        reading_bytes: Of bodies that have not come whole.
     """
 
     def __init__(self, app: Application, clock: Clock, limits: Limits = Limits(), drain_idle_s: float = 0.5) -> None:  # noqa: B008
@@ -40,6 +41,7 @@ class HttpServer:
         self.drain_idle_s = drain_idle_s
         self.connections: set[Connection] = set()
         self.responses: dict[int, int] = {}
+        self.reading_bytes = 0
         self._clock = clock
         self._server: asyncio.Server | None = None
         self._tls: ssl.SSLContext | None = None
@@ -195,6 +197,15 @@ class _Leaving:
     def now_s(self) -> float:
         """Monotonic seconds, as of the last tick."""
         return self._server.now_s
+
+    @property
+    def reading_bytes(self) -> int:
+        """Of bodies that have not come whole, over all connections of the server."""
+        return self._server.reading_bytes
+
+    @reading_bytes.setter
+    def reading_bytes(self, size_bytes: int) -> None:
+        self._server.reading_bytes = size_bytes
 
     @property
     def drain_idle_s(self) -> float:
