@@ -22,7 +22,7 @@ import uvloop
 from falaj.governance.exposure import refuse_exposed
 from falaj.kernel.clock import Clock, SystemClock
 from falaj.kernel.errors import ExtraMissing, FalajError, StorageError
-from falaj.kernel.settings import PythonSettings
+from falaj.kernel.python_settings import PythonSettings
 from falaj.models.python.place import PythonPlace, clear_work
 from falaj.models.runtimes import warm_up
 from falaj.serving.aged_readers import AgedReaders
