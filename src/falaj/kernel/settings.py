@@ -9,7 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from falaj.kernel.errors import DefinitionError, ProjectError
-from falaj.kernel.python_settings import PythonSettings as PythonSettings
+from falaj.kernel.python_settings import PythonSettings
 from falaj.kernel.rate import Rate
 
 PROJECT_FILE = "falaj.toml"
