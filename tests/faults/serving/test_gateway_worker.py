@@ -15,8 +15,10 @@ from support.serving_world import OWNER, ask, route
 
 FORBIDDEN = {
     "pandas", "polars", "pyarrow", "duckdb", "deltalake", "sqlalchemy", "alembic", "mlflow", "sklearn", "lightgbm",
-    "xgboost", "scipy", "litestar", "click", "rich", "falaj.pipelines", "falaj.data", "falaj.lifecycle",
+    "xgboost", "litestar", "click", "rich", "falaj.pipelines", "falaj.data", "falaj.lifecycle",
     "falaj.rollout", "falaj.monitoring", "redis", "hiredis",
+    # numba looks for SciPy's version where both are installed, and takes no more of it
+    "scipy.linalg", "scipy.optimize", "scipy.sparse", "scipy.special", "scipy.stats",
 }  # fmt: skip
 
 
