@@ -15,10 +15,8 @@ from support.serving_world import OWNER, ask, route
 
 FORBIDDEN = {
     "pandas", "polars", "pyarrow", "duckdb", "deltalake", "sqlalchemy", "alembic", "mlflow", "sklearn", "lightgbm",
-    "xgboost", "litestar", "click", "rich", "falaj.pipelines", "falaj.data", "falaj.lifecycle",
+    "xgboost", "scipy", "litestar", "click", "rich", "falaj.pipelines", "falaj.data", "falaj.lifecycle",
     "falaj.rollout", "falaj.monitoring", "redis", "hiredis",
-    # numba takes its linear algebra from SciPy where both are installed; nobody takes more of it
-    "scipy.optimize", "scipy.stats",
 }  # fmt: skip
 
 
