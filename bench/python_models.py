@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
 from falaj.definitions.routing_table import ArtifactRef, EndpointRoute, Variant  # noqa: E402
-from falaj.kernel.settings import PythonSettings  # noqa: E402
+from falaj.kernel.python_settings import PythonSettings  # noqa: E402
 from falaj.models.python.package import PythonPackage  # noqa: E402
 from support.gateway_process import Project, WorkerProcess, call  # noqa: E402
 from support.serving_world import BARE, TOKEN, route  # noqa: E402

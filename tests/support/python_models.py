@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from falaj.kernel.settings import PythonSettings
+from falaj.kernel.python_settings import PythonSettings
 from falaj.models.python.package import PythonPackage
 from falaj.models.python.place import PythonPlace
 from falaj.models.python.runtime import PythonRuntime

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from falaj.kernel.errors import DefinitionError, ProjectError
+from falaj.kernel.python_settings import PythonSettings
 from falaj.kernel.rate import Rate
 
 PROJECT_FILE = "falaj.toml"
@@ -276,47 +277,6 @@ class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise ValueError(f"{error.message}; {error.hint}") from None
 
 
-class PythonSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The processes of models that are users' own Python code, one for each such model and gateway worker.
-
-    Attributes:
-        timeout_ms: How long one call of `predict` may take; then the process is ended and started anew. A second,
-            because a batch of hundreds of rows counts as one call.
-        wait_ms: How long a request may take with all its waiting, also for a process that starts anew; then 504.
-        load_s: How long `load` may take, with the imports.
-        max_queue_rows: Rows that may wait for one model, those under way included; above it requests get 503.
-        max_queue_bytes: Bytes of those rows' matrices.
-        memory_mib: Memory that the process may allocate; what asks for more gets Python's MemoryError.
-        threads: Threads that numeric libraries begin.
-        processors: Processors that it may run on, whichever they are; 0 for all. Bound to one, it is slow where another
-            program has that one to itself.
-        executable: Python interpreter of the processes, with NumPy and what the models import; empty for Falaj's own.
-    """
-
-    timeout_ms: int = 1000
-    wait_ms: int = 5000
-    load_s: float = 60.0
-    max_queue_rows: int = 5000
-    max_queue_bytes: int = 64 << 20
-    memory_mib: int = 2048
-    threads: int = 1
-    processors: int = 0
-    executable: str = ""
-
-    def __post_init__(self) -> None:
-        _check_ranges(
-            timeout_ms=self.timeout_ms,
-            wait_ms=self.wait_ms,
-            load_s=self.load_s,
-            max_queue_rows=self.max_queue_rows,
-            max_queue_bytes=self.max_queue_bytes,
-            memory_mib=self.memory_mib,
-            threads=self.threads,
-        )
-        if self.processors < 0:
-            raise ValueError(f"processors {self.processors} is below 0")
-
-
 class ControlSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The control plane.
 
@@ -454,8 +414,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gateway: GatewaySettings = GatewaySettings()
     tracing: TracingSettings = TracingSettings()
     access_log: AccessLogSettings = AccessLogSettings()
-    limits: LimitSettings = LimitSettings()
     python: PythonSettings = PythonSettings()
+    limits: LimitSettings = LimitSettings()
     control: ControlSettings = ControlSettings()
     events: EventSettings = EventSettings()
     features: FeatureSettings = FeatureSettings()

@@ -88,7 +88,7 @@ class Aside:
             self._part_done(waiting)
 
         assert isinstance(variant.runtime, PythonRuntime)
-        self._processes.submit(variant.runtime, encode(variant, rows), done)
+        self._processes.submit(variant.runtime, encode(variant, rows), done, waiting.job.deadline_s)
 
     def _part_done(self, waiting: _Waiting) -> None:
         waiting.left -= 1

@@ -143,7 +143,7 @@ class Blocks:
 
         runtime = block.variant.runtime
         assert isinstance(runtime, PythonRuntime)
-        error = contain_refusal(processes.submit, runtime, block.matrix, done)
+        error = contain_refusal(processes.submit, runtime, block.matrix, done, block.deadline_s)
         if error is not None:  # not decided, and so not logged
             self._stats.rejected += 1
             block.error = named(block.variant, error)

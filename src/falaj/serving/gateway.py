@@ -22,7 +22,7 @@ import uvloop
 from falaj.governance.exposure import refuse_exposed
 from falaj.kernel.clock import Clock, SystemClock
 from falaj.kernel.errors import ExtraMissing, FalajError, StorageError
-from falaj.kernel.settings import PythonSettings
+from falaj.kernel.python_settings import PythonSettings
 from falaj.models.python.place import PythonPlace, clear_work
 from falaj.models.runtimes import warm_up
 from falaj.serving.aged_readers import AgedReaders
@@ -89,11 +89,11 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
         limits: What one connection may ask.
         max_rows: Most rows in one request.
         max_queue_rows: Rows that may wait; above it requests get 503 and Retry-After.
-        online_cache_ms: How old a feature may be that is given again without asking the store; None for a store that
-            is in this process's own memory.
         max_queue_bytes: Bytes of the requests that may wait; above it the same.
         python: The limits of Python models' processes.
         python_folder: Holds their files and logs; None for the system's temporary folder.
+        online_cache_ms: How old a feature may be that is given again without asking the store; None for a store that
+            is in this process's own memory.
         fsync_ms: How long the prediction log may keep what a power cut would lose.
         redaction_key: Key of the hashes that stand for redacted fields in the log.
         watching: What it tells of its requests.
@@ -119,10 +119,10 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     max_rows: int = 10_000
     max_queue_rows: int = 20_000
-    online_cache_ms: float | None = None
     max_queue_bytes: int = 256 << 20
     python: PythonSettings = PythonSettings()
     python_folder: Path | None = None
+    online_cache_ms: float | None = None
     fsync_ms: int = 1000
     redaction_key: str = ""
     watching: Watching = Watching()

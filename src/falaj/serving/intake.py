@@ -46,18 +46,18 @@ class Receipt(msgspec.Struct, frozen=True):
         started_s: Monotonic clock.
         actor: Who asked.
         trace_id: The trace it belongs to; empty where none is kept.
+        size_bytes: How much was sent.
         allowance: What its token's rows are taken from, the first of them already; None where it has no limit.
         deadline_s: On the monotonic clock: what still waits then is not computed; None to leave it to the endpoint.
-        size_bytes: How much was sent.
     """
 
     received_us: int
     started_s: float
     actor: str
     trace_id: str = ""
+    size_bytes: int = 0
     allowance: Allowance | None = None
     deadline_s: float | None = None
-    size_bytes: int = 0
 
     def take_rows(self, rows: int) -> None:
         """Take a request's rows, besides the first, from its token's allowance.

@@ -237,15 +237,17 @@ class ModelProcess:
     def _brought_down(self, error: FalajError, tries: int) -> None:
         """Answer what was alone with the process so often, and let the rest of the batch wait for the next one."""
         batch = self._ended_flight()
-        left = []
-        for call in batch:
-            call.tries += len(batch) == 1
-            if call.tries >= tries:
-                self._settle(call, error)
-            else:
-                left.append(call)
-        self._again(left)
-        self._restart()
+        blamed = len(batch) == 1
+        if not blamed:
+            self._again(batch)
+        else:
+            batch[0].tries += 1
+            if batch[0].tries >= tries:
+                self._settle(batch[0], error)
+            else:  # after all others, who may well be innocent, and wait
+                batch[0].alone = True
+                self._waiting.append(batch[0])
+        self._restart(blamed=blamed)
 
     def _again(self, batch: list[Call]) -> None:
         for call in reversed(batch):
@@ -297,7 +299,7 @@ class ModelProcess:
             self._received.clear()
             self._in_thread(child.kill, lambda _child, _error: None)
 
-    def _restart(self) -> None:
+    def _restart(self, *, blamed: bool = False) -> None:
         self._lose_child()
         if self._retired and not self._waiting:
             self.close()
@@ -305,7 +307,7 @@ class ModelProcess:
         _log.error("the process of %s ended; its log is %s", self._runtime.place.name, self._runtime.log)
         self._stats.python_ends += 1
         now_s = self._loop.time()
-        wait_s = self._backoff.after_end(now_s)
+        wait_s = self._backoff.after_end(now_s, blamed=blamed)
         self._due_s = now_s + wait_s
         self._loop.call_later(wait_s, self._start)
 

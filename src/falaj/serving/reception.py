@@ -19,7 +19,7 @@ def receive(
         received_us: Wall clock.
         started_s: Monotonic clock.
         deadline_ms: What the caller sent as its deadline, if anything.
-        size_bytes: How much it sent.
+        size_bytes: How much was sent.
 
     Raises:
         Unauthenticated: There is no token, or it is unknown, revoked or expired.
@@ -35,5 +35,5 @@ def receive(
         allowance.take(1, received_us)
     deadline_s = None if deadline_ms is None else deadline_after(started_s, deadline_ms)
     return Receipt(
-        received_us, started_s, actor.name, allowance=allowance, deadline_s=deadline_s, size_bytes=size_bytes
+        received_us, started_s, actor.name, size_bytes=size_bytes, allowance=allowance, deadline_s=deadline_s
     )

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def run(model: PythonRuntime, work: Callable[[Asked], Awaitable[None]]) -> Worke
     async def main() -> WorkerStats:
         asked = Asked(model)
         try:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(120):
                 await work(asked)
         finally:
             await asked.close()
@@ -117,6 +118,23 @@ def test_a_killed_process_costs_no_call(model: PythonRuntime) -> None:
         assert started(model.log)[-1] != first
 
     assert run(model, work).python_ends == 1
+
+
+def test_who_brings_it_down_is_tried_again_after_all_others(model: PythonRuntime) -> None:
+    async def work(asked: Asked) -> None:
+        order: list[float] = []
+        waiting = []
+
+        def note(first: float, _future: object) -> None:
+            order.append(first)
+
+        for first in (1.0, EXIT, 2.0, EXIT, 3.0):
+            waiting.append(asked.ask(row(first)))
+            waiting[-1].add_done_callback(partial(note, first))
+        await asyncio.gather(*waiting)
+        assert order == [1.0, 2.0, 3.0, EXIT, EXIT]
+
+    assert run(model, work).python_ends == 5
 
 
 def test_a_process_that_is_killed_while_idle_is_back_before_it_is_asked(model: PythonRuntime) -> None:
@@ -201,7 +219,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @profile(max_examples=8, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from([1.0, 2.0, 3.0, RAISE, NAN, SHORT, EXIT]), st.integers(1, 5)), max_size=12))
 def test_no_call_notices_its_batch_mates(shared: Path, asks: list[tuple[float, int]]) -> None:
-    model = runtime(shared)
+    model = runtime(shared, wait_ms=60_000)
 
     async def work(asked: Asked) -> None:
         waiting = [asked.ask(np.repeat(row(first, number), rows, axis=0)) for number, (first, rows) in enumerate(asks)]

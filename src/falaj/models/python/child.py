@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from falaj.kernel.errors import FalajError, Timeout
-from falaj.kernel.settings import PythonSettings
+from falaj.kernel.python_settings import PythonSettings
 from falaj.models.python.host import DONE, FIT, HEADER, LOAD, PREDICT, SHAPE
 from falaj.models.runtimes.port import Matrix, Scores
 from falaj.storage.disk import failure

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from falaj.kernel.settings import PythonSettings
+from falaj.kernel.python_settings import PythonSettings
 
 WORK = "work-"
 """How the folders begin into which models are unpacked."""

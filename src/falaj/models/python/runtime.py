@@ -141,11 +141,15 @@ class PythonRuntime:
 class Backoff:
     """How long to wait before a process that ended is started again: not at all, then twice as long each time.
 
+    Never long where one request is to blame, since others wait behind it.
+
     Example:
         >>> backoff = Backoff()
         >>> backoff.began(0.0)
-        >>> [backoff.after_end(at_s) for at_s in (1.0, 1.0, 1.0, 1.0)]
-        [0.0, 0.1, 0.2, 0.4]
+        >>> [backoff.after_end(at_s) for at_s in (1.0, 1.0, 1.0, 1.0, 1.0, 1.0)]
+        [0.0, 0.1, 0.2, 0.4, 0.8, 1.6]
+        >>> backoff.after_end(1.0, blamed=True)
+        1.0
         >>> backoff.began(2.0)
         >>> backoff.after_end(2.0 + 10)
         0.0
@@ -154,6 +158,7 @@ class Backoff:
     _HEALTHY_S = 10.0
     _FIRST_S = 0.1
     _MOST_S = 30.0
+    _MOST_BLAMED_S = 1.0
 
     def __init__(self) -> None:
         self._ends = 0
@@ -163,12 +168,18 @@ class Backoff:
         """Note that a process is up."""
         self._began_s = now_s
 
-    def after_end(self, now_s: float) -> float:
-        """Return the seconds to wait, now that it ended or did not start."""
+    def after_end(self, now_s: float, *, blamed: bool = False) -> float:
+        """Return the seconds to wait, now that it ended or did not start.
+
+        Args:
+            now_s: The time.
+            blamed: Whether it computed a single request when it ended.
+        """
         if now_s - self._began_s >= self._HEALTHY_S and self._ends:
             self._ends = 0
         self._ends += 1
-        return 0.0 if self._ends == 1 else min(self._MOST_S, self._FIRST_S * 2.0 ** min(self._ends - 2, 20))
+        most_s = self._MOST_BLAMED_S if blamed else self._MOST_S
+        return 0.0 if self._ends == 1 else min(most_s, self._FIRST_S * 2.0 ** min(self._ends - 2, 20))
 
 
 def _end(living: list[Child], folder: Path) -> None:

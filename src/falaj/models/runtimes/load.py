@@ -1,5 +1,6 @@
 """Loading a model file into the runtime that serves it."""
 
+import importlib
 import importlib.util
 import logging
 from collections.abc import Sequence
@@ -106,19 +107,6 @@ def _trees(trees: Trees) -> Runtime:
 
 
 def warm_up() -> None:
-    """Compile what compiled runtimes need, so that no request waits for it later: a second, where there is any."""
-    if importlib.util.find_spec("numba") is None:
-        return
-    zero, leaf = np.zeros(1, np.int32), np.full(1, np.nan, np.float32)
-    trees = Trees(
-        1,
-        0.0,
-        logistic=True,
-        roots=zero,
-        depths=zero,
-        features=zero,
-        thresholds=leaf,
-        lefts=zero - 1,
-        values=np.zeros(1),
-    )
-    _trees(Trees.decode(trees.encode(), 1)).predict(np.zeros((9, 1), np.float32))
+    """Load and compile what is compiled, so that no request waits for it later: a second, where there is any."""
+    if importlib.util.find_spec("numba") is not None:
+        importlib.import_module("falaj.models.runtimes.tree_kernel")

@@ -7,10 +7,14 @@ together, or four trees for a row that is alone, so that the delays of memory ov
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from falaj.models.runtimes.port import Matrix, Scores, check_matrix
 from falaj.models.runtimes.trees import GREATEST, Trees
+from falaj.models.runtimes.without import without
+
+with without("scipy"):  # numba takes it for linear algebra, which is not done here
+    from numba import float32, float64, int32, int64, njit, void
+    from numba.types import Array
 
 
 class TreeKernel:
@@ -33,30 +37,11 @@ class TreeKernel:
         """Return one score per row."""
         trees = self._trees
         check_matrix(matrix, trees.width)
+        if not matrix.flags.aligned:  # as the bytes of a request may lie
+            matrix = matrix.copy()
         scores = np.empty(len(matrix), np.float64)
         _score(matrix, *self._arrays, trees.base, int(trees.logistic), scores)
         return scores
-
-
-@njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _score(
-    matrix: Any, features: Any, thresholds: Any, lefts: Any, values: Any, roots: Any, depths: Any, base: float,
-    logistic: int, scores: Any,
-) -> None:  # fmt: skip
-    rows = len(matrix)
-    doubled = np.empty((8, 2 * matrix.shape[1]), np.float32)
-    begin = 0
-    while begin + 8 <= rows:
-        for row in range(8):
-            _double(matrix[begin + row], doubled[row])
-        _eight(doubled, features, thresholds, lefts, values, roots, depths, base, scores[begin : begin + 8])
-        begin += 8
-    for row in range(begin, rows):
-        _double(matrix[row], doubled[0])
-        scores[row] = base + _one(doubled[0], features, thresholds, lefts, values, roots, depths)
-    if logistic:
-        for row in range(rows):
-            scores[row] = 1.0 / (1.0 + np.exp(-scores[row]))
 
 
 @njit(nogil=True, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
@@ -109,3 +94,37 @@ def _one(row: Any, features: Any, thresholds: Any, lefts: Any, values: Any, root
             a = lefts[a] + (not row[features[a]] < thresholds[a])
         total += values[a]
     return total
+
+
+def _score(
+    matrix: Any, features: Any, thresholds: Any, lefts: Any, values: Any, roots: Any, depths: Any, base: float,
+    logistic: int, scores: Any,
+) -> None:  # fmt: skip
+    rows = len(matrix)
+    doubled = np.empty((8, 2 * matrix.shape[1]), np.float32)
+    begin = 0
+    while begin + 8 <= rows:
+        for row in range(8):
+            _double(matrix[begin + row], doubled[row])
+        _eight(doubled, features, thresholds, lefts, values, roots, depths, base, scores[begin : begin + 8])
+        begin += 8
+    for row in range(begin, rows):
+        _double(matrix[row], doubled[0])
+        scores[row] = base + _one(doubled[0], features, thresholds, lefts, values, roots, depths)
+    if logistic:
+        for row in range(rows):
+            scores[row] = 1.0 / (1.0 + np.exp(-scores[row]))
+
+
+def _read(kind: Any, dimensions: int = 1) -> Any:
+    return Array(kind, dimensions, "C", readonly=True)
+
+
+_INT32S = _read(int32)
+# For these types alone and at once, since what is compiled when first asked for keeps somebody waiting. An array that
+# may be written to is taken as one that may not.
+_TYPES = (
+    _read(float32, 2), _INT32S, _read(float32), _INT32S, _read(float64), _INT32S, _INT32S, float64, int64, float64[::1],
+)  # fmt: skip
+with without("scipy"):
+    _score = njit([void(*_TYPES)], nogil=True, error_model="numpy")(_score)
