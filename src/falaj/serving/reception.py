@@ -29,7 +29,7 @@ def receive(
     """
     actor = guard.admit(authorization, action, resource, received_us)
     if not guard.allowances and deadline_ms is None:  # by far most requests
-        return Receipt(received_us, started_s, actor.name, size_bytes=size_bytes)
+        return Receipt(received_us, started_s, actor.name, "", size_bytes)
     allowance = guard.allowances.get(actor.token)
     if allowance is not None:
         allowance.take(1, received_us)
