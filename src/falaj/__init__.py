@@ -27,7 +27,9 @@ from falaj.definitions.aggregation import (
     var,
 )
 from falaj.definitions.cache import Cache
+from falaj.definitions.combination import cascade_of, mean_of, stack_of, vote_of
 from falaj.definitions.endpoint import Endpoint
+from falaj.definitions.ensemble import Ensemble
 from falaj.definitions.entity import Entity
 from falaj.definitions.feature_service import FeatureService, RequestField, request
 from falaj.definitions.feature_view import FeatureView
@@ -39,7 +41,7 @@ from falaj.definitions.prediction_policy import prediction_log
 from falaj.definitions.retrain import retrain
 from falaj.definitions.rollout import canary, error_ratio, p99_ms
 from falaj.definitions.source import Csv, Follow, Parquet, Push, Source
-from falaj.definitions.trainer import lightgbm, sklearn, xgboost
+from falaj.definitions.trainer import lightgbm, python, sklearn, xgboost
 from falaj.kernel.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ __all__ = [
     "Cache",
     "Csv",
     "Endpoint",
+    "Ensemble",
     "Entity",
     "FeatureService",
     "FeatureView",
@@ -63,6 +66,7 @@ __all__ = [
     "RequestField",
     "Source",
     "canary",
+    "cascade_of",
     "check",
     "column",
     "count",
@@ -76,6 +80,7 @@ __all__ = [
     "lightgbm",
     "max",
     "mean",
+    "mean_of",
     "min",
     "monitor",
     "on",
@@ -83,6 +88,7 @@ __all__ = [
     "open",
     "p99_ms",
     "prediction_log",
+    "python",
     "quantile",
     "ref",
     "request",
@@ -90,9 +96,11 @@ __all__ = [
     "sawtooth",
     "sklearn",
     "split",
+    "stack_of",
     "std",
     "sum",
     "var",
+    "vote_of",
     "xgboost",
 ]
 

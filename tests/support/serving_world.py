@@ -45,10 +45,14 @@ from falaj.serving.prediction_log import PredictionLog
 from falaj.serving.predictor import Predictor
 from falaj.serving.redaction import Redaction
 from falaj.serving.request_ids import RequestIds
+from falaj.serving.routing import HashRouter
 from falaj.serving.rows import Job
+from falaj.serving.shadows import Shadows
 from falaj.serving.snapshots import Snapshots
 from falaj.serving.stages import Stages
 from falaj.serving.stats import WorkerStats
+from falaj.serving.variant_router import RouterMaker
+from falaj.serving.variants import LoadedVariant
 from falaj.storage.keyvalue.memory import MemoryStore
 from falaj.storage.keyvalue.snapshots import write_snapshots
 from support.serving_http import MemoryTransport, read_answers
@@ -204,7 +208,7 @@ class FailingReader:
     def read(self, spec: ServiceSpec, entities: Sequence[Any], at_us: Sequence[int]) -> OnlineRows:
         if self.error is not None:
             raise self.error
-        if any(entity["card_id"] in self.damaged for entity in entities):
+        if any(entity.get("card_id") in self.damaged for entity in entities):
             raise CorruptionError("entity record is damaged")
         return self._reader.read(spec, entities, at_us)
 
@@ -216,7 +220,7 @@ class World:
         self, *routes: EndpointRoute, publish: bool = True, max_rows: int = 100, max_queue: int = 200,
         buckets: Buckets | None = None,
         redaction_key: str = "key", tracing: Tracing | None = None, access: AccessLog | None = None,
-        clock: ManualClock | None = None,
+        clock: ManualClock | None = None, make_router: RouterMaker[LoadedVariant] = HashRouter,
     ) -> None:  # fmt: skip
         self.clock = clock or ManualClock()
         self.now_us = NOW_US
@@ -231,7 +235,11 @@ class World:
         aged = AgedReaders(self.store, 0.0, self.clock.monotonic)
         self.predictor = Predictor(self.reader, self.log, self.stats, self.clock.monotonic, redaction, stages, aged)
         self.batcher = Batcher[Job](self._compute, self._failed, self.turns.append, max_rows=max_queue)
-        self.snapshots = Snapshots(load_sum, lambda work, done: done(work()), self.stats, buckets=buckets)
+        self.shadow_thread: list[tuple[Callable[[], None], Callable[[], None]]] | None = None
+        self.shadows = Shadows(self.predictor, self.stats, self.clock.monotonic, self.turns.append, self._aside, 50)
+        self.snapshots = Snapshots(
+            load_sum, lambda work, done: done(work()), self.stats, make_router=make_router, buckets=buckets
+        )
         ids = RequestIds()
         intake = Intake(self.batcher, ids, self.stats, max_rows)
         blocks = Blocks(
@@ -304,9 +312,16 @@ class World:
 
     def _compute(self, jobs: list[Job]) -> None:
         self.predictor.compute(jobs)
-        shadowed = [job for job in jobs if job.shadows]
-        if shadowed:
-            self.predictor.compute_shadows(shadowed)
+        for job in jobs:
+            if job.shadows:
+                self.shadows.submit(job)
+
+    def _aside(self, work: Callable[[], None], done: Callable[[], None]) -> None:
+        if self.shadow_thread is not None:
+            self.shadow_thread.append((work, done))
+        else:
+            work()
+            done()
 
     def _failed(self, _jobs: list[Job], error: Exception) -> None:
         raise error

@@ -15,6 +15,7 @@ from falaj.lifecycle.rooms import Rooms
 from falaj.rollout.table import current_routes, with_policies
 from falaj.serving.batching import Batcher
 from falaj.serving.intake import Instance, Intake, Receipt
+from falaj.serving.loading import load_serving, model_loader
 from falaj.serving.prediction_log import PredictionLog
 from falaj.serving.predictor import Predictor
 from falaj.serving.redaction import Redaction
@@ -22,7 +23,7 @@ from falaj.serving.request_ids import RequestIds
 from falaj.serving.rows import Job
 from falaj.serving.stages import Stages
 from falaj.serving.stats import WorkerStats
-from falaj.serving.variants import Serving, load_serving, model_loader
+from falaj.serving.variants import Serving
 from falaj.storage.eventlog.segments import SegmentWriter
 
 _SEGMENT_BYTES = 64 << 20
@@ -44,7 +45,7 @@ def decide(rooms: Rooms, actor: Actor, endpoint: str, instances: list[dict[str, 
     """
     with rooms.db.read() as connection:
         table = RoutingTable(1, with_policies(current_routes(connection), policies_of(rooms.definitions)))
-    route = load_serving(table, Serving(), model_loader(rooms.blobs)).route(endpoint)
+    route = load_serving(table, Serving(), model_loader(rooms.blobs, rooms.python_place(endpoint))).route(endpoint)
     parsed = [convert(one, Instance, what=f"instance {i}") for i, one in enumerate(instances)]
     stats = WorkerStats(worker=_WORKER)
     writer = SegmentWriter(rooms.state.predictions, _WORKER, _SEGMENT_BYTES, rooms.settings.storage.fsync_ms)

@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from falaj.app.client import Client, decide, post_gateway
-from falaj.app.values.prediction import Explanation, UnknownQuery, WhyQuery
+from falaj.app.values.prediction import Explanation, FeatureValue, UnknownQuery, WhyQuery
 from falaj.cli.command import FalajCommand, Session, counted, pass_session, plain
 from falaj.kernel.clock import from_us, rfc3339
 from falaj.kernel.codec import from_json
@@ -143,15 +143,41 @@ def _print(found: Explanation) -> None:
     click.echo(f"answer    {score} by {found.model} version {found.version} ({found.variant}) on {found.endpoint}")
     click.echo(f"instant   {rfc3339(from_us(found.at_us))}, asked by {found.actor or 'unknown'}")
     click.echo(f"about     {json.dumps(found.entities)} {json.dumps(found.request)}")
-    click.echo("features")
-    for feature in found.features:
-        click.echo(f"  {feature.name:<40} {plain(feature.value):>22}  {feature.status}")
+    if found.ensemble:
+        _print_members(found)
+        return
+    _print_features(found.features)
     click.echo(f"dataset   {found.dataset} ({counted(found.dataset_rows, 'row')})")
     click.echo(f"run       {found.run_id} ({plain(found.run_reason)})")
     click.echo(f"gate      {found.gate} (report {found.gate_report[:16]})")
     for check in found.gate_checks:
         click.echo(f"  {check['outcome']:<12} {check['name']}: {check['reason']}")
     click.echo(f"approved  {', '.join(found.approved_by) or 'nobody'}")
+    _print_outcome(found)
+
+
+def _print_members(found: Explanation) -> None:
+    click.echo(f"combined  {found.ensemble['method']} of {', '.join(found.ensemble['members'])}")
+    for member in found.members:
+        score = member.error or "none" if member.score is None else f"{member.score:.6f}"
+        click.echo(
+            f"member    {member.endpoint}: {score} by {member.model} version {member.version} ({member.variant})"
+        )
+        _print_features(member.features)
+    asked = {member.endpoint for member in found.members}
+    for name in (*found.ensemble["members"], found.ensemble.get("by", "")):
+        if name and name not in asked:
+            click.echo(f"member    {name}: not asked")
+    _print_outcome(found)
+
+
+def _print_features(features: tuple[FeatureValue, ...]) -> None:
+    click.echo("features")
+    for feature in features:
+        click.echo(f"  {feature.name:<40} {plain(feature.value):>22}  {feature.status}")
+
+
+def _print_outcome(found: Explanation) -> None:
     click.echo(f"outcome   {'not known yet' if found.outcome is None else f'{found.outcome:g}'}")
 
 

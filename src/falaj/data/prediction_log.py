@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from falaj.definitions.prediction_record import BlockRecord, LogRecord
+from falaj.definitions.prediction_record import BlockRecord, EnsembleRecord, LogRecord
 from falaj.kernel.codec import canonical_json
 from falaj.kernel.errors import CorruptionError, NotFound
 from falaj.storage.disk import flush_folder
@@ -108,7 +108,7 @@ def read_part(folder: Path, segment: str, begin: int) -> tuple[list[bytes], int]
 
 
 def records_of(folder: Path, parts: list[Part]) -> Iterator[tuple[str, Any]]:
-    """Give the records of the parts with their segments.
+    """Give the records of the parts with their segments, each member's decision on its own.
 
     A segment may be shorter than it was when its part was noted: a power cut takes what its writer had not flushed.
 
@@ -121,7 +121,13 @@ def records_of(folder: Path, parts: list[Part]) -> Iterator[tuple[str, Any]]:
             if at >= part.end:
                 break
             at += FRAME_BYTES + len(payload)
-            yield part.segment, decode(part.segment, payload)
+            record = decode(part.segment, payload)
+            if isinstance(record, EnsembleRecord):
+                yield part.segment, record.decision
+                for member in record.members:
+                    yield part.segment, member
+            else:
+                yield part.segment, record
 
 
 class Extent(msgspec.Struct):
@@ -140,6 +146,9 @@ class Extent(msgspec.Struct):
         if isinstance(record, BlockRecord):
             self.records += record.rows
             self.size_bytes += record.rows * _ROW_BYTES + len(payload) * _UNPACKED
+        elif isinstance(record, EnsembleRecord):
+            self.records += 1 + len(record.members)
+            self.size_bytes += FRAME_BYTES + len(payload)
         else:
             self.records += 1
             self.size_bytes += FRAME_BYTES + len(payload)

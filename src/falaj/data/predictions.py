@@ -24,7 +24,7 @@ from falaj.data.prediction_table import (
     prediction_rows,
     to_records,
 )
-from falaj.definitions.prediction_record import BlockRecord, PredictionRecord, RowId
+from falaj.definitions.prediction_record import BlockRecord, EnsembleRecord, PredictionRecord, RowId
 from falaj.kernel.errors import CorruptionError, NotFound
 from falaj.storage.metadata.database import Database
 from falaj.storage.tables.port import TableStore
@@ -119,6 +119,17 @@ class Predictions:
                 hint="give the request_id of a prediction's answer; a row of a block is BLOCK.ROW, from 0",
             )
         return found
+
+    def members(self, decision: PredictionRecord) -> list[PredictionRecord]:
+        """Return what the members of an ensemble decided for a decision that is compacted, in the order of asking.
+
+        Args:
+            decision: The ensemble's.
+        """
+        rows = self._rows(PREDICTIONS, PREDICTION_SCHEMA).to_table(
+            filter=(ds.field("request_id") == decision.request_id) & (ds.field("endpoint") != decision.endpoint)
+        )
+        return to_records(rows.sort_by(SEQ))
 
     def scan(self, after: int = 0, *, endpoint: str | None = None, limit: int = 10_000) -> tuple[pa.Table, int]:
         """Return compacted decisions in the order of compaction, and the cursor to go on from.
@@ -286,6 +297,8 @@ class Predictions:
                         if isinstance(record, BlockRecord) and row is not None and row.request_id == record.request_id:
                             if row.row < record.rows:
                                 return record.row(row.row)
+                        elif isinstance(record, EnsembleRecord) and record.decision.request_id == request_id:
+                            return record.decision
                         elif isinstance(record, PredictionRecord) and record.request_id == request_id:
                             return record
             except NotFound:

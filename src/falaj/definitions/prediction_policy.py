@@ -1,6 +1,6 @@
 """PredictionPolicy: which of an endpoint's decisions are written down, and what of them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -53,6 +53,23 @@ class PredictionPolicy(msgspec.Struct, frozen=True):
     def needs_key(self) -> bool:
         """Whether hashes are made."""
         return "hash" in self.redact.values()
+
+    @classmethod
+    def strictest(cls, policies: "Iterable[PredictionPolicy]") -> "PredictionPolicy":
+        """Return the policy that leaves out what any of them does; where one drops and another hashes, it drops.
+
+        Example:
+            >>> hashing, dropping = (PredictionPolicy(redact={"card_id": how}) for how in ("hash", "drop"))
+            >>> PredictionPolicy.strictest([hashing, dropping, PredictionPolicy(0.5)])
+            PredictionPolicy(sample_ratio=0.5, redact={'card_id': 'drop'})
+        """
+        redact: dict[str, Redaction] = {}
+        ratio = 1.0
+        for policy in policies:
+            ratio = min(ratio, policy.sample_ratio)
+            for name, how in policy.redact.items():
+                redact[name] = "drop" if "drop" in (how, redact.get(name)) else how
+        return cls(ratio, redact)
 
 
 def prediction_log(*, sample_ratio: float = 1.0, redact: Mapping[str, Redaction] = {}) -> PredictionPolicy:

@@ -1,4 +1,4 @@
-"""PredictionRecord: one logged decision; BlockRecord: many at once; FeedbackRecord: the outcome that arrived later."""
+"""PredictionRecord: one logged decision; BlockRecord, EnsembleRecord: several at once; FeedbackRecord: its outcome."""
 
 import struct
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ class PredictionRecord(msgspec.Struct, frozen=True, tag="prediction", tag_field=
         client_id: The caller's own id, echoed; may be empty.
         endpoint: The endpoint's name.
         variant: The variant's name.
-        role: "live" or "shadow".
+        role: "live", "shadow", or "test" for who asked for the variant by name.
         model: The model's name.
         version: The version's number.
         epoch: The endpoint's routing epoch.
@@ -94,7 +94,7 @@ class BlockRecord(msgspec.Struct, frozen=True, tag="block", tag_field="kind"):
         client_id: The caller's own id, echoed; may be empty.
         endpoint: The endpoint's name.
         variant: The variant's name.
-        role: "live" or "shadow".
+        role: "live", "shadow", or "test" for who asked for the variant by name.
         model: The model's name.
         version: The version's number.
         epoch: The endpoint's routing epoch.
@@ -160,6 +160,21 @@ class BlockRecord(msgspec.Struct, frozen=True, tag="block", tag_field="kind"):
         return None if value != value else value
 
 
+class EnsembleRecord(msgspec.Struct, frozen=True, tag="ensemble", tag_field="kind"):
+    """A decision of an ensemble with those that its members made for it.
+
+    One record, so that no decision is ever kept without what it rests on. Compaction writes each as a row of its own,
+    under the same request id: a member's counts as a decision of the member's endpoint.
+
+    Attributes:
+        decision: The ensemble's; it has no features of its own.
+        members: Each member's, in the order in which they were asked; of a cascade only those that were.
+    """
+
+    decision: PredictionRecord
+    members: tuple[PredictionRecord, ...]
+
+
 class RowId(NamedTuple):
     """What a row of a block is called.
 
@@ -187,4 +202,4 @@ class RowId(NamedTuple):
         return cls(request_id, int(row)) if dot and row.isascii() and row.isdigit() and len(row) < 10 else None
 
 
-LogRecord = PredictionRecord | BlockRecord | FeedbackRecord
+LogRecord = PredictionRecord | BlockRecord | EnsembleRecord | FeedbackRecord

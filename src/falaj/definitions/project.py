@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from falaj.definitions.endpoint import Endpoint
+from falaj.definitions.ensemble import Ensemble
 from falaj.definitions.entity import Entity
 from falaj.definitions.feature_service import FeatureService
 from falaj.definitions.feature_view import FeatureView
@@ -19,7 +20,7 @@ from falaj.kernel.errors import DefinitionError, NotFound
 from falaj.kernel.names import did_you_mean
 
 T = TypeVar("T")
-Definition = Entity | Source | FeatureView | OnDemandView | FeatureService | Model | Endpoint | Policy
+Definition = Entity | Source | FeatureView | OnDemandView | FeatureService | Model | Endpoint | Ensemble | Policy
 KINDS: dict[type, str] = {
     Entity: "entity",
     Source: "source",
@@ -28,9 +29,10 @@ KINDS: dict[type, str] = {
     FeatureService: "feature_service",
     Model: "model",
     Endpoint: "endpoint",
+    Ensemble: "ensemble",
     Policy: "policy",
 }
-_REFERENCES = (Entity, Source, FeatureView, OnDemandView, FeatureService, Model)
+_REFERENCES = (Entity, Source, FeatureView, OnDemandView, FeatureService, Model, Endpoint)
 
 
 class Definitions(msgspec.Struct, frozen=True):
@@ -43,6 +45,7 @@ class Definitions(msgspec.Struct, frozen=True):
     feature_services: dict[str, FeatureService] = {}
     models: dict[str, Model] = {}
     endpoints: dict[str, Endpoint] = {}
+    ensembles: dict[str, Ensemble] = {}
     policies: dict[str, Policy] = {}
 
     def by_kind(self) -> dict[str, Mapping[str, Definition]]:
@@ -55,6 +58,7 @@ class Definitions(msgspec.Struct, frozen=True):
             "feature_service": self.feature_services,
             "model": self.models,
             "endpoint": self.endpoints,
+            "ensemble": self.ensembles,
             "policy": self.policies,
         }
 
@@ -146,8 +150,14 @@ def collect(values: Iterable[tuple[str, object]]) -> Definitions:
         add(place, value)
     if len(found["policy"]) > 1:
         raise DefinitionError(f"there are {len(found['policy'])} policies", hint="keep one")
+    for name in found["ensemble"]:
+        for kind in ("endpoint", "model"):
+            if name in found[kind]:
+                raise DefinitionError(
+                    f"ensemble {name!r} bears the name of the {kind} {name!r}", hint="rename the ensemble"
+                )
     fields = ("entities", "sources", "feature_views", "on_demand_views")
-    rest = ("feature_services", "models", "endpoints", "policies")
+    rest = ("feature_services", "models", "endpoints", "ensembles", "policies")
     return Definitions(**dict(zip((*fields, *rest), found.values(), strict=True)))
 
 

@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 from falaj.definitions.endpoint_options import EndpointOptions
+from falaj.definitions.ensemble_spec import EnsembleSpec
 from falaj.definitions.prediction_policy import PredictionPolicy
 from falaj.definitions.service_spec import ServiceSpec
 from falaj.definitions.signature import Signature
@@ -16,13 +17,14 @@ class ArtifactRef(msgspec.Struct, frozen=True):
 
     Attributes:
         digest: The blob's digest, checked before it is loaded.
-        runtime: "onnx", "lightgbm", "xgboost", or "trees" for a file of trees alone.
+        runtime: "onnx", "lightgbm", "xgboost", "trees" for a file of trees alone, "python" for a user's own class, or
+            "ensemble" for no file at all.
         beside: Other files of the same model whose scores were the same; each serves the sizes of batch at which it is
             the fastest.
     """
 
     digest: str
-    runtime: Literal["onnx", "lightgbm", "xgboost", "trees"]
+    runtime: Literal["onnx", "lightgbm", "xgboost", "trees", "python", "ensemble"]
     beside: tuple["ArtifactRef", ...] = ()
 
 
@@ -34,22 +36,25 @@ class Variant(msgspec.Struct, frozen=True):
         model: The model's name.
         version: The version's number.
         weight: Its share in ten-thousandths of units; live weights of an endpoint add up to 10,000.
-        role: "live" answers callers; "shadow" computes and logs only.
+        role: "live" answers callers; "shadow" computes and logs only; "test" answers who asked for it by name, and is
+            never published.
         artifact: Its servable file.
         signature: Its inputs.
         service: Its pinned features; None for a model that takes its features from the caller only.
         tensors: What a bare model takes and gives; None for all others. Its signature is empty.
+        ensemble: How other endpoints decide in its place; None for a model. Its signature and its artifact are empty.
     """
 
     name: str
     model: str
     version: int
     weight: int
-    role: Literal["live", "shadow"]
+    role: Literal["live", "shadow", "test"]
     artifact: ArtifactRef
     signature: Signature
     service: ServiceSpec | None = None
     tensors: TensorSignature | None = None
+    ensemble: EnsembleSpec | None = None
 
     @property
     def subject(self) -> str:

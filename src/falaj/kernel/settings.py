@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from falaj.kernel.errors import DefinitionError, ProjectError
+from falaj.kernel.python_settings import PythonSettings
 from falaj.kernel.rate import Rate
 
 PROJECT_FILE = "falaj.toml"
@@ -139,6 +140,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         max_rows: Most rows in one request; more are refused with 400. An endpoint may have a lower bound.
         max_connections: Open at the same time in one worker; more are answered 503 and closed.
         max_queue_rows: Rows that may wait; above it requests get 503 and Retry-After.
+        max_queue_bytes: Bytes of the requests that may wait; above it the same.
         idle_timeout_s: Keep-alive connections without a request are closed after it.
         request_timeout_s: A request whose bytes stop coming is closed after it.
         metrics_like: Peers under whose names `/metrics` gives its counts as well: some of kserve, mlserver and seldon,
@@ -158,6 +160,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_rows: int = 10_000
     max_connections: int = 10_000
     max_queue_rows: int = 20_000
+    max_queue_bytes: int = 256 << 20
     idle_timeout_s: float = 75.0
     request_timeout_s: float = 10.0
     metrics_like: str = ""
@@ -186,6 +189,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             max_rows=self.max_rows,
             max_connections=self.max_connections,
             max_queue_rows=self.max_queue_rows,
+            max_queue_bytes=self.max_queue_bytes,
             idle_timeout_s=self.idle_timeout_s,
             request_timeout_s=self.request_timeout_s,
         )
@@ -410,6 +414,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gateway: GatewaySettings = GatewaySettings()
     tracing: TracingSettings = TracingSettings()
     access_log: AccessLogSettings = AccessLogSettings()
+    python: PythonSettings = PythonSettings()
     limits: LimitSettings = LimitSettings()
     control: ControlSettings = ControlSettings()
     events: EventSettings = EventSettings()

@@ -187,16 +187,23 @@ def serving_versions(rooms: Rooms) -> list[Serving]:
     routed: dict[tuple[str, int], list[str]] = {}
     with rooms.db.read() as connection:
         routes = current_routes(connection)
+    ensembles: dict[str, list[str]] = {}
     for route in routes.values():
         for variant in route.variants:
-            routed.setdefault((variant.model, variant.version), []).append(route.endpoint)
+            if variant.ensemble is None:
+                routed.setdefault((variant.model, variant.version), []).append(route.endpoint)
+                continue
+            for member in variant.ensemble.endpoints:
+                ensembles.setdefault(member, []).append(route.endpoint)
     wanted = {(v.model, v.version): v for model in rooms.registry.models() for v in rooms.registry.in_use(model)}
     for model, number in routed:
         wanted.setdefault((model, number), rooms.registry.get(model, number))
     return [
-        Serving(model, number, rooms.registry.stage_of(model, number), version.service, tuple(routed.get(key, ())))
+        Serving(model, number, rooms.registry.stage_of(model, number), version.service, endpoints, tuple(above))
         for key, version in sorted(wanted.items())
         for model, number in [key]
+        for endpoints in [tuple(routed.get(key, ()))]
+        for above in [dict.fromkeys(name for endpoint in endpoints for name in ensembles.get(endpoint, ()))]
         if version.service is not None
     ]
 

@@ -25,6 +25,8 @@ def verify_served(rooms: Rooms, endpoint: str, sample: int) -> ConsistencyReport
     """
     rooms.predictions.compact()
     records = to_records(rooms.predictions.newest(sample, endpoint=endpoint or None))
+    models = {*rooms.registry.models(), *rooms.registry.bare_models()}
+    records = [record for record in records if record.model in models]  # an ensemble has its members' features
     specs: dict[tuple[str, int], ServiceSpec] = {}
     columns: dict[tuple[str, int], list[str]] = {}
     for key in {(record.model, record.version) for record in records}:

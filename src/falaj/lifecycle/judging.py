@@ -49,7 +49,8 @@ def evaluate(context: StepContext) -> Outputs:
     rows = rooms.datasets.load(context.input("features", "dataset"))
     context.used(context.input("features", "dataset"))
     training, test = (rows.filter(pc.field(SPLIT) == part) for part in ("train", "test"))
-    runtime = load_artifact(rooms.blobs, artifact, len(signature.inputs))
+    place = rooms.python_place(model.name)
+    runtime = load_artifact(rooms.blobs, artifact, len(signature.inputs), place)
     names = [name for name, _ in spec.model_inputs]
     matrix = encode_columns(signature, {name: test.column(name) for name in names})
     scores, labels = runtime.predict(matrix), labels_of(test)
@@ -69,7 +70,7 @@ def evaluate(context: StepContext) -> Outputs:
         rows=len(labels),
         positives=int(labels.sum()),
         parity=msgspec.convert(context.input("train", "parity"), Parity),
-        probe=probe_artifact(rooms.blobs, artifact, matrix),
+        probe=probe_artifact(rooms.blobs, artifact, matrix, place=place),
     )
     scored = test.select([c for c in test.column_names if c in _places(model, test)])
     scored = scored.append_column(LABEL, test.column(LABEL)).append_column("score", pa.array(scores, pa.float64()))
@@ -106,7 +107,9 @@ def _production(
         rows = _same_rows(rooms, model, context, holder.service, test)
     columns = {name: rows.column(name) for name, _ in holder.service.model_inputs}
     matrix = encode_columns(holder.signature, columns)
-    scores = load_artifact(rooms.blobs, holder.artifact, matrix.shape[1]).predict(matrix)
+    scores = load_artifact(rooms.blobs, holder.artifact, matrix.shape[1], rooms.python_place(model.name)).predict(
+        matrix
+    )
     labels = labels_of(test)
     evidence = Evidence(
         model=model.name,

@@ -3,8 +3,9 @@
 from falaj.definitions.model import Model
 from falaj.definitions.project import digest_of
 from falaj.kernel.codec import to_builtins
-from falaj.kernel.digest import digest_value
+from falaj.kernel.digest import digest_bytes, digest_value
 from falaj.lifecycle.rooms import Rooms
+from falaj.models.python.package import read_folder
 from falaj.pipelines.graph import Graph, Step
 
 STEPS = "falaj.lifecycle.training"
@@ -26,7 +27,7 @@ def training_graph(rooms: Rooms, model: str) -> Graph:
     """
     definition = rooms.definitions.model(model)
     base = pinned(rooms, definition)
-    train = {**base, "trainer": to_builtins(definition.trainer)}
+    train = {**base, "trainer": to_builtins(definition.trainer), "files": files_digest(rooms, definition)}
     return Graph(
         f"train:{model}",
         (
@@ -61,6 +62,19 @@ def training_graph(rooms: Rooms, model: str) -> Graph:
             ),
         ),
     )
+
+
+def files_digest(rooms: Rooms, definition: Model) -> str:
+    """Return the digest of a Python model's files as they are now; empty for other models.
+
+    Raises:
+        NotFound: There is no such folder.
+        DataError: A file of it cannot be kept.
+    """
+    if definition.trainer.kind != "python":
+        return ""
+    files = read_folder(rooms.folder / definition.trainer.folder)
+    return digest_value({name: digest_bytes(content) for name, content in files.items()})
 
 
 def pinned(rooms: Rooms, definition: Model) -> dict[str, str]:

@@ -21,6 +21,7 @@ class Serving(msgspec.Struct, frozen=True):
         stage: Its stage.
         service: The features it pinned.
         endpoints: The endpoints that route to it.
+        ensembles: The ensembles that serve and rest on those.
     """
 
     model: str
@@ -28,6 +29,7 @@ class Serving(msgspec.Struct, frozen=True):
     stage: str
     service: ServiceSpec
     endpoints: tuple[str, ...] = ()
+    ensembles: tuple[str, ...] = ()
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -170,6 +172,8 @@ def _changed(kind: str, name: str, before: Definitions, after: Definitions, serv
         return Change("changed", kind, name, f"{_list(users)} is untouched; the next training uses it")
     if kind == "endpoint":
         return Change("changed", kind, name, _endpoint_effect(before, after, name, serves=bool(users)))
+    if kind == "ensemble" and users:
+        return Change("changed", kind, name, f"takes effect when it is deployed: falaj deploy {name}")
     return Change("changed", kind, name)
 
 
@@ -210,6 +214,7 @@ def _uses(version: Serving, kind: str, name: str) -> bool:
         "feature_service": service.name == name,
         "model": version.model == name,
         "endpoint": name in version.endpoints,
+        "ensemble": name in version.ensembles,
         "entity": False,
         "policy": False,
     }[kind]

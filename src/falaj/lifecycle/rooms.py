@@ -29,6 +29,7 @@ from falaj.kernel.ids import NewId
 from falaj.kernel.settings import Settings
 from falaj.lifecycle.applied import Applied, applied_epoch, read_applied
 from falaj.lifecycle.rates import Rates
+from falaj.models.python.place import PythonPlace
 from falaj.models.registry import Registry
 from falaj.storage.blobs import BlobStore
 from falaj.storage.feeds import Feed
@@ -174,6 +175,10 @@ class Rooms:
     def meter(self) -> Meter:
         """What was used."""
         return Meter(self.db, self.clock)
+
+    def python_place(self, model: str) -> PythonPlace:
+        """Where the process of a Python model works while it is trained and judged."""
+        return PythonPlace(self.state.run / "python", model, self.settings.python)
 
     def _read_from(self, source: str, seq: int, limit: int) -> tuple[pa.Table, int]:
         # The document of whoever set the views last: asking the database anew would cost each fresh event a query.

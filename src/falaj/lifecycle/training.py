@@ -19,7 +19,7 @@ from falaj.kernel.errors import Conflict, DataError
 from falaj.lifecycle.dataset import SPLIT, build_dataset, table_versions
 from falaj.lifecycle.examples import LABEL
 from falaj.lifecycle.known_labels import known_labels
-from falaj.lifecycle.pipeline import pinned
+from falaj.lifecycle.pipeline import files_digest, pinned
 from falaj.lifecycle.rooms import Rooms
 from falaj.models.encoding import encode_columns, fit_signature
 from falaj.models.export import export
@@ -93,6 +93,11 @@ def features(context: StepContext) -> Outputs:
 def train(context: StepContext) -> Outputs:
     """Fit, export, and choose the file that serves."""
     rooms, model = model_of(context)
+    if files_digest(rooms, model) != context.params["files"]:
+        raise Conflict(
+            f"the files of {model.trainer.folder} changed while run {context.run_id} was under way",
+            hint=f"train it by the new ones: falaj train {model.name}",
+        )
     spec = service_of(rooms, model)
     rows = rooms.datasets.load(context.input("features", "dataset"))
     context.used(context.input("features", "dataset"))
@@ -108,9 +113,11 @@ def train(context: StepContext) -> Outputs:
         [each.name for each in signature.inputs],
         vocabularies={each.name: len(each.categories) for each in signature.inputs if each.dtype == "string"},
         threads=max(1, (os.cpu_count() or 2)),
+        folder=rooms.folder,
+        place=rooms.python_place(model.name),
     )
     context.progress(0.7, "exporting")
-    exported = export(fitted, matrix)
+    exported = export(fitted, matrix, place=rooms.python_place(model.name))
     outputs: dict[str, Any] = {
         "signature": msgspec.to_builtins(signature),
         "runtime": exported.serving.runtime,

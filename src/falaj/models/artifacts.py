@@ -2,28 +2,31 @@
 
 from falaj.definitions.routing_table import ArtifactRef
 from falaj.kernel.errors import CorruptionError, NotFound, Unsupported
+from falaj.models.python.place import PythonPlace
 from falaj.models.runtimes.load import KINDS, load_fastest
 from falaj.models.runtimes.port import Runtime
 from falaj.models.runtimes.tensors import TensorRuntime
 from falaj.storage.blobs import BlobStore
 
 
-def load_artifact(blobs: BlobStore, artifact: ArtifactRef, features: int) -> Runtime:
+def load_artifact(blobs: BlobStore, artifact: ArtifactRef, features: int, place: PythonPlace | None = None) -> Runtime:
     """Load a version's files after checking their bytes against the digests recorded at registration.
 
-    What may be loaded is the platform's decision: four formats, and nothing that runs code when read.
+    What may be loaded is the platform's decision: four formats that run no code when read, and
+    users' own classes, in processes of their own.
 
     Args:
         blobs: Where the file is.
         artifact: Its digest and runtime, as recorded, and those of the files beside it.
         features: How many columns the version's signature has.
+        place: Where a Python model's process works, and within what limits.
 
     Raises:
         Unsupported: The runtime is not one of them.
         CorruptionError: The blob is absent, its bytes are not those of the digest, or the model does not answer.
     """
     models = [(one.runtime, _read(blobs, one)) for one in (artifact, *artifact.beside)]
-    return load_fastest(models, features, name=artifact.digest)
+    return load_fastest(models, features, name=artifact.digest, place=place)
 
 
 def _read(blobs: BlobStore, artifact: ArtifactRef) -> bytes:

@@ -10,6 +10,7 @@ from falaj.kernel.errors import FalajError, Unsupported
 from falaj.models.onnx_conversion import to_onnx
 from falaj.models.onnx_trees import read_trees
 from falaj.models.parity import TOLERANCE, Parity, compare
+from falaj.models.python.place import PythonPlace
 from falaj.models.runtimes.load import load_bytes
 from falaj.models.runtimes.port import Matrix
 from falaj.models.training.fitted import Fitted
@@ -22,7 +23,7 @@ class ExportedFile:
     """One file that could serve.
 
     Attributes:
-        runtime: "onnx", "lightgbm", "xgboost" or "trees".
+        runtime: "onnx", "lightgbm", "xgboost", "trees" or "python".
         content: The file's bytes; empty when the export failed.
         parity: Its scores against the trained model's; None when the export failed.
         error: Why the export failed; empty when it did not.
@@ -48,27 +49,31 @@ class Export:
     serving: ExportedFile
 
 
-def export(fitted: Fitted, matrix: Matrix, *, tolerance: float = TOLERANCE) -> Export:
+def export(fitted: Fitted, matrix: Matrix, *, tolerance: float = TOLERANCE, place: PythonPlace | None = None) -> Export:
     """Export a model and choose what serves it: ONNX where its scores agree, else the library's own predictor.
 
     Args:
         fitted: The model.
         matrix: Real rows to compare on; rows with missing values are added, which serving meets and training may not.
         tolerance: The largest difference of a probability that is accepted.
+        place: Where a Python model's process works.
 
     Raises:
         Unsupported: No file answers at all.
     """
     rows = parity_rows(matrix)
     reference = fitted.predict(rows)
-    files = [_onnx_file(fitted, rows, reference, tolerance)]
+    files = [] if fitted.kind == "python" else [_onnx_file(fitted, rows, reference, tolerance)]
     if fitted.native is not None:
-        files.append(_measured(fitted.kind, fitted.native, rows, reference, tolerance))
-    files += _trees_file(files[0].content, rows, reference, tolerance)
+        files.append(_measured(fitted.kind, fitted.native, rows, reference, tolerance, place))
+    files += _trees_file(files[0].content, rows, reference, tolerance) if fitted.kind != "python" else []
     answering = [file for file in files if file.parity is not None]
     if not answering:
         found = "; ".join(f"{file.runtime}: {file.error}" for file in files)
-        raise Unsupported(f"this {fitted.kind} model has no served form ({found})", hint="choose another trainer")
+        raise Unsupported(
+            f"this {fitted.kind} model has no served form ({found})",
+            hint="serve it by a class of your own: fj.python(...), see docs/how-to/serve-a-class-of-your-own.md",
+        )
     agreeing = [file for file in answering if file.parity is not None and file.parity.holds]
     return Export(tuple(files), (agreeing or answering)[0])
 
@@ -105,9 +110,13 @@ def _trees_file(onnx: bytes, rows: Matrix, reference: NDArray[Any], tolerance: f
     return [_measured("trees", content, rows, reference, tolerance)] if content else []
 
 
-def _measured(runtime: str, content: bytes, rows: Matrix, reference: NDArray[Any], tolerance: float) -> ExportedFile:
+def _measured(
+    runtime: str, content: bytes, rows: Matrix, reference: NDArray[Any], tolerance: float,
+    place: PythonPlace | None = None,
+) -> ExportedFile:  # fmt: skip
     try:
-        scores = load_bytes(content, runtime, rows.shape[1], name=f"the {runtime} export").predict(rows)
+        served = load_bytes(content, runtime, rows.shape[1], name=f"the {runtime} export", place=place)
+        scores = served.predict(rows)
     except FalajError as error:
         return ExportedFile(runtime, content, None, error.message)
     return ExportedFile(runtime, content, compare(reference, scores, tolerance))

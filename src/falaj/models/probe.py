@@ -9,6 +9,7 @@ import numpy as np
 from falaj.definitions.routing_table import ArtifactRef
 from falaj.kernel.errors import FalajError
 from falaj.models.artifacts import load_artifact
+from falaj.models.python.place import PythonPlace
 from falaj.models.runtimes.port import Matrix, Runtime
 from falaj.storage.blobs import BlobStore
 
@@ -43,6 +44,7 @@ def probe_artifact(
     *,
     calls: int = CALLS,
     now_ns: Callable[[], int] = perf_counter_ns,
+    place: PythonPlace | None = None,
 ) -> Probe:
     """Load an artifact as the gateway does, and score rows one at a time.
 
@@ -52,12 +54,13 @@ def probe_artifact(
         matrix: Rows to score in turn, float32, (rows, features); at least one.
         calls: How many to time, after a warm-up.
         now_ns: Nanoseconds that never go back.
+        place: Where a Python model's process works.
 
     Returns:
         The finding; a failure to load is a finding too.
     """
     try:
-        runtime = load_artifact(blobs, artifact, matrix.shape[1])
+        runtime = load_artifact(blobs, artifact, matrix.shape[1], place)
         times_ms = _time(runtime, matrix, calls, now_ns)
     except FalajError as error:
         return Probe(error=error.message)

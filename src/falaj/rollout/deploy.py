@@ -11,7 +11,7 @@ from falaj.definitions.routing_table import EndpointRoute, Variant
 from falaj.governance.access import Actor, authorise
 from falaj.governance.audit import audited
 from falaj.kernel.clock import Clock, to_us
-from falaj.kernel.errors import Conflict
+from falaj.kernel.errors import Conflict, InUse
 from falaj.kernel.ids import NewId
 from falaj.rollout import rollouts, table
 from falaj.rollout.canary import CanaryState, thresholds_ms
@@ -120,7 +120,9 @@ def replace(
     *,
     publish: Publish,
 ) -> Rollout:
-    """Put a version in place of what serves, at once: for bare models, on whose answers no rule could be judged.
+    """Put a version in place of what serves, at once: for bare models and ensembles.
+
+    No rule could be judged on the answers of a bare model, and an ensemble's members have rollouts of their own.
 
     Args:
         db: The metadata database.
@@ -201,11 +203,13 @@ def withdraw(
     Raises:
         AccessDenied: The actor may not do `endpoint.withdraw`.
         NotFound: Nothing serves there.
+        InUse: An ensemble needs it.
     """
     authorise(actor, "endpoint.withdraw", endpoint)
     now_us = to_us(clock.now())
     with audited(db, clock, actor, "endpoint.withdraw", endpoint) as connection:
         route = table.require_route(connection, endpoint)
+        _refuse_needed(connection, endpoint)
         end(connection, rollouts.find(connection, endpoint, "running"), now_us)
         table.write_route(connection, msgspec.structs.replace(route, variants=()), actor.name, now_us)
         within(connection)
@@ -225,6 +229,20 @@ def _live(variants: tuple[Variant, ...]) -> list[Variant]:
     return [variant for variant in variants if variant.role == "live"]
 
 
+def _refuse_needed(connection: sa.Connection, endpoint: str) -> None:
+    for route in table.current_routes(connection).values():
+        for variant in route.variants:
+            if variant.ensemble is not None and endpoint in variant.ensemble.endpoints:
+                raise InUse(
+                    f"ensemble {route.endpoint!r} needs endpoint {endpoint!r}",
+                    hint=f"first: falaj undeploy {route.endpoint}",
+                )
+
+
+def _kind(variant: Variant) -> tuple[bool, bool]:
+    return variant.tensors is not None, variant.ensemble is not None
+
+
 def _check(endpoint: str, candidate: Variant, previous: tuple[Variant, ...]) -> None:
     live = _live(previous)
     if previous and len(live) != 1:
@@ -232,7 +250,7 @@ def _check(endpoint: str, candidate: Variant, previous: tuple[Variant, ...]) -> 
             f"endpoint {endpoint!r} serves {len(live)} live variants", hint="end the rollout or experiment on it first"
         )
     for variant in live:
-        if (variant.tensors is None) != (candidate.tensors is None):
+        if _kind(variant) != _kind(candidate):
             raise Conflict(
                 f"endpoint {endpoint!r} serves another kind of model", hint=f"first: falaj undeploy {endpoint}"
             )

@@ -114,7 +114,7 @@ class Gateway:
             authorization = request.headers.get(b"authorization")
             receipt = receive(
                 self._snapshots.guard, authorization, route.action, resource, received_us, started_s,
-                request.headers.get(HEADER),
+                request.headers.get(HEADER), len(request.body),
             )  # fmt: skip
         else:
             receipt = Receipt(received_us, started_s, "")

@@ -22,6 +22,7 @@ class Batcher(Generic[Item]):
         failed: Answers what a fault of `compute` left unanswered.
         later: The loop's `call_soon`.
         max_rows: Rows that may wait; the limit counts rows, because one request may bring thousands.
+        max_bytes: Bytes that may wait, because a row may be large.
         batch_rows: A batch stops growing here, so that the loop gets to read and to answer in between.
 
     Example:
@@ -41,31 +42,36 @@ class Batcher(Generic[Item]):
         later: Later,
         *,
         max_rows: int,
+        max_bytes: int = 1 << 40,
         batch_rows: int = 512,
     ) -> None:
         self._compute = compute
         self._failed = failed
         self._later = later
         self._max_rows = max_rows
+        self._max_bytes = max_bytes
         self._batch_rows = batch_rows
-        self._waiting: deque[tuple[Item, int]] = deque()
+        self._waiting: deque[tuple[Item, int, int]] = deque()
         self._scheduled = False
         self.rows = 0
+        self.size_bytes = 0
 
-    def submit(self, item: Item, rows: int) -> bool:
+    def submit(self, item: Item, rows: int, size_bytes: int = 0) -> bool:
         """Take an item for the next batch.
 
         Args:
             item: What `compute` gets.
             rows: How many rows it is.
+            size_bytes: What it holds in memory.
 
         Returns:
             Whether there was room. One item is always taken when nothing waits, however large it is.
         """
-        if self.rows + rows > self._max_rows and self._waiting:
+        waiting_rows, waiting_bytes = self.rows + rows, self.size_bytes + size_bytes
+        if (waiting_rows > self._max_rows or waiting_bytes > self._max_bytes) and self._waiting:
             return False
-        self._waiting.append((item, rows))
-        self.rows += rows
+        self._waiting.append((item, rows, size_bytes))
+        self.rows, self.size_bytes = waiting_rows, waiting_bytes
         if not self._scheduled:
             self._scheduled = True
             self._later(self._flush)
@@ -74,9 +80,9 @@ class Batcher(Generic[Item]):
     def _flush(self) -> None:
         waiting = self._waiting
         if self.rows <= self._batch_rows:
-            batch = [item for item, _ in waiting]
+            batch = [item for item, _, _ in waiting]
             waiting.clear()
-            self.rows = 0
+            self.rows = self.size_bytes = 0
         else:
             batch = self._take()
         self._scheduled = bool(waiting)
@@ -90,8 +96,9 @@ class Batcher(Generic[Item]):
         batch: list[Item] = []
         taken = 0
         while self._waiting and (not batch or taken + self._waiting[0][1] <= self._batch_rows):
-            item, rows = self._waiting.popleft()
+            item, rows, size_bytes = self._waiting.popleft()
             batch.append(item)
             taken += rows
+            self.size_bytes -= size_bytes
         self.rows -= taken
         return batch

@@ -7,11 +7,14 @@ import numpy as np
 
 from falaj.definitions.prediction_record import BlockRecord, LogRecord
 from falaj.kernel.errors import FalajError, Unavailable
+from falaj.models.python.runtime import PythonRuntime
 from falaj.models.runtimes.port import Matrix, Scores
+from falaj.serving.aside import contain_refusal, named
 from falaj.serving.batching import Batcher, Later
 from falaj.serving.boundary import contain
 from falaj.serving.deadline import too_late
 from falaj.serving.intake import Receipt
+from falaj.serving.model_processes import ModelProcesses
 from falaj.serving.prediction_log import PredictionLog
 from falaj.serving.predictor import Predictor, fault
 from falaj.serving.redaction import Redaction
@@ -58,12 +61,14 @@ class Blocks:
         max_rows: Rows that may wait.
         redaction: Keeps out of the log what policies say.
         stages: Measures the batch while somebody asks.
+        max_bytes: Bytes of matrices that may wait.
+        processes: Where Python models compute; None where there can be none.
     """
 
     def __init__(
         self, log: PredictionLog, stats: WorkerStats, predictor: Predictor, monotonic: Callable[[], float],
-        later: Later, max_rows: int, redaction: Redaction,
-        stages: Stages,
+        later: Later, max_rows: int, redaction: Redaction, stages: Stages, max_bytes: int = 1 << 40,
+        processes: ModelProcesses | None = None,
     ) -> None:  # fmt: skip
         self._log = log
         self._stats = stats
@@ -71,7 +76,12 @@ class Blocks:
         self._monotonic = monotonic
         self._redaction = redaction
         self._stages = stages
-        self._batcher: Batcher[Block] = Batcher(self._compute, self._failed, later, max_rows=max_rows)
+        self._batcher: Batcher[Block] = Batcher(
+            self._compute, self._failed, later, max_rows=max_rows, max_bytes=max_bytes
+        )
+        self._later = later
+        self._processes = processes
+        self._decided: list[Block] = []
 
     @property
     def rows(self) -> int:
@@ -84,7 +94,7 @@ class Blocks:
         Raises:
             Unavailable: Too many rows wait.
         """
-        if not self._batcher.submit(block, len(block.matrix)):
+        if not self._batcher.submit(block, len(block.matrix), block.matrix.nbytes):
             self._stats.rejected += 1
             raise Unavailable("too many rows wait", hint="try again in a second, with fewer requests at once")
 
@@ -105,15 +115,49 @@ class Blocks:
         groups: dict[int, list[Block]] = {}
         for block in blocks:
             groups.setdefault(id(block.variant), []).append(block)
+        rows = sum(len(block.matrix) for block in blocks)
+        self._stats.count_batch(rows)
         for group in groups.values():
-            _score_each(group)
+            if group[0].variant.aside and self._processes is not None:
+                for block in group:
+                    self._ask(block, self._processes)
+                blocks = [block for block in blocks if block.variant is not group[0].variant]
+            else:
+                _score_each(group)
+        if self._stages.running:
+            self._stages.lap("model")
+        if blocks:
+            self._answer(blocks)
+
+    def _ask(self, block: Block, processes: ModelProcesses) -> None:
+        def done(result: Scores | FalajError) -> None:
+            if isinstance(result, FalajError):
+                block.error = named(block.variant, result)
+            elif np.isfinite(result).all():
+                block.scores = result
+            else:
+                block.error = _no_number(block.variant)
+            if not self._decided:
+                self._later(self._flush)
+            self._decided.append(block)
+
+        runtime = block.variant.runtime
+        assert isinstance(runtime, PythonRuntime)
+        error = contain_refusal(processes.submit, runtime, block.matrix, done, block.deadline_s)
+        if error is not None:  # not decided, and so not logged
+            self._stats.rejected += 1
+            block.error = named(block.variant, error)
+            contain(block.finish, block)
+
+    def _flush(self) -> None:
+        decided, self._decided = self._decided, []
+        self._answer(decided)
+
+    def _answer(self, blocks: list[Block]) -> None:
         stages = self._stages
-        if stages.running:
-            stages.lap("model")
         now_s = self._monotonic()
         spent = [max(0, int((now_s - block.receipt.started_s) * 1e6)) for block in blocks]
         rows = sum(len(block.matrix) for block in blocks)
-        self._stats.count_batch(rows)
         records: list[LogRecord] = [_record(block, us) for block, us in zip(blocks, spent, strict=True)]
         if any(block.variant.restricted for block in blocks):
             records = self._redaction.apply(records, [block.variant for block in blocks])
@@ -161,12 +205,16 @@ def _score(blocks: list[Block]) -> None:
     matrix = blocks[0].matrix if len(blocks) == 1 else np.concatenate([block.matrix for block in blocks])
     scores = variant.runtime.predict(matrix)
     if not np.isfinite(scores).all():
-        raise FalajError(f"version {variant.spec.version} of model {variant.spec.model!r} answered what is no number")
+        raise _no_number(variant)
     begin = 0
     for block in blocks:
         end = begin + len(block.matrix)
         block.scores = scores[begin:end]
         begin = end
+
+
+def _no_number(variant: LoadedVariant) -> FalajError:
+    return FalajError(f"version {variant.spec.version} of model {variant.spec.model!r} answered what is no number")
 
 
 def _record(block: Block, spent_us: int) -> BlockRecord:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from falaj.governance.access import is_allowed
-from falaj.kernel.errors import FalajError, InputError, Unavailable
+from falaj.kernel.errors import FalajError, InputError, Unavailable, Unsupported
+from falaj.models.python.runtime import PythonRuntime
 from falaj.serving.bare_model import BareModel
 from falaj.serving.bare_models import BareModels
 from falaj.serving.blocks import Block, Blocks
@@ -93,8 +94,18 @@ class DataPlane:
         return endpoint_metadata(asked, route, variant, raw=asked.endswith(RAW))
 
     def model_ready(self, asked: str, version: str = "") -> ModelReady:
-        """Return that a model is ready: one that is found is loaded and warm."""
+        """Return that a model is ready: one that is found is loaded and warm, but for a Python one that starts anew.
+
+        Raises:
+            NotFound: There is no such model or version.
+            Unavailable: The process of a Python model has ended, and no new one is ready yet.
+        """
         self.metadata(asked, version)
+        route = self._snapshots.serving.routes.get(asked.removesuffix(RAW))
+        for variant in [] if route is None else route.live:
+            chosen = version in ("", str(variant.spec.version))
+            if chosen and isinstance(variant.runtime, PythonRuntime) and not variant.runtime.ready:
+                raise Unavailable(f"the process of {asked!r} starts anew", hint="try again in a second")
         return ModelReady(asked)
 
     def statistics(self, asked: str, version: str, now_us: int) -> ModelStatistics:
@@ -126,7 +137,7 @@ class DataPlane:
 
     def infer(
         self, asked: str, version: str, request: InferenceRequest, receipt: Receipt, authorization: bytes | None,
-        finish: Finish,
+        finish: Finish, test: str | None = None,
     ) -> None:  # fmt: skip
         """Decide, score, or run a bare model.
 
@@ -137,6 +148,7 @@ class DataPlane:
             receipt: When and from whom; already admitted to `endpoint.predict`.
             authorization: For `at`, which needs an action of its own.
             finish: Gets the answer; what is raised here it does not get.
+            test: The variant that decides, as a test, which needs an action of its own.
 
         Raises:
             FalajError: The request cannot be taken.
@@ -146,26 +158,32 @@ class DataPlane:
             finish(self._bare.infer(bare, asked, request, receipt))
             return
         route, variant = self._endpoint(asked, version)
+        if test is not None:
+            action = "endpoint.predict_variant"
+            self._snapshots.guard.admit(authorization, action, route.route.endpoint, receipt.received_us)
+            variant = route.test(test)
         output = variant.spec.signature.output
         for wanted in request.outputs:
             if wanted.name != output:
                 raise InputError(f"output {wanted.name[:80]!r} does not exist", hint=f"ask for {output!r}")
         if len(request.outputs) > 1:
             raise InputError(f"output {output!r} is asked for twice", hint="ask for it once")
-        if asked.endswith(RAW) or variant.service is None:
+        if asked.endswith(RAW) or not variant.takes_entities:
             self._score(asked, variant, request, receipt, finish)
             return
         instances = _instances(variant, request)
         if instances[0].at:
             self._snapshots.guard.admit(authorization, "endpoint.predict_at", route.route.endpoint, receipt.received_us)
         self._intake.decide(
-            route, instances, receipt, lambda job: finish(_answer(job, asked, request, output)), version or None
+            route, instances, receipt, lambda job: finish(_answer(job, asked, request, output)), version or None, test
         )
 
     def _score(
         self, asked: str, variant: LoadedVariant, request: InferenceRequest, receipt: Receipt, finish: Finish
     ) -> None:
         signature = variant.spec.signature
+        if variant.ensemble is not None:
+            raise Unsupported("an ensemble takes entities and request fields", hint="ask it without :raw")
         if variant.has_texts:
             rows = given_rows(signature, request.inputs)
             self._intake.score(

@@ -16,6 +16,7 @@ _WORKER_COUNTERS = (
     ("trace_drops", "falaj_trace_drops_total", "Traces lost: too many waited, or the collector did not take them."),
     ("access_log_drops", "falaj_access_log_drops_total", "Lines of the access log lost."),
     ("rejected", "falaj_rejected_requests_total", "Requests refused because too many rows waited."),
+    ("shadow_drops", "falaj_shadow_drops_total", "Rows that shadow variants left out because they were behind."),
     ("rate_limited", "falaj_rate_limited_requests_total", "Requests refused by the limit of a token or a tenant."),
     ("late", "falaj_late_rows_total", "Rows not computed because their deadline passed while they waited."),
     ("cache_hits", "falaj_response_cache_hits_total", "Decisions answered again from the cache."),
@@ -23,6 +24,12 @@ _WORKER_COUNTERS = (
     ("store_failures", "falaj_feature_store_failures_total", "Batches for which the feature store failed."),
     ("load_failures", "falaj_load_failures_total", "Routing tables, token lists or models that could not be loaded."),
     ("faults", "falaj_faults_total", "Requests or batches stopped by a fault of the gateway itself."),
+    ("python_ends", "falaj_python_ends_total", "Processes of Python models that ended or did not start."),
+    (
+        "python_timeouts",
+        "falaj_python_timeouts_total",
+        "Processes of Python models ended since a call took too long.",
+    ),
 )
 _CACHE_FAMILIES = (
     ("counter", "hits", "Look-ups that a cache answered."),

@@ -22,9 +22,12 @@ import uvloop
 from falaj.governance.exposure import refuse_exposed
 from falaj.kernel.clock import Clock, SystemClock
 from falaj.kernel.errors import ExtraMissing, FalajError, StorageError
+from falaj.kernel.python_settings import PythonSettings
+from falaj.models.python.place import PythonPlace, clear_work
 from falaj.models.runtimes import warm_up
 from falaj.serving.aged_readers import AgedReaders
 from falaj.serving.application import Gateway
+from falaj.serving.aside import Aside
 from falaj.serving.bare_models import BareModels
 from falaj.serving.batching import Batcher
 from falaj.serving.blocks import Blocks
@@ -36,6 +39,8 @@ from falaj.serving.descriptors import room_for
 from falaj.serving.http import HttpServer, Limits
 from falaj.serving.intake import Intake
 from falaj.serving.late_store import LateStore
+from falaj.serving.loading import LoadModel, model_loader
+from falaj.serving.model_processes import ModelProcesses
 from falaj.serving.native import NativeForm
 from falaj.serving.open_inference import OpenInference
 from falaj.serving.outlets import Outlets, Watching
@@ -44,11 +49,12 @@ from falaj.serving.predictor import Predictor
 from falaj.serving.redaction import Redaction
 from falaj.serving.request_ids import RequestIds
 from falaj.serving.rows import Job
+from falaj.serving.shadows import Shadows, ShadowThread
 from falaj.serving.signals import SHED
 from falaj.serving.snapshots import POLL_S, Snapshots
 from falaj.serving.stages import Stages
 from falaj.serving.stats import SUFFIX, add_counts, read_worker, resume_stats, write_stats
-from falaj.serving.variants import LoadModel, Serving, model_loader
+from falaj.serving.variants import Serving
 from falaj.storage.blobs.local import LocalBlobs
 from falaj.storage.eventlog.segments import SegmentWriter
 from falaj.storage.keyvalue import KeyValueStore
@@ -83,6 +89,9 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
         limits: What one connection may ask.
         max_rows: Most rows in one request.
         max_queue_rows: Rows that may wait; above it requests get 503 and Retry-After.
+        max_queue_bytes: Bytes of the requests that may wait; above it the same.
+        python: The limits of Python models' processes.
+        python_folder: Holds their files and logs; None for the system's temporary folder.
         online_cache_ms: How old a feature may be that is given again without asking the store; None for a store that
             is in this process's own memory.
         fsync_ms: How long the prediction log may keep what a power cut would lose.
@@ -110,6 +119,9 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     max_rows: int = 10_000
     max_queue_rows: int = 20_000
+    max_queue_bytes: int = 256 << 20
+    python: PythonSettings = PythonSettings()
+    python_folder: Path | None = None
     online_cache_ms: float | None = None
     fsync_ms: int = 1000
     redaction_key: str = ""
@@ -157,6 +169,7 @@ class GatewayWorker:
         self._log = PredictionLog(
             SegmentWriter(config.log, config.worker, config.segment_bytes, config.fsync_ms), clock
         )
+        clear_work(config.python_folder)
         config.stats.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.stats = resume_stats(config.stats, config.worker)
         self._base = msgspec.msgpack.decode(msgspec.msgpack.encode(self.stats), type=type(self.stats))
@@ -168,18 +181,22 @@ class GatewayWorker:
         reader = readers.default
         redaction = Redaction(config.redaction_key, self.stats)
         stages = Stages(clock.monotonic)
-        self._predictor = Predictor(reader, self._log, self.stats, clock.monotonic, redaction, stages, readers)
-        self._batcher = Batcher(self._compute, self._failed, self._loop.call_soon, max_rows=config.max_queue_rows)
-        self._shadows = Batcher(
-            self._predictor.compute_shadows, lambda _jobs, _error: None, self._loop.call_soon,
-            max_rows=config.max_queue_rows,
+        self._processes = ModelProcesses(self._loop, self.stats)
+        aside = Aside(self._processes, self.stats, self._loop.call_soon)
+        self._predictor = Predictor(reader, self._log, self.stats, clock.monotonic, redaction, stages, readers, aside)
+        self._batcher = Batcher(
+            self._compute, self._failed, self._loop.call_soon, max_rows=config.max_queue_rows,
+            max_bytes=config.max_queue_bytes,
         )  # fmt: skip
-        self.snapshots = Snapshots(load_model, self._beside, self.stats, self._switched, self._buckets)
+        self._shadows = Shadows(
+            self._predictor, self.stats, clock.monotonic, self._loop.call_soon, ShadowThread(self._loop)
+        )
+        self.snapshots = Snapshots(load_model, self._beside, self.stats, self._switched, buckets=self._buckets)
         ids = RequestIds()
         intake = Intake(self._batcher, ids, self.stats, config.max_rows)
         self._blocks = Blocks(
             self._log, self.stats, self._predictor, clock.monotonic, self._loop.call_soon, config.max_queue_rows,
-            redaction, stages,
+            redaction, stages, config.max_queue_bytes, self._processes,
         )  # fmt: skip
         bare = BareModels(self._log, self.stats, ids, clock.monotonic)
         self._plane = DataPlane(self.snapshots, intake, self._blocks, bare, ids, self.write_stats)
@@ -232,6 +249,8 @@ class GatewayWorker:
         if self._timer is not None:
             self._timer.cancel()
         await asyncio.sleep(0)
+        self._processes.close()
+        await self._loop.run_in_executor(None, self._processes.wait)
         for executor in (self._executor, self._stats_thread):
             await self._loop.run_in_executor(None, executor.shutdown)
         self._log.close()
@@ -264,7 +283,7 @@ class GatewayWorker:
             stats, base = self.stats, self._base
             stats.written_us = 0 if self._ended else self._now_us()  # at once it counts for no live worker
             stats.connections = len(self.server.connections)
-            stats.queue_rows = self._batcher.rows + self._blocks.rows
+            stats.queue_rows = self._batcher.rows + self._blocks.rows + self._processes.rows
             stats.late_us, self._late_s = int(self._late_s * 1e6), 0.0
             stats.log_records = base.log_records + self._log.written
             stats.log_drops = base.log_drops + self._log.dropped
@@ -286,7 +305,7 @@ class GatewayWorker:
         self._predictor.compute(jobs)
         for job in jobs:
             if job.shadows:
-                self._shadows.submit(job, len(job.shadows))
+                self._shadows.submit(job)
 
     def _failed(self, jobs: list[Job], error: Exception) -> None:
         del error  # logged where it was caught
@@ -307,6 +326,7 @@ class GatewayWorker:
         loading.add_done_callback(lambda future: done(future.result()))
 
     def _switched(self) -> None:
+        self._processes.keep(self.snapshots.serving.python_runtimes())
         # What was just loaded lives long: without this every full collection would walk all of it, and the slowest
         # answers would be ten times slower.
         gc.collect()
@@ -349,7 +369,7 @@ async def _serve(config: GatewayConfig, open_store: Callable[[], KeyValueStore])
         SystemClock(),
         lambda: time.time_ns() // 1000,
         open_store,
-        model_loader(LocalBlobs(config.blobs)),
+        model_loader(LocalBlobs(config.blobs), PythonPlace(config.python_folder, settings=config.python)),
     )
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

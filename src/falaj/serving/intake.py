@@ -16,6 +16,9 @@ from falaj.serving.rows import Job, Row
 from falaj.serving.stats import WorkerStats
 from falaj.serving.variants import LoadedRoute, LoadedVariant
 
+VARIANT_HEADER = b"falaj-variant"
+"""Names the variant that shall decide, for tests; needs `endpoint.predict_variant`."""
+
 
 class Instance(msgspec.Struct, forbid_unknown_fields=True):
     """One thing to decide on, as callers of the native form write it.
@@ -43,6 +46,7 @@ class Receipt(msgspec.Struct, frozen=True):
         started_s: Monotonic clock.
         actor: Who asked.
         trace_id: The trace it belongs to; empty where none is kept.
+        size_bytes: How much was sent.
         allowance: What its token's rows are taken from, the first of them already; None where it has no limit.
         deadline_s: On the monotonic clock: what still waits then is not computed; None to leave it to the endpoint.
     """
@@ -51,6 +55,7 @@ class Receipt(msgspec.Struct, frozen=True):
     started_s: float
     actor: str
     trace_id: str = ""
+    size_bytes: int = 0
     allowance: Allowance | None = None
     deadline_s: float | None = None
 
@@ -83,7 +88,7 @@ class Intake:
 
     def decide(
         self, route: LoadedRoute, instances: Sequence[Instance], receipt: Receipt, finish: Callable[[Job], None],
-        version: str | None = None,
+        version: str | None = None, test: str | None = None,
     ) -> None:  # fmt: skip
         """Submit instances to be decided by the endpoint's variants.
 
@@ -93,22 +98,25 @@ class Intake:
             receipt: When and from whom.
             finish: Gets the job when every row has a score or an error.
             version: The version that decides, whatever the weights say.
+            test: The variant that decides, as a test; the caller was admitted to that.
 
         Raises:
             InputError: An instance is not what the signature says; the message says which one and why.
-            NotFound: The version does not serve.
+            NotFound: The version or the variant does not serve.
             Unavailable: Too many rows wait.
         """
         options = route.options
         self.check_count(len(instances), receipt, None if options is None else options.max_rows)
         pinned = None if version is None else route.version(version)
+        if test is not None:
+            pinned = route.test(test)
         many = len(instances) > 1
         rows = []
         shadows: list[tuple[Row, LoadedVariant]] = []
         for number, instance in enumerate(instances):
             request_id = self._ids.make(receipt.received_us)
             unit = str(instance.unit) if instance.unit != "" else unit_of(instance.entities, request_id)
-            variant = pinned or route.chooser.live(unit)
+            variant = pinned or route.choose(unit, instance.request)
             where = f"instance {number}" if many else ""
             variant.entities.check(instance.entities, where)
             variant.request.check(instance.request, where)
@@ -122,12 +130,12 @@ class Intake:
                 instance.request,
             )
             rows.append(row)
-            if route.has_shadows:
-                shadows += [(row, shadow) for shadow in route.chooser.shadows(unit)]
+            if route.has_shadows and test is None:
+                shadows += [(row, shadow) for shadow in route.router.shadows(unit)]
         job = Job(rows, finish, receipt.received_us, receipt.started_s, receipt.actor, shadows, receipt.trace_id)
         if options is not None or receipt.deadline_s is not None:
             job.deadline_s = deadline_of(receipt.deadline_s, receipt.started_s, options)
-        self._submit(job)
+        self._submit(job, receipt)
 
     def score(
         self, variant: LoadedVariant, given: list[list[Any]], receipt: Receipt, finish: Callable[[Job], None],
@@ -154,7 +162,7 @@ class Intake:
             rows.append(Row(variant, request_id, client_id, request_id, receipt.received_us, {}, {}, values))
         job = Job(rows, finish, receipt.received_us, receipt.started_s, receipt.actor, [], receipt.trace_id)
         job.deadline_s = deadline_of(receipt.deadline_s, receipt.started_s, options)
-        self._submit(job)
+        self._submit(job, receipt)
 
     def check_count(self, rows: int, receipt: Receipt, max_rows: int | None = None) -> None:
         """Return if a request may have so many rows, which are then taken from its token's allowance.
@@ -176,7 +184,7 @@ class Intake:
         if receipt.allowance is not None:
             receipt.take_rows(rows)
 
-    def _submit(self, job: Job) -> None:
-        if not self._batcher.submit(job, len(job.rows)):
+    def _submit(self, job: Job, receipt: Receipt) -> None:
+        if not self._batcher.submit(job, len(job.rows), receipt.size_bytes):
             self._stats.rejected += 1
             raise Unavailable("too many rows wait", hint="try again in a second, with fewer requests at once")

@@ -82,7 +82,7 @@ def endpoint_metadata(asked: str, route: LoadedRoute, variant: LoadedVariant, *,
         raw: Whether the caller sends the features themselves.
     """
     signature = variant.spec.signature
-    if raw or variant.service is None:
+    if raw or not variant.takes_entities:
         fields = tuple((spec.name, spec.dtype) for spec in signature.inputs)
     else:
         fields = tuple(dict.fromkeys((*variant.entities.fields, *variant.request.fields)))

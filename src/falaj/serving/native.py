@@ -11,12 +11,13 @@ from falaj.kernel.clock import parse_instant, to_us
 from falaj.kernel.errors import InputError, NotFound, Unavailable
 from falaj.kernel.names import did_you_mean
 from falaj.serving.http import Exchange, Request
-from falaj.serving.intake import Instance, Intake, Receipt
+from falaj.serving.intake import VARIANT_HEADER, Instance, Intake, Receipt
 from falaj.serving.prediction_log import PredictionLog
 from falaj.serving.predictor import FeatureReader
 from falaj.serving.rows import Job, Row
 from falaj.serving.snapshots import Snapshots
 from falaj.serving.statuses import status_of
+from falaj.serving.variant_router import Outcome
 
 CLOCKS_DIFFER_US = 300_000_000
 """How far a caller's clock may be ahead of ours."""
@@ -119,6 +120,11 @@ class NativeForm:
             self._snapshots.guard.admit(
                 request.headers.get(b"authorization"), "endpoint.predict_at", name, receipt.received_us
             )
+        test = request.headers.get(VARIANT_HEADER)
+        if test is not None:
+            self._snapshots.guard.admit(
+                request.headers.get(b"authorization"), "endpoint.predict_variant", name, receipt.received_us
+            )
 
         def finish(job: Job) -> None:
             error = job.error
@@ -129,7 +135,7 @@ class NativeForm:
             else:
                 exchange.respond(200, _encode(_answer(job.rows[0])))
 
-        self._intake.decide(route, instances, receipt, finish)
+        self._intake.decide(route, instances, receipt, finish, test=None if test is None else test.decode("latin-1"))
 
     def feedback(self, request: Request, exchange: Exchange, receipt: Receipt, name: str) -> None:
         """`POST /v1/feedback`: one outcome, or a list of them; acknowledged when they are in the log."""
@@ -139,6 +145,11 @@ class NativeForm:
         records = [_feedback_record(number, item, receipt) for number, item in enumerate(items)]
         if not self._log.append(records):
             raise Unavailable("the outcomes could not be written", hint="send them again later; the disk may be full")
+        learners = self._snapshots.serving.learners
+        if learners:
+            outcomes = [Outcome(record.request_id, record.outcome, record.at_us) for record in records]
+            for learner in learners:
+                learner.tell(outcomes)
         exchange.respond(200, _encode(Accepted(len(records))))
 
     def online(self, request: Request, exchange: Exchange, receipt: Receipt, name: str) -> None:

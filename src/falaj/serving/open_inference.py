@@ -6,7 +6,7 @@ from falaj.kernel.errors import FalajError
 from falaj.serving.data_plane import DataPlane
 from falaj.serving.http import Exchange, Request
 from falaj.serving.inference import InferenceAnswer
-from falaj.serving.intake import Receipt
+from falaj.serving.intake import VARIANT_HEADER, Receipt
 from falaj.serving.metadata import Health, ServerMetadata
 from falaj.serving.rest_codec import HEADER, OCTETS, decode_request, encode_answer
 from falaj.serving.statuses import status_of
@@ -78,7 +78,11 @@ class OpenInference:
             else:
                 exchange.respond(200, encoded, OCTETS, ((HEADER, b"%d" % json_length),))
 
-        self._plane.infer(*_named(name), body, receipt, request.headers.get(b"authorization"), finish)
+        test = request.headers.get(VARIANT_HEADER)
+        self._plane.infer(
+            *_named(name), body, receipt, request.headers.get(b"authorization"), finish,
+            None if test is None else test.decode("latin-1"),
+        )  # fmt: skip
 
 
 def _named(name: str) -> tuple[str, str]:

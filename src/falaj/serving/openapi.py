@@ -12,7 +12,7 @@ from falaj.serving.deadline import MOST_MS
 from falaj.serving.routes import ROUTES, RouteSpec
 from falaj.serving.statuses import REASONS, ErrorBody
 
-EVERYWHERE = (400, 408, 413, 417, 431, 500, 501, 503, 505)
+EVERYWHERE = (400, 408, 413, 417, 431, 500, 501, 503, 504, 505)
 """Statuses that any request may get: from the protocol class, from overload, or by a fault."""
 
 GUARDED = (401, 403, 429)
@@ -91,6 +91,9 @@ def _parameters(route: RouteSpec) -> list[dict[str, Any]]:
         for name in _PARAMETER.findall(route.path)
     ]
     found += [{"name": n, "in": "query", "required": required, "schema": text} for n, required in route.query]
+    if route.action == "endpoint.predict":
+        about = "The variant that decides, for a test; needs endpoint.predict_variant."
+        found.append({"name": "Falaj-Variant", "in": "header", "required": False, "description": about, "schema": text})
     if route.binary:
         length = {"type": "integer", "minimum": 0}
         about = "Bytes of the JSON part, where binary tensors follow it."

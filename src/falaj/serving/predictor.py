@@ -1,17 +1,20 @@
 """Predictor: rows to scores, whatever protocol they came by; logged before anybody is answered."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
 from typing import Any, Protocol
 
 from falaj.definitions.cache import Cache
-from falaj.definitions.prediction_record import LogRecord, PredictionRecord
+from falaj.definitions.prediction_record import EnsembleRecord, LogRecord, PredictionRecord
 from falaj.definitions.service_spec import ServiceSpec
 from falaj.features.online import OnlineRows
 from falaj.kernel.errors import CorruptionError, DataError, FalajError, InputError, StorageError
+from falaj.models.runtimes.port import Matrix
 from falaj.serving.aged_readers import AgedReaders
+from falaj.serving.aside import Aside
 from falaj.serving.boundary import contain
 from falaj.serving.deadline import too_late
+from falaj.serving.ensembles import LoadedEnsemble, decide_together
 from falaj.serving.prediction_log import PredictionLog
 from falaj.serving.redaction import Redaction
 from falaj.serving.response_cache import ResponseCache
@@ -48,11 +51,12 @@ class Predictor:
         redaction: Keeps out of the log what policies say.
         stages: Measures a batch while somebody asks.
         aged: Readers for endpoints that say how old a feature may be; without it they all use the first.
+        aside: Takes the jobs that Python models decide; None where there can be none.
     """
 
     def __init__(
         self, reader: FeatureReader, log: PredictionLog, stats: WorkerStats, monotonic: Monotonic, redaction: Redaction,
-        stages: Stages, aged: AgedReaders | None = None,
+        stages: Stages, aged: AgedReaders | None = None, aside: Aside | None = None,
     ) -> None:  # fmt: skip
         self._reader = reader
         self._aged = aged
@@ -61,6 +65,7 @@ class Predictor:
         self._monotonic = monotonic
         self._redaction = redaction
         self._stages = stages
+        self._aside = aside
 
     def compute(self, jobs: list[Job]) -> None:
         """Decide every row, log the decisions, then answer.
@@ -85,11 +90,25 @@ class Predictor:
         rows = [row for job in jobs for row in job.rows]
         self._stats.count_batch(len(rows))
         groups = self._score_all(rows)
+        for variant, _ in groups:
+            if variant.aside and self._aside is not None:
+                jobs, groups = self._aside.begin(jobs, self._encode, self._answer)
+                break
+        self._answer(jobs, groups)
+
+    def _answer(self, jobs: list[Job], groups: list[tuple[LoadedVariant, list[Row]]]) -> None:
+        rows = [row for job in jobs for row in job.rows]
         now_s = self._monotonic()
         latencies = [max(0, int((now_s - job.started_s) * 1e6)) for job in jobs]
-        self._write(
-            groups, rows, [_record(row, job, us) for job, us in zip(jobs, latencies, strict=True) for row in job.rows]
-        )
+        records: list[LogRecord] = [
+            _record(row, job, us) for job, us in zip(jobs, latencies, strict=True) for row in job.rows
+        ]
+        together = any([variant.ensemble is not None for variant, _ in groups])  # noqa: C419 - as below
+        if together:
+            records = [
+                _ensemble_record(row, job, us) for job, us in zip(jobs, latencies, strict=True) for row in job.rows
+            ]
+        self._write(groups, rows, records)
         if self._stages.running:
             self._stages.lap("log")
         for job in jobs:
@@ -99,6 +118,8 @@ class Predictor:
                 self.series(row.variant).observe(us, 1, 0 if row.error is None else 1)
         for variant, group in groups:
             self._count(variant, group)
+        if together:
+            self._count_members(jobs, latencies)
 
     def _in_time(self, jobs: list[Job], now_s: float) -> list[Job]:
         """Answer the jobs whose deadline has passed, undecided and so not logged, and return the others."""
@@ -113,25 +134,29 @@ class Predictor:
             contain(job.finish, job)
         return left
 
-    def compute_shadows(self, jobs: list[Job]) -> None:
-        """Let shadow variants decide what was decided already, and log what they would have said."""
-        shadow_jobs = [
-            Job([_shadow_row(row, variant) for row, variant in job.shadows], job.finish, job.received_us,
-                job.started_s, job.actor, [], job.trace_id)
-            for job in jobs
-        ]  # fmt: skip
-        began_s = self._monotonic()
-        rows = [row for job in shadow_jobs for row in job.rows]
-        groups = self._score_all(rows)
-        spent_us = int((self._monotonic() - began_s) * 1e6)
-        records: list[LogRecord] = []
-        for job in shadow_jobs:
-            for row in job.rows:
-                records.append(_record(row, job, spent_us))
-                self.series(row.variant).observe(spent_us, 1, 0 if row.error is None else 1)
-        self._write(groups, rows, records)
+    def conclude(
+        self, decided: list[tuple[Row, Job]], groups: list[tuple[LoadedVariant, list[Row]]], spent_us: int
+    ) -> None:
+        """Log and count rows that nobody waits for.
+
+        Args:
+            decided: Each row with the job that it came by.
+            groups: The same rows by variant.
+            spent_us: How long they took together.
+        """
+        rows = [row for row, _ in decided]
+        self._write(groups, rows, [_record(row, job, spent_us) for row, job in decided])
+        for row in rows:
+            self.series(row.variant).observe(spent_us, 1, 0 if row.error is None else 1)
         for variant, group in groups:
             self._count(variant, group)
+
+    def _count_members(self, jobs: list[Job], latencies: list[int]) -> None:
+        """Count members' decisions as those of their endpoints: a canary there is judged by them too."""
+        for job, us in zip(jobs, latencies, strict=True):
+            for member in (member for row in job.rows for member in row.members):
+                self.series(member.variant).observe(us, 1, 0 if member.error is None else 1)
+                self._count(member.variant, [member])
 
     def _write(self, groups: list[tuple[LoadedVariant, list[Row]]], rows: list[Row], records: list[LogRecord]) -> None:
         if any([variant.restricted for variant, _ in groups]):  # noqa: C419 - a generator costs more than the batch's few
@@ -143,31 +168,62 @@ class Predictor:
         for row in rows:
             groups.setdefault(id(row.variant), (row.variant, []))[1].append(row)
         for variant, group in groups.values():
-            self._each(variant, group, self._score)
+            work = self._score if variant.ensemble is None else self._decide_together
+            self.each(variant, group, self.fetch if variant.aside and self._aside else work)
         return list(groups.values())
 
-    def _each(self, variant: LoadedVariant, rows: list[Row], work: Callable[[LoadedVariant, list[Row]], None]) -> None:
+    def _decide_together(self, variant: LoadedVariant, rows: list[Row]) -> None:
+        assert isinstance(variant, LoadedEnsemble)
+        decide_together(variant, rows, lambda members: self._score_members(variant, members))
+
+    def _score_members(self, ensemble: LoadedEnsemble, rows: Iterable[Row]) -> None:
+        groups: dict[int, tuple[LoadedVariant, list[Row]]] = {}
+        for row in rows:
+            groups.setdefault(id(row.variant), (row.variant, []))[1].append(row)
+        # Who reads most reads first, and the others take their features from there.
+        for variant, group in sorted(groups.values(), key=lambda one: -len(one[0].inputs)):
+            wanting = [row for row in group if not ensemble.take_over(row)]
+            self.each(variant, wanting, self.fetch)
+        if self._stages.running:
+            self._stages.lap("features")
+        for variant, group in groups.values():
+            self.each(variant, [row for row in group if row.error is None], self._run_or_recall)
+        if self._stages.running:
+            self._stages.lap("model")
+
+    def each(self, variant: LoadedVariant, rows: list[Row], work: Callable[[LoadedVariant, list[Row]], None]) -> None:
         """Do the work for all rows at once; when that fails, row by row, so that only the bad one has an error."""
+        if not rows:
+            return
         error = contain(work, variant, rows)
         if error is None:
             return
         if len(rows) > 1:
             for row in rows:
-                self._each(variant, [row], work)
+                self.each(variant, [row], work)
             return
         rows[0].error = fault(variant, error)
 
-    def _score(self, variant: LoadedVariant, rows: list[Row]) -> None:
+    def fetch(self, variant: LoadedVariant, rows: list[Row]) -> None:
+        """Set the features of a variant's rows."""
         fetched = [row for row in rows if row.given is None]
         if fetched:
             self._fetch(variant, fetched)
         for row in rows:
             if row.given is not None:
                 row.features = row.given
+
+    def _score(self, variant: LoadedVariant, rows: list[Row]) -> None:
+        self.fetch(variant, rows)
         if self._stages.running:
             self._stages.lap("features")
+        self._run_or_recall(variant, rows)
+        if self._stages.running:
+            self._stages.lap("model")
+
+    def _run_or_recall(self, variant: LoadedVariant, rows: list[Row]) -> None:
         if variant.route.options.cache is None:
-            self._run(variant, rows)
+            self.infer(variant, rows)
         else:
             self._run_cached(variant, rows, variant.route.options.cache)
 
@@ -187,19 +243,25 @@ class Predictor:
             if answer.unseen:
                 row.statuses = _spelled_out(variant, row.statuses) | dict.fromkeys(answer.unseen, UNSEEN_VALUE)
         if asked:
-            self._run(variant, [row for row, _ in asked])
+            self.infer(variant, [row for row, _ in asked])
         for row, key in asked:
             unseen = tuple(name for name, status in row.statuses.items() if status == UNSEEN_VALUE)
             cache.put(key, row.score or 0.0, unseen)
 
-    def _run(self, variant: LoadedVariant, rows: list[Row]) -> None:
-        measured = self._stages.running
+    def _encode(self, variant: LoadedVariant, rows: list[Row]) -> Matrix:
         unseen: list[tuple[int, str]] = []
-        scores = variant.runtime.predict(variant.encoder.encode([row.features for row in rows], unseen)).tolist()
-        if measured:
-            self._stages.lap("model")
+        matrix = variant.encoder.encode([row.features for row in rows], unseen)
         for number, name in unseen:
             rows[number].statuses = _spelled_out(variant, rows[number].statuses) | {name: UNSEEN_VALUE}
+        return matrix
+
+    def infer(self, variant: LoadedVariant, rows: list[Row]) -> None:
+        """Set the scores of a variant's rows from their features; in another thread, for a shadow.
+
+        Raises:
+            FalajError: The model answered what is no number.
+        """
+        scores = variant.runtime.predict(self._encode(variant, rows)).tolist()
         for row, score in zip(rows, scores, strict=True):
             if score - score != 0.0:  # NaN or infinite: JSON has no such number, and no caller a use for it
                 raise FalajError(f"version {variant.spec.version} of model {variant.spec.model!r} answered {score}")
@@ -297,8 +359,11 @@ def _spelled_out(variant: LoadedVariant, statuses: dict[str, str]) -> dict[str, 
     return dict.fromkeys(variant.stored, statuses[EVERY]) if EVERY in statuses else statuses
 
 
-def _shadow_row(row: Row, variant: LoadedVariant) -> Row:
-    return Row(variant, row.request_id, row.client_id, row.unit, row.at_us, row.entities, row.request, row.given)
+def _ensemble_record(row: Row, job: Job, latency_us: int) -> LogRecord:
+    decision = _record(row, job, latency_us)
+    if not row.members:
+        return decision
+    return EnsembleRecord(decision, tuple(_record(member, job, latency_us) for member in row.members))
 
 
 def _record(row: Row, job: Job, latency_us: int) -> PredictionRecord:

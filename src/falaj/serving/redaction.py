@@ -10,7 +10,8 @@ import msgspec
 import numpy as np
 
 from falaj.definitions.prediction_policy import CLIENT_ID, MARK, PredictionPolicy
-from falaj.definitions.prediction_record import BlockRecord, LogRecord, PredictionRecord
+from falaj.definitions.prediction_record import BlockRecord, EnsembleRecord, LogRecord, PredictionRecord
+from falaj.serving.ensembles import LoadedEnsemble
 from falaj.serving.stats import WorkerStats
 from falaj.serving.variants import LoadedVariant
 
@@ -51,7 +52,13 @@ class Redaction:
         kept: list[LogRecord] = []
         for record, variant in zip(records, variants, strict=True):
             policy = variant.route.prediction_log
-            if isinstance(record, PredictionRecord | BlockRecord) and policy.restricts:
+            if isinstance(record, EnsembleRecord) and policy.restricts:
+                assert isinstance(variant, LoadedEnsemble)
+                if not is_sampled(record.decision.request_id, policy.sample_ratio):
+                    self._stats.log_unsampled += 1 + len(record.members)
+                    continue
+                record = self._redacted_together(record, variant, policy)
+            elif isinstance(record, PredictionRecord | BlockRecord) and policy.restricts:
                 if not is_sampled(record.request_id, policy.sample_ratio):
                     self._stats.log_unsampled += record.rows if isinstance(record, BlockRecord) else 1
                     continue
@@ -73,23 +80,38 @@ class Redaction:
         digest = hashlib.blake2b(str(value).encode("utf-8", "surrogatepass"), key=self._key, digest_size=_HASH_BYTES)
         return f"hash:{digest.hexdigest()}"
 
+    def _redacted_together(
+        self, record: EnsembleRecord, ensemble: LoadedEnsemble, policy: PredictionPolicy
+    ) -> EnsembleRecord:
+        if not policy.redact:
+            return record
+        members = [
+            self._redacted_row(one, ensemble.inputs_of(one.endpoint, one.variant), policy) for one in record.members
+        ]
+        return EnsembleRecord(self._redacted_row(record.decision, [], policy), tuple(members))
+
     def _redacted(
         self, record: PredictionRecord | BlockRecord, variant: LoadedVariant, policy: PredictionPolicy
     ) -> PredictionRecord | BlockRecord:
+        if isinstance(record, PredictionRecord):
+            return self._redacted_row(record, variant.inputs, policy)
+        columns = [i for i, name in enumerate(variant.inputs) if name in policy.redact]
+        return _redacted_block(record, self._client_id(record.client_id, policy), columns)
+
+    def _client_id(self, client_id: str, policy: PredictionPolicy) -> str:
+        how = policy.redact.get(CLIENT_ID)
+        return client_id if how is None or not client_id else self._text(how, client_id)
+
+    def _redacted_row(self, record: PredictionRecord, names: list[str], policy: PredictionPolicy) -> PredictionRecord:
         redact = policy.redact
-        client_id = record.client_id
-        if client_id and CLIENT_ID in redact:
-            client_id = self._text(redact[CLIENT_ID], client_id)
-        if isinstance(record, BlockRecord):
-            return _redacted_block(record, client_id, [i for i, name in enumerate(variant.inputs) if name in redact])
         hidden = [redact[name] for name in record.entities if name in redact]
         unit = record.unit
         if hidden and unit != record.request_id:  # the unit is made of the entity keys unless the caller gives another
             unit = self._text("drop" if "drop" in hidden else "hash", unit)
-        inputs = variant.inputs if len(variant.inputs) == len(record.features) else []
+        inputs = names if len(names) == len(record.features) else []
         return msgspec.structs.replace(
             record,
-            client_id=client_id,
+            client_id=self._client_id(record.client_id, policy),
             unit=unit,
             entities=self._fields(redact, record.entities),
             request=self._fields(redact, record.request),

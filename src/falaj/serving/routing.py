@@ -7,14 +7,17 @@ from typing import Any, Generic, TypeVar
 
 from falaj.definitions.routing_table import EndpointRoute
 from falaj.kernel.errors import CorruptionError
+from falaj.serving.variant_router import Outcome
 
 BUCKETS = 10_000
 
 Choice = TypeVar("Choice")
 
+_NOTHING: Mapping[str, Any] = {}
 
-class Chooser(Generic[Choice]):
-    """Assigns units to the variants of one endpoint.
+
+class HashRouter(Generic[Choice]):
+    """Assigns units to the variants of one endpoint by a salted hash; a `VariantRouter` that learns nothing.
 
     A unit's bucket depends on the endpoint and its salt only, not on the weights: when a canary grows from 10 to 50
     per cent, whoever had the new version keeps it.
@@ -52,8 +55,8 @@ class Chooser(Generic[Choice]):
         salted.update(unit.encode("utf-8", "surrogatepass"))
         return int.from_bytes(salted.digest()[:8], "big") % BUCKETS
 
-    def live(self, unit: str) -> Choice:
-        """Return the variant that decides for the unit."""
+    def live(self, unit: str, _context: Mapping[str, Any] = _NOTHING, /) -> Choice:
+        """Return the variant that decides for the unit; the context is not looked at."""
         if len(self._live) == 1:
             return self._live[0]
         return self._live[bisect_right(self._edges, self.bucket(unit))]
@@ -64,6 +67,9 @@ class Chooser(Generic[Choice]):
             return []
         bucket = self.bucket(unit)
         return [choice for weight, choice in self._shadows if bucket < weight]
+
+    def tell(self, _outcomes: Sequence[Outcome], /) -> None:
+        """Do nothing: weights change by a rollout alone."""
 
 
 def unit_of(entities: Mapping[str, Any], request_id: str) -> str:

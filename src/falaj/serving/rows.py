@@ -27,6 +27,7 @@ class Row(msgspec.Struct, eq=False):
         score: The model's output.
         defaulted: Whether declared defaults stood in for the feature store.
         error: Why there is no score.
+        members: Of an ensemble: the rows that its members decide, in the order in which they were asked.
         cached: Whether the model's answer to the same features was given again.
     """
 
@@ -44,6 +45,7 @@ class Row(msgspec.Struct, eq=False):
     score: float | None = None
     defaulted: bool = False
     error: FalajError | None = None
+    members: tuple["Row", ...] = ()
     cached: bool = False
 
 

@@ -12,8 +12,11 @@ from falaj.kernel.errors import FalajError
 from falaj.serving.allowance import allowances
 from falaj.serving.buckets import Buckets
 from falaj.serving.guard import Guard
+from falaj.serving.loading import LoadModel, load_serving
+from falaj.serving.routing import HashRouter
 from falaj.serving.stats import WorkerStats
-from falaj.serving.variants import LoadModel, Serving, load_serving
+from falaj.serving.variant_router import RouterMaker
+from falaj.serving.variants import LoadedVariant, Serving
 from falaj.storage.keyvalue import KeyValueStore
 from falaj.storage.keyvalue.snapshots import EPOCH_KEY, snapshot_key
 
@@ -37,6 +40,7 @@ class Snapshots:
         beside: Runs the loading where it delays no request.
         stats: Counts failures and keeps the routing epoch.
         switched: Called after a new routing table is in force.
+        make_router: Makes what chooses among an endpoint's variants.
         buckets: What limits are taken from; without it there are none.
 
     Attributes:
@@ -47,7 +51,7 @@ class Snapshots:
 
     def __init__(
         self, load_model: LoadModel, beside: Beside, stats: WorkerStats, switched: Callable[[], None] = lambda: None,
-        buckets: Buckets | None = None,
+        make_router: RouterMaker[LoadedVariant] = HashRouter, buckets: Buckets | None = None,
     ) -> None:  # fmt: skip
         self.serving = Serving()
         self.guard = Guard()
@@ -56,6 +60,7 @@ class Snapshots:
         self._beside = beside
         self._stats = stats
         self._switched = switched
+        self._make_router = make_router
         self._buckets = buckets
         self._epoch: bytes | None = None
         self._tokens: bytes | None = None
@@ -116,8 +121,8 @@ class Snapshots:
             self._failed(f"the routing snapshot cannot be read: {error}")
             return
         self._loading = True
-        before, load_model = self.serving, self._load_model
-        self._beside(lambda: load_serving(table, before, load_model), self._adopt)
+        before, load_model, make_router = self.serving, self._load_model, self._make_router
+        self._beside(lambda: load_serving(table, before, load_model, make_router), self._adopt)
 
     def _adopt(self, serving: Serving) -> None:
         self._loading = False

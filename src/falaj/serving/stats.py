@@ -33,7 +33,7 @@ class Series(msgspec.Struct, kw_only=True):
         endpoint: The endpoint's name.
         variant: The variant's name.
         version: The model version's number.
-        role: "live" or "shadow".
+        role: "live", "shadow", or "test" for who asked for the variant by name.
         requests: Decisions, failed ones included; a request of ten instances is ten decisions.
         errors: Decisions that failed by a fault of the model, its on-demand code or the gateway; bad input is none.
         defaulted: Decisions made on declared defaults because the feature store failed.
@@ -191,6 +191,7 @@ class WorkerStats(msgspec.Struct, kw_only=True):
         trace_drops: Traces lost because too many waited or the collector did not take them.
         access_log_drops: Lines of the access log lost.
         rejected: Requests refused because too many rows waited.
+        shadow_drops: Rows that shadow variants left out because they were behind.
         rate_limited: Requests refused because their token or its tenant had reached its limit.
         late: Rows not computed because their request's deadline passed while they waited.
         cache_hits: Decisions for which the model's answer to the same features was given again.
@@ -198,6 +199,8 @@ class WorkerStats(msgspec.Struct, kw_only=True):
         store_failures: Batches for which the feature store failed.
         load_failures: Attempts to load a routing table, a token list or a model that failed.
         faults: Batches and requests stopped by a fault of the gateway itself.
+        python_ends: Times that the process of a Python model ended or did not start.
+        python_timeouts: Times that such a process was ended because a call took too long.
         routing_epoch: Of the routing table in force; a gauge.
         tokens_epoch: Of the publication whose tokens are in force; a gauge.
         connections: Open now; a gauge.
@@ -221,6 +224,7 @@ class WorkerStats(msgspec.Struct, kw_only=True):
     trace_drops: int = 0
     access_log_drops: int = 0
     rejected: int = 0
+    shadow_drops: int = 0
     rate_limited: int = 0
     late: int = 0
     cache_hits: int = 0
@@ -228,6 +232,8 @@ class WorkerStats(msgspec.Struct, kw_only=True):
     store_failures: int = 0
     load_failures: int = 0
     faults: int = 0
+    python_ends: int = 0
+    python_timeouts: int = 0
     routing_epoch: int = 0
     tokens_epoch: int = 0
     connections: int = 0
@@ -272,7 +278,8 @@ class WorkerStats(msgspec.Struct, kw_only=True):
 
 _COUNTERS = (
     "batch_rows", "log_records", "log_drops", "log_unsampled", "traces_exported", "trace_drops", "access_log_drops",
-    "rejected", "rate_limited", "late", "cache_hits", "cache_misses", "store_failures", "load_failures", "faults",
+    "rejected", "shadow_drops", "rate_limited", "late", "cache_hits", "cache_misses", "store_failures",
+    "load_failures", "faults", "python_ends", "python_timeouts",
 )  # fmt: skip
 
 

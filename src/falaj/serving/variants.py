@@ -1,27 +1,24 @@
 """Variants: what serves now, loaded; a changed routing table becomes a new set beside the old one."""
 
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from falaj.definitions.endpoint_options import EndpointOptions
 from falaj.definitions.prediction_policy import PredictionPolicy
-from falaj.definitions.routing_table import EndpointRoute, RoutingTable, Variant
+from falaj.definitions.routing_table import EndpointRoute, Variant
 from falaj.features.on_demand import OnDemand
-from falaj.kernel.errors import CorruptionError, FalajError, NotFound, Unavailable, Unsupported
+from falaj.kernel.errors import CorruptionError, NotFound, Unavailable, Unsupported
 from falaj.kernel.names import did_you_mean
-from falaj.models.artifacts import load_artifact, load_tensors
 from falaj.models.encoding import Encoder
+from falaj.models.python.runtime import PythonRuntime
 from falaj.models.runtimes import Runtime
-from falaj.models.runtimes.tensors import TensorRuntime
 from falaj.serving.bare_model import BareModel
-from falaj.serving.boundary import contain
 from falaj.serving.response_cache import ResponseCache
-from falaj.serving.routing import Chooser
+from falaj.serving.routing import HashRouter
 from falaj.serving.stats import EVERY, Series
 from falaj.serving.validation import groups_of
-from falaj.storage.blobs import BlobStore
+from falaj.serving.variant_router import RouterMaker, VariantRouter
 
 
 class LoadedVariant:
@@ -33,12 +30,15 @@ class LoadedVariant:
         runtime: Its model.
 
     Attributes:
+        aside: Whether it computes in a process beside the event loop, which must not wait for it.
         inputs: The feature columns in the signature's order.
         has_texts: Whether an input is text, which goes through a vocabulary row by row.
         stored: The feature columns that are fetched, in the service's order.
         stored_defaults: Their values for when the feature store fails.
         positions: Where each input stands among the service's outputs; None when all stand in the same order.
         on_demand: Its request fields and on-demand features.
+        ensemble: How others decide in its place; None for a model.
+        takes_entities: Whether a request names entities and request fields, and not the features themselves.
         restricted: Whether its endpoint keeps something out of the prediction log.
         series: What is counted of it, once anything is.
         responses: Answers to give again, once one is kept.
@@ -53,7 +53,10 @@ class LoadedVariant:
         self.endpoint = route.endpoint
         self.spec = spec
         self.runtime = runtime
+        self.aside = isinstance(runtime, PythonRuntime)
         self.service = spec.service
+        self.ensemble = spec.ensemble
+        self.takes_entities = spec.service is not None or spec.ensemble is not None
         self.restricted = route.prediction_log.restricts
         self.series: Series | None = None
         self.responses: ResponseCache | None = None
@@ -82,6 +85,17 @@ class LoadedVariant:
             known = self._statuses_json[status] = msgspec.Raw(msgspec.json.encode(dict.fromkeys(self.stored, status)))
         return known
 
+    def as_test(self) -> "LoadedVariant":
+        """Return the same version in the role "test"."""
+        return LoadedVariant(self.route, msgspec.structs.replace(self.spec, role="test"), self.runtime)
+
+    def reads_like(self, other: "LoadedVariant") -> bool:
+        """Return whether a row's features are the same for both, so that they need not be read again."""
+        mine, its = self.service, other.service
+        if mine is None or its is None or self.has_texts:  # what a text is to a model depends on its vocabulary
+            return False
+        return mine.digest == its.digest and self.inputs == other.inputs
+
     def log_by(self, policy: PredictionPolicy) -> None:
         """Log by another policy from now on, where its new route cannot be loaded."""
         self.route = msgspec.structs.replace(self.route, prediction_log=policy)
@@ -106,15 +120,29 @@ class LoadedVariant:
 
 
 class LoadedRoute:
-    """One endpoint, ready to serve."""
+    """One endpoint, ready to serve.
 
-    def __init__(self, route: EndpointRoute, variants: list[LoadedVariant]) -> None:
+    Args:
+        route: As published.
+        variants: The route's, in its order.
+        make_router: Makes what chooses among them.
+
+    Attributes:
+        choose: The router's `live`, found once and not for every request.
+    """
+
+    def __init__(
+        self, route: EndpointRoute, variants: list[LoadedVariant],
+        make_router: RouterMaker[LoadedVariant] = HashRouter,
+    ) -> None:  # fmt: skip
         self.route = route
         self.variants = variants
-        self.chooser = Chooser(route, variants)
+        self.router = make_router(route, variants)
+        self.choose = self.router.live
         # None where there is nothing to look at: each request asks.
         self.options = None if route.options == EndpointOptions() else route.options
         self.has_shadows = any(variant.spec.role == "shadow" for variant in variants)
+        self._tests: dict[str, LoadedVariant] = {}
 
     @property
     def live(self) -> list[LoadedVariant]:
@@ -136,6 +164,27 @@ class LoadedRoute:
             hint=f"versions that do: {', '.join(str(v.spec.version) for v in self.live)}",
         )
 
+    def test(self, name: str) -> LoadedVariant:
+        """Return a live variant by its name, for a request that says itself who decides.
+
+        Its decisions have the role "test" in the log and in the counts, so that no rollout, monitor or experiment
+        takes them for traffic that was assigned.
+
+        Raises:
+            NotFound: The endpoint has no live variant of that name.
+        """
+        found = self._tests.get(name)
+        if found is None:
+            by_name = {variant.spec.name: variant for variant in self.live}
+            if name not in by_name:
+                raise NotFound(
+                    f"endpoint {self.route.endpoint!r} has no live variant {name[:80]!r}",
+                    hint=f"its variants: {', '.join(by_name)}",
+                )
+            variant = by_name[name]
+            found = self._tests[name] = variant.as_test()
+        return found
+
 
 class Serving(msgspec.Struct, frozen=True):
     """All that serves now; replaced as a whole.
@@ -145,12 +194,20 @@ class Serving(msgspec.Struct, frozen=True):
         routes: By endpoint name.
         failures: Endpoint to the reason why its newest route could not be loaded; its older one serves, if any.
         bare: The bare models, by the name they serve under.
+        learners: The routers that are told outcomes; the hash is not one.
     """
 
     epoch: int = 0
     routes: dict[str, LoadedRoute] = {}
     failures: dict[str, str] = {}
     bare: dict[str, BareModel] = {}
+    learners: list[VariantRouter[LoadedVariant]] = []
+
+    def python_runtimes(self) -> list[PythonRuntime]:
+        """Return the Python models among what serves; those of shadows are waited for in a thread of their own."""
+        variants = (variant for route in self.routes.values() for variant in route.variants)
+        found = (variant.runtime for variant in variants if variant.spec.role != "shadow")
+        return [runtime for runtime in found if isinstance(runtime, PythonRuntime)]
 
     def route(self, endpoint: str) -> LoadedRoute:
         """Return an endpoint.
@@ -170,65 +227,3 @@ class Serving(msgspec.Struct, frozen=True):
                 raise Unavailable(f"endpoint {endpoint!r} cannot be served: {self.failures[endpoint]}")
             raise NotFound(f"endpoint {endpoint[:80]!r} does not exist", hint=did_you_mean(endpoint[:80], self.routes))
         return found
-
-
-LoadModel = Callable[[Variant], Runtime | TensorRuntime]
-"""Loads a variant's model; raises a FalajError when it cannot."""
-
-
-def model_loader(blobs: BlobStore) -> LoadModel:
-    """Return what loads models from the blob store, checked against their digests."""
-
-    def load(variant: Variant) -> Runtime | TensorRuntime:
-        if variant.tensors is not None:
-            return load_tensors(blobs, variant.artifact)
-        return load_artifact(blobs, variant.artifact, len(variant.signature.inputs))
-
-    return load
-
-
-def load_serving(table: RoutingTable, before: Serving, load_model: LoadModel) -> Serving:
-    """Load a routing table beside what serves now; models that serve already are used again.
-
-    Args:
-        table: The table as published.
-        before: What serves now; an endpoint whose new route cannot be loaded keeps its old one.
-        load_model: Loads one model.
-    """
-    runtimes: Runtimes = {
-        (variant.spec.artifact.digest, len(variant.inputs)): variant.runtime
-        for loaded in before.routes.values()
-        for variant in loaded.variants
-    }
-    runtimes |= {(model.spec.artifact.digest, 0): model.runtime for model in before.bare.values()}
-    serving = Serving(table.epoch)
-    for name, route in table.endpoints.items():
-        error = contain(_load_route, route, runtimes, load_model, serving)
-        if error is not None:
-            told = error.message if isinstance(error, FalajError) else f"{type(error).__name__}: {error}"
-            serving.failures[name] = told
-            if name in before.routes:
-                serving.routes[name] = before.routes[name]
-                for variant in before.routes[name].variants:  # what was redacted must not wait for a model to load
-                    variant.log_by(route.prediction_log)
-            if name in before.bare:
-                serving.bare[name] = before.bare[name]
-    return serving
-
-
-Runtimes = dict[tuple[str, int], Runtime | TensorRuntime]
-"""What is loaded, by digest and number of features; a bare model has none."""
-
-
-def _load_route(route: EndpointRoute, runtimes: Runtimes, load_model: LoadModel, serving: Serving) -> None:
-    loaded = []
-    for spec in route.variants:
-        key = (spec.artifact.digest, len(spec.signature.inputs))
-        if key not in runtimes:
-            runtimes[key] = load_model(spec)
-        runtime = runtimes[key]
-        if isinstance(runtime, TensorRuntime):
-            serving.bare[route.endpoint] = BareModel(route, spec, runtime)
-            return
-        loaded.append(LoadedVariant(route, spec, runtime))
-    serving.routes[route.endpoint] = LoadedRoute(route, loaded)

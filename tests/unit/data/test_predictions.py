@@ -17,7 +17,7 @@ import pytest
 from falaj.data.prediction_log import Part, begin_batch, list_segments
 from falaj.data.prediction_table import PREDICTIONS, block_rows, prediction_rows, to_records
 from falaj.data.predictions import Predictions
-from falaj.definitions.prediction_record import BlockRecord, FeedbackRecord, LogRecord, PredictionRecord
+from falaj.definitions.prediction_record import BlockRecord, EnsembleRecord, FeedbackRecord, LogRecord, PredictionRecord
 from falaj.kernel.codec import to_msgpack
 from falaj.kernel.errors import CorruptionError, NotFound
 from falaj.storage.eventlog.segments import SegmentWriter
@@ -124,6 +124,23 @@ def test_each_row_of_a_block_is_a_decision(world: World) -> None:
     rows, _ = world.predictions.scan()
     assert rows["_seq"].to_pylist() == list(range(1, 8))
     assert world.predictions.newest(3)["request_id"].to_pylist() == ["r2", "r3.0", "r3.1"]
+
+
+def test_an_ensemble_s_decision_and_its_members_are_rows_under_one_id(world: World) -> None:
+    members = tuple(prediction("r1", endpoint=name, model=name, features=[1.0]) for name in ("one", "other"))
+    decision = prediction("r1", endpoint="blend", model="blend", features=[])
+    world.log(prediction("r0"), EnsembleRecord(decision, members), prediction("r2"), prediction("r2", role="shadow"))
+    assert world.predictions.find("r1") == decision
+    assert world.predictions.compact().predictions == 6
+    assert world.predictions.find("r1") == decision
+    assert world.predictions.members(decision) == list(members)
+    assert world.predictions.members(world.predictions.find("r2")) == []
+    rows, cursor = world.predictions.scan()
+    assert (rows["_seq"].to_pylist(), cursor) == ([1, 2, 3, 4, 5, 6], 6)
+    world.log(prediction("r3"))
+    world.predictions.compact()
+    assert world.predictions.scan(cursor)[0]["request_id"].to_pylist() == ["r3"]
+    assert world.predictions.joined("other")["request_id"].to_pylist() == ["r1"]
 
 
 @pytest.mark.parametrize(

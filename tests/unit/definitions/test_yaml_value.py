@@ -87,6 +87,7 @@ EXAMPLES: dict[str, tuple[Any, str]] = {
         fj.sklearn("sklearn.linear_model.LogisticRegression", C=0.5, class_weight={"a": [1]}),
         "sklearn: {estimator: sklearn.linear_model.LogisticRegression, C: 0.5, class_weight: {a: [1]}}",
     ),
+    "python": (fj.python("net:Net", folder="net", layers=2), "python: {entry: net:Net, folder: net, layers: 2}"),
     "request": (fj.request("amount"), "request: amount"),
     "RequestField": (fj.RequestField("country", "string"), "request: {name: country, dtype: string}"),
     "Parquet": (fj.Parquet("data/*.parquet"), "parquet: data/*.parquet"),
@@ -102,8 +103,9 @@ EXAMPLES: dict[str, tuple[Any, str]] = {
 }
 """Each part of a definition, in Python and in YAML."""
 
-WHOLE = {"Entity", "Source", "FeatureView", "OnDemandView", "FeatureService", "Label", "Model", "Endpoint", "Policy"}
-"""Definitions with a name, and the label, which refers to one: `test_definitions_of_every_kind` writes them."""
+WHOLE = {"Entity", "Source", "FeatureView", "OnDemandView", "FeatureService", "Label", "Model", "Endpoint", "Policy",
+         "Ensemble", "mean_of", "vote_of", "stack_of", "cascade_of"}  # fmt: skip
+"""Definitions with a name, and parts that refer to one: `test_definitions_of_every_kind` writes them."""
 
 
 def unresolved(kinds: tuple[str, ...], name: str, place: object) -> Any:
@@ -179,6 +181,12 @@ models:
   gates: [{at_least: {metric: auc, bound: 0.9}}]
 endpoints:
 - {name: fraud, model: fraud, defaults: {activity__n: 0}, monitor: {window: 200}}
+- {name: again, model: fraud}
+ensembles:
+- {name: average, combine: {mean_of: [fraud, again]}}
+- {name: ballot, combine: {vote_of: {members: [fraud, again], threshold: 0.7, at_least: 1}}}
+- {name: stacked, combine: {stack_of: {members: [fraud, again], weights: [1.5, 0.5], bias: -1}}}
+- {name: careful, combine: {cascade_of: {cheap: fraud, costly: again, low: 0.2, high: 0.8}}}
 policies:
 - {name: ours, auto_promote: true, approvals: 2}
 """
@@ -208,9 +216,15 @@ def kinds_in_python() -> list[Any]:
     fraud = fj.Model(
         "fraud", service, fj.Label(tx, "is_fraud", "7d"), fj.lightgbm(), gates=[fj.gate.at_least("auc", 0.9)]
     )
+    first = fj.Endpoint("fraud", fraud, defaults={"activity__n": 0}, monitor=fj.monitor(window=200))
+    pair = [first, fj.Endpoint("again", fraud)]
     return [
         fj.Entity("pair", key=("card_id", "shop_id"), dtype=("string", "int64")), card, tx, pushed, activity, doubled,
-        service, fraud, fj.Endpoint("fraud", fraud, defaults={"activity__n": 0}, monitor=fj.monitor(window=200)),
+        service, fraud, *pair,
+        fj.Ensemble("average", fj.mean_of(pair)),
+        fj.Ensemble("ballot", fj.vote_of(pair, threshold=0.7, at_least=1)),
+        fj.Ensemble("stacked", fj.stack_of(pair, weights=[1.5, 0.5], bias=-1)),
+        fj.Ensemble("careful", fj.cascade_of(*pair, low=0.2, high=0.8)),
         fj.Policy("ours", auto_promote=True, approvals=2),
     ]  # fmt: skip
 

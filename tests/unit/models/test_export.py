@@ -61,8 +61,9 @@ def test_a_model_without_a_converter_says_so() -> None:
     fitted = fit(trainer.sklearn(path), rows, rows[:, 0] > 0, ("a", "b", "c"))
     with pytest.raises(Unsupported, match="cannot be written as ONNX"):
         to_onnx(fitted)
-    with pytest.raises(Unsupported, match="has no served form"):
+    with pytest.raises(Unsupported, match="has no served form") as refused:
         export(fitted, rows)
+    assert "fj.python" in refused.value.hint
 
 
 def test_parity_counts_what_is_not_a_number_as_different() -> None:

@@ -60,6 +60,16 @@ def test_the_limit_counts_rows_and_spares_a_single_large_item() -> None:
     assert not batcher.submit("small", 1)
 
 
+def test_the_limit_counts_bytes_too_and_spares_a_single_large_item() -> None:
+    turns = Turns()
+    batcher = Batcher[str](lambda _: None, ignore, turns.later, max_rows=100, max_bytes=10, batch_rows=1)
+    assert batcher.submit("huge", 1, 50) and not batcher.submit("small", 1, 1)
+    turns.turn()
+    assert [batcher.submit("a", 1, 5), batcher.submit("b", 1, 5), batcher.submit("c", 1, 1)] == [True, True, False]
+    turns.turn()
+    assert (batcher.size_bytes, batcher.submit("c", 1, 5)) == (5, True)
+
+
 def test_a_fault_fails_its_batch_and_no_other(caplog: pytest.LogCaptureFixture) -> None:
     turns, failed, batches = Turns(), list[list[str]](), list[list[str]]()
 

@@ -7,6 +7,7 @@ from falaj.governance.access import Actor
 from falaj.kernel.errors import InputError
 from falaj.lifecycle.adoption import wait_adopted
 from falaj.lifecycle.bare_models import deploy_bare
+from falaj.lifecycle.ensembles import deploy_ensemble
 from falaj.lifecycle.promoted import WAITS, Promoted
 from falaj.lifecycle.promotion import deploy_version, roll_back_endpoint, withdraw_endpoint
 from falaj.lifecycle.rooms import Rooms
@@ -27,6 +28,12 @@ def deploy(rooms: Rooms, actor: Actor, params: Deploy) -> Promoted:
 def _deployed(rooms: Rooms, actor: Actor, params: Deploy) -> Promoted:
     if params.version is not None and params.version < 1:
         raise InputError(f"version {params.version} does not exist", hint="versions begin at 1")
+    if params.endpoint in rooms.definitions.ensembles:
+        if params.version is not None:
+            raise InputError(
+                f"ensemble {params.endpoint!r} has no versions to choose from", hint="leave the version out"
+            )
+        return deploy_ensemble(rooms, actor, rooms.definitions.ensembles[params.endpoint])
     if params.endpoint not in rooms.definitions.endpoints and params.endpoint in rooms.registry.bare_models():
         return deploy_bare(rooms, actor, params.endpoint, params.version)
     return deploy_version(rooms, rooms.definitions.endpoint(params.endpoint), params.version, actor)

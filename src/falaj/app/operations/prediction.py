@@ -6,7 +6,15 @@ from typing import Any
 import msgspec
 import pyarrow.compute as pc
 
-from falaj.app.values.prediction import Compact, Explanation, FeatureValue, LocalPredict, UnknownQuery, WhyQuery
+from falaj.app.values.prediction import (
+    Compact,
+    Explanation,
+    FeatureValue,
+    LocalPredict,
+    MemberDecision,
+    UnknownQuery,
+    WhyQuery,
+)
 from falaj.data.prediction_table import FEEDBACK
 from falaj.data.predictions import Compaction
 from falaj.definitions.prediction_policy import is_redacted, shown
@@ -18,12 +26,15 @@ from falaj.lifecycle.rooms import Rooms
 from falaj.models.gate_report import load_report
 from falaj.models.version import ModelVersion
 from falaj.pipelines.runs import get_run
+from falaj.rollout.table import route_history
 
 
 def why(rooms: Rooms, actor: Actor, params: WhyQuery) -> Explanation:
     """Explain one decision."""
     del actor
     record = rooms.predictions.find(params.request_id)
+    if record.model not in (*rooms.registry.models(), *rooms.registry.bare_models()):
+        return _ensemble(rooms, record)
     version = rooms.registry.get(record.model, record.version)
     bare = version.tensors is not None
     report = load_report(rooms.blobs, version.gate_digest) if version.gate_digest else None
@@ -54,6 +65,29 @@ def why(rooms: Rooms, actor: Actor, params: WhyQuery) -> Explanation:
         tuple(approval.decided_by for approval in approvals if approval.decided_by),
         _outcome(rooms, record.request_id),
     )
+
+
+def _ensemble(rooms: Rooms, record: PredictionRecord) -> Explanation:
+    """Explain the decision of an ensemble by those of its members."""
+    outcome = _outcome(rooms, record.request_id)  # which brings the tables up, and they have the members
+    members = []
+    for one in rooms.predictions.members(record):
+        features = features_of(one, rooms.registry.get(one.model, one.version))
+        members.append(
+            MemberDecision(
+                one.endpoint, one.variant, one.model, one.version, one.score, features, one.applied_seq, one.error
+            )
+        )
+    with rooms.db.read() as connection:
+        past = route_history(connection, record.endpoint)
+    specs = [v.ensemble for change in past if change.route.epoch == record.epoch for v in change.route.variants]
+    return Explanation(
+        record.request_id, record.endpoint, record.variant, record.model, record.version, record.score, record.at_us,
+        record.unit, record.epoch, record.actor, {name: shown(value) for name, value in record.entities.items()},
+        {name: shown(value) for name, value in record.request.items()}, (), record.applied_seq, {}, "", 0, "",
+        "its members decided", "none", "", [], (), outcome, tuple(members),
+        msgspec.to_builtins(specs[0]) if specs else {},
+    )  # fmt: skip
 
 
 def _outcome(rooms: Rooms, request_id: str) -> float | None:

@@ -49,6 +49,30 @@ class FeatureValue(msgspec.Struct, frozen=True):
     status: str
 
 
+class MemberDecision(msgspec.Struct, frozen=True):
+    """What one member of an ensemble decided.
+
+    Attributes:
+        endpoint: The member.
+        variant: Which of its variants the unit has.
+        model: The model.
+        version: The version.
+        score: Its answer; None when it failed.
+        features: The features, in the model's order.
+        applied_seq: Per view, up to which row of its source the features go.
+        error: Why there is no score.
+    """
+
+    endpoint: str
+    variant: str
+    model: str
+    version: int
+    score: float | None
+    features: tuple[FeatureValue, ...]
+    applied_seq: dict[str, int]
+    error: str = ""
+
+
 class Explanation(msgspec.Struct, frozen=True):
     """All that one decision rests on.
 
@@ -77,6 +101,8 @@ class Explanation(msgspec.Struct, frozen=True):
         gate_checks: Each check with outcome and reason.
         approved_by: Who approved the version.
         outcome: The outcome that arrived later; None while unknown.
+        members: Of an ensemble, which has no dataset, run or gate of its own: what each member that was asked decided.
+        ensemble: Of an ensemble: how it combined them, as it was in force then.
     """
 
     request_id: str
@@ -103,3 +129,5 @@ class Explanation(msgspec.Struct, frozen=True):
     gate_checks: list[dict[str, Any]]
     approved_by: tuple[str, ...]
     outcome: float | None
+    members: tuple[MemberDecision, ...] = ()
+    ensemble: dict[str, Any] = {}

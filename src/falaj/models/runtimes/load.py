@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from falaj.kernel.errors import CorruptionError, FalajError, InputError, NotFound, Unsupported
+from falaj.models.python.package import PythonPackage
+from falaj.models.python.place import PythonPlace
 from falaj.models.runtimes.chosen import ChosenRuntime
 from falaj.models.runtimes.lightgbm import LightgbmRuntime
 from falaj.models.runtimes.onnx import OnnxRuntime
@@ -16,7 +18,7 @@ from falaj.models.runtimes.port import Runtime
 from falaj.models.runtimes.trees import Trees, TreesRuntime
 from falaj.models.runtimes.xgboost import XgboostRuntime
 
-KINDS = ("onnx", "lightgbm", "xgboost", "trees")
+KINDS = ("onnx", "lightgbm", "xgboost", "trees", "python")
 
 _log = logging.getLogger("falaj.models.runtimes")
 
@@ -26,7 +28,7 @@ def load_runtime(path: Path, kind: str, features: int) -> Runtime:
 
     Args:
         path: The file.
-        kind: "onnx", "lightgbm", "xgboost" or "trees": what the platform recorded, never what the file says.
+        kind: "onnx", "lightgbm", "xgboost", "trees" or "python": what the platform recorded, never what the file says.
         features: How many columns it must take.
 
     Raises:
@@ -41,20 +43,23 @@ def load_runtime(path: Path, kind: str, features: int) -> Runtime:
     return load_bytes(model, kind, features, name=path.name)
 
 
-def load_fastest(models: Sequence[tuple[str, bytes]], features: int, *, name: str) -> Runtime:
+def load_fastest(
+    models: Sequence[tuple[str, bytes]], features: int, *, name: str, place: PythonPlace | None = None
+) -> Runtime:
     """Load all files of one model, and ask each for the numbers of rows at which it is the fastest.
 
     Args:
         models: Kind and bytes of each file, the one whose answers count first.
         features: How many columns each must take.
         name: Named in errors.
+        place: Where a Python model's process works.
 
     Raises:
         CorruptionError: The first file cannot be read, takes other columns, or does not answer.
         Unsupported: There is no such runtime, or the first is not a binary classifier.
     """
     (kind, content), *others = models
-    runtimes = [(kind, load_bytes(content, kind, features, name=name))]
+    runtimes = [(kind, load_bytes(content, kind, features, name=name, place=place))]
     for other, model in others:
         try:
             runtimes.append((other, load_bytes(model, other, features, name=name)))
@@ -63,9 +68,9 @@ def load_fastest(models: Sequence[tuple[str, bytes]], features: int, *, name: st
     return ChosenRuntime(runtimes) if len(runtimes) > 1 else runtimes[0][1]
 
 
-def load_bytes(model: bytes, kind: str, features: int, *, name: str) -> Runtime:
+def load_bytes(model: bytes, kind: str, features: int, *, name: str, place: PythonPlace | None = None) -> Runtime:
     """Load a model from its bytes; as `load_runtime`, with the name for errors."""
-    runtime = _construct(model, kind, features, name)
+    runtime = _construct(model, kind, features, name, place)
     try:
         scores = runtime.predict(np.zeros((1, features), np.float32))
     except InputError as error:
@@ -77,7 +82,7 @@ def load_bytes(model: bytes, kind: str, features: int, *, name: str) -> Runtime:
     return runtime
 
 
-def _construct(model: bytes, kind: str, features: int, name: str) -> Runtime:
+def _construct(model: bytes, kind: str, features: int, name: str, place: PythonPlace | None) -> Runtime:
     if kind == "onnx":
         return OnnxRuntime(model, features, name)
     if kind == "lightgbm":
@@ -86,6 +91,10 @@ def _construct(model: bytes, kind: str, features: int, name: str) -> Runtime:
         return XgboostRuntime(model, features, name)
     if kind == "trees":
         return _trees(Trees.decode(model, features, name))
+    if kind == "python":
+        from falaj.models.python.runtime import PythonRuntime
+
+        return PythonRuntime(PythonPackage.decode(model, name), features, place)
     raise Unsupported(f"artifact {name}: runtime {kind!r} does not exist", hint=f"known: {', '.join(KINDS)}")
 
 

@@ -1,6 +1,7 @@
 """Fitting a trainer's algorithm to rows."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from falaj.definitions.trainer import Trainer
 from falaj.kernel.errors import DataError
+from falaj.models.python.place import PythonPlace
 from falaj.models.runtimes.library import open_library
 from falaj.models.runtimes.port import Matrix, check_matrix
 from falaj.models.training.fitted import Fitted
@@ -22,6 +24,8 @@ def fit(
     *,
     vocabularies: Mapping[str, int] = MappingProxyType({}),
     threads: int = 1,
+    folder: Path = Path(),
+    place: PythonPlace | None = None,
 ) -> Fitted:
     """Fit a binary classifier; the same inputs, seed and number of threads give the same model.
 
@@ -32,6 +36,8 @@ def fit(
         feature_names: The matrix's columns.
         vocabularies: Feature to the length of its vocabulary, for those whose numbers are codes of texts.
         threads: How many threads the library may use.
+        folder: The project's folder, below which a Python model's files are.
+        place: Where a Python model's process works.
 
     Raises:
         DataError: There are no rows, the labels are not 0 and 1, or only one of the two occurs.
@@ -50,6 +56,10 @@ def fit(
         from falaj.models.training.xgboost import fit_xgboost
 
         return fit_xgboost(trainer, matrix, checked, names, threads=threads)
+    if trainer.kind == "python":
+        from falaj.models.training.python import fit_python
+
+        return fit_python(trainer, matrix, checked, names, folder, place or PythonPlace())
     from falaj.models.training.sklearn import fit_sklearn
 
     return fit_sklearn(trainer, matrix, checked, names, vocabularies, threads=threads)

@@ -66,7 +66,13 @@ class Front:
         self.responses: dict[str, int] = {}
 
     def admit(
-        self, authorization: bytes | None, action: str, resource: str, *, remaining_s: float | None = None
+        self,
+        authorization: bytes | None,
+        action: str,
+        resource: str,
+        *,
+        remaining_s: float | None = None,
+        size_bytes: int = 0,
     ) -> Receipt:
         """Return the receipt of a message, if its sender may do that.
 
@@ -75,6 +81,7 @@ class Front:
             action: Empty for what anybody may ask.
             resource: The name of the thing that it is done to.
             remaining_s: How long the caller still waits; None for as long as it takes.
+            size_bytes: How much it sent.
 
         Raises:
             Unauthenticated: There is no token, or it is unknown, revoked or expired.
@@ -84,7 +91,8 @@ class Front:
         received_us, started_s = self._now_us(), self._monotonic()
         if not action:
             return Receipt(received_us, started_s, "")
-        receipt = receive(self._snapshots.guard, authorization, action, resource, received_us, started_s, None)
+        guard = self._snapshots.guard
+        receipt = receive(guard, authorization, action, resource, received_us, started_s, None, size_bytes)
         if remaining_s is None:
             return receipt
         return msgspec.structs.replace(receipt, deadline_s=started_s + remaining_s)
@@ -136,7 +144,7 @@ class Front:
         def work(raw: bytes, authorization: bytes | None, remaining_s: float | None) -> bytes:
             message = read_message(method.request, raw)
             resource = method.resource(message) if method.action else ""
-            receipt = self.admit(authorization, method.action, resource, remaining_s=remaining_s)
+            receipt = self.admit(authorization, method.action, resource, remaining_s=remaining_s, size_bytes=len(raw))
             answer: bytes = method.answer(message, receipt, authorization).SerializeToString()
             return answer
 

@@ -118,7 +118,9 @@ class InferenceService:
         message = read_message(self._codec.request, raw)
         name = message.model_name
         resource = name.removesuffix(RAW)
-        receipt = self._front.admit(authorization, "endpoint.predict", resource, remaining_s=remaining_s)
+        receipt = self._front.admit(
+            authorization, "endpoint.predict", resource, remaining_s=remaining_s, size_bytes=len(raw)
+        )
         request = self._codec.decode(message)
         asked = Asked(request, asyncio.get_running_loop().create_future())
 

@@ -1,0 +1,239 @@
+"""Whatever a Python model does to itself, its neighbours in the same worker and its other callers do not notice."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from falaj.definitions.routing_table import ArtifactRef, EndpointRoute, Variant
+from support.gateway_process import Project, WorkerProcess, call
+from support.python_models import EAT, EXIT, HANG, NAN, RAISE, SHORT, SLOW, Callers, package, settings, started
+from support.serving_world import BARE, OWNER, ask, route
+from support.waiting import until
+
+Begin = Callable[..., WorkerProcess]
+STATUS = {RAISE: 500, NAN: 500, SHORT: 500, EAT: 500, EXIT: 500, HANG: 504}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Project]:
+    made = Project(tmp_path)
+    made.publish(route(made.variant(1)), python_route(made))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def listening() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0), backlog=512) as listening:
+        yield listening
+
+
+@pytest.fixture
+def begin(project: Project, listening: socket.socket) -> Iterator[Begin]:
+    """Begins workers, which end with the test."""
+    begun: list[WorkerProcess] = []
+
+    def make(**limits: Any) -> WorkerProcess:
+        chosen = msgspec.to_builtins(settings(**({"timeout_ms": 1500, "wait_ms": 30_000} | limits)))
+        worker = WorkerProcess(project, listening, python=chosen, python_folder=str(project.root / "python"))
+        begun.append(worker)
+        return worker
+
+    yield make
+    for worker in begun:
+        worker.end(signal.SIGKILL)
+
+
+def python_route(project: Project, version: int = 1, factor: float = 1.0) -> EndpointRoute:
+    artifact = ArtifactRef(project.blobs.put(package(factor).encode()), "python")
+    return route(Variant("champion", "odd", version, 10_000, "live", artifact, BARE), endpoint="odd", epoch=version)
+
+
+def log_of(project: Project, version: int = 1) -> Path:
+    return project.root / "python" / f"odd-{version}.log"
+
+
+def odd(first: float) -> dict[str, Any]:
+    return {"request": {"x": first, "y": 2.0}}
+
+
+@contextlib.asynccontextmanager
+async def load(*callers: Callers) -> AsyncIterator[None]:
+    running = [asyncio.create_task(one.run()) for one in callers]
+    try:
+        yield
+    finally:
+        for one in callers:
+            one.stopping = True
+        await asyncio.gather(*running)
+
+
+def answered_once(project: Project, *callers: Callers) -> None:
+    """Every answer is in the log once, and with what was answered."""
+    records = Counter(record.request_id for record in project.records())
+    scores = {record.request_id: record.score for record in project.records()}
+    for one in callers:
+        for answer in one.answers:
+            assert records[answer["request_id"]] == 1
+            assert scores[answer["request_id"]] == answer["prediction"]
+
+
+def test_a_model_killed_under_load_again_and_again_loses_nothing(project: Project, begin: Begin) -> None:
+    worker = begin()
+    plain, python = Callers(worker.port, "fraud", ask("c1", 10.0)), Callers(worker.port, "odd", odd(1.0))
+
+    async def main() -> None:
+        async with load(plain, python):
+            await asyncio.gather(plain.reach(200), python.reach(200))
+            for kill in range(3):
+                pids = started(log_of(project))
+                assert len(pids) == kill + 1
+                os.killpg(pids[-1], signal.SIGKILL)
+                await python.reach(200)
+            await plain.reach(200)
+
+    asyncio.run(main())
+    assert plain.failures == [] and python.failures == []
+    assert {answer["prediction"] for answer in python.answers} == {3.0}
+    metrics = call(worker.port, "GET", "/metrics", token=OWNER)[1]
+    assert "falaj_python_ends_total 3\n" in metrics and "falaj_faults_total 0\n" in metrics
+    assert worker.end() == 0
+    answered_once(project, plain, python)
+    assert not list((project.root / "python").glob("work-*"))
+
+
+@pytest.mark.parametrize("what", sorted(STATUS))
+def test_whatever_one_request_does_to_it_the_others_are_answered(project: Project, begin: Begin, what: float) -> None:
+    worker = begin()
+    plain, python = Callers(worker.port, "fraud", ask("c1", 10.0)), Callers(worker.port, "odd", odd(1.0))
+    bad: list[tuple[int, Any]] = []
+
+    async def main() -> None:
+        async with load(plain, python):
+            await asyncio.gather(plain.reach(100), python.reach(100))
+            for _ in range(2):
+                asked = asyncio.to_thread(call, worker.port, "POST", "/v1/endpoints/odd/predict", odd(what))
+                others = len(plain.answers)
+                bad.append(await asked)
+                assert what != HANG or len(plain.answers) > others  # they did not wait for it
+            await asyncio.gather(plain.reach(100), python.reach(100))
+
+    asyncio.run(main())
+    assert [status for status, _ in bad] == [STATUS[what]] * 2
+    assert all("version 1 of model 'odd'" in answer["error"] for _, answer in bad)
+    assert plain.failures == [] and python.failures == []
+    assert {answer["prediction"] for answer in python.answers} == {3.0}
+    assert worker.end() == 0
+    answered_once(project, plain, python)
+    errors = [record.error for record in project.records() if record.error]
+    assert errors == (["timeout"] * 2 if what == HANG else ["internal"] * 2)
+
+
+def test_callers_that_leave_touch_only_themselves(project: Project, begin: Begin) -> None:
+    worker = begin()
+    python = Callers(worker.port, "odd", odd(SLOW))
+
+    async def main() -> None:
+        async with load(python):
+            for _ in range(40):
+                _, writer = await asyncio.open_connection("127.0.0.1", worker.port)
+                writer.write(python._request)
+                await writer.drain()
+                writer.transport.abort()
+            await python.reach(100)
+
+    asyncio.run(main())
+    assert python.failures == [] and len(python.answers) >= 100
+    assert worker.end() == 0
+    answered_once(project, python)
+
+
+def test_too_much_gets_503_and_the_neighbour_does_not_wait(project: Project, begin: Begin) -> None:
+    worker = begin(max_queue_rows=4)
+    plain = Callers(worker.port, "fraud", ask("c1", 10.0))
+    python = Callers(worker.port, "odd", odd(SLOW), callers=32)
+
+    async def main() -> None:
+        async with load(plain, python):
+            await python.reach(50)
+            await plain.reach(100)
+
+    asyncio.run(main())
+    assert plain.failures == []
+    assert {status for status, _ in python.failures} == {503}
+    assert {answer["code"] for _, answer in python.failures} == {"overloaded"}
+    assert worker.end() == 0
+    answered_once(project, plain, python)
+    assert not [record for record in project.records() if record.error]  # what was refused is no decision
+
+
+def test_another_version_takes_over_under_load_and_the_memory_of_the_old_comes_back(
+    project: Project, begin: Begin
+) -> None:
+    worker = begin()
+    python = Callers(worker.port, "odd", odd(1.0))
+
+    async def main() -> None:
+        async with load(python):
+            await python.reach(200)
+            project.publish(route(project.variant(1)), python_route(project, 2, factor=10.0))
+            while python.answers[-1]["model_version"] == 1:
+                await asyncio.sleep(0.01)
+            await python.reach(200)
+
+    asyncio.run(main())
+    assert python.failures == []
+    by_version = {(answer["model_version"], answer["prediction"]) for answer in python.answers}
+    assert by_version == {(1, 3.0), (2, 30.0)}
+    (old,) = started(log_of(project))
+    until(lambda: not (Path("/proc") / str(old)).exists(), "the old version's process to end")
+    until(lambda: len(list((project.root / "python").glob("work-*"))) == 1, "its files to go")
+    assert worker.end() == 0
+    answered_once(project, python)
+
+
+def test_a_killed_worker_takes_its_models_with_it_even_while_they_hang(project: Project, begin: Begin) -> None:
+    worker = begin(wait_ms=60_000)
+    worker_limits = started(log_of(project))
+    assert call(worker.port, "POST", "/v1/endpoints/odd/predict", odd(1.0))[0] == 200
+    (pid,) = started(log_of(project)) or worker_limits
+    with socket.create_connection(("127.0.0.1", worker.port)) as hanging:
+        raw = json.dumps(odd(HANG)).encode()
+        hanging.sendall(
+            b"POST /v1/endpoints/odd/predict HTTP/1.1\r\nhost: x\r\nauthorization: Bearer flj_app\r\n"
+            b"content-length: %d\r\n\r\n" % len(raw) + raw
+        )
+        until(lambda: _state(pid) == "R", "the model to hang", every_s=0.002)
+        worker.end(signal.SIGKILL)
+    until(lambda: not (Path("/proc") / str(pid)).exists(), "the model's process to end")
+    again = begin()
+    assert call(again.port, "POST", "/v1/endpoints/odd/predict", odd(1.0))[0] == 200
+    assert len(list((project.root / "python").glob("work-*"))) == 1  # what the killed one left was removed
+    assert again.end() == 0
+
+
+def test_a_model_that_does_not_load_keeps_the_version_before(project: Project, begin: Begin) -> None:
+    worker = begin()
+    assert call(worker.port, "POST", "/v1/endpoints/odd/predict", odd(1.0))[1]["model_version"] == 1
+    broken = msgspec.structs.replace(package(), files={"odd.py": b"raise OSError('no weights')"})
+    artifact = ArtifactRef(project.blobs.put(broken.encode()), "python")
+    variant = Variant("champion", "odd", 2, 10_000, "live", artifact, BARE)
+    project.publish(route(project.variant(1)), route(variant, endpoint="odd", epoch=2))
+    until(lambda: "raised OSError: no weights" in (project.root / "worker.out").read_text(), "the refusal")
+    assert call(worker.port, "POST", "/v1/endpoints/odd/predict", odd(1.0))[1]["model_version"] == 1
+    assert call(worker.port, "GET", "/v2/models/odd/ready")[0] == 200
+    assert worker.end() == 0
+
+
+def _state(pid: int) -> str:
+    return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0]
