@@ -109,7 +109,7 @@ def verify(
         The report; the order of mismatches follows the records.
     """
     sample = list(records)
-    check = _Check(open_source, sample, specs, others)
+    check = _Check(SampledHistories(open_source, sample, specs, others))
     for record in sample:
         version = (record.model, record.version)
         spec = specs.get(version)
@@ -128,14 +128,8 @@ def verify(
 
 
 class _Check:
-    def __init__(
-        self,
-        open_source: Callable[[str], ds.Dataset],
-        sample: Sequence[PredictionRecord],
-        specs: Mapping[tuple[str, int], ServiceSpec],
-        others: Iterable[ViewSpec],
-    ) -> None:
-        self._histories = SampledHistories(open_source, sample, specs, others)
+    def __init__(self, histories: SampledHistories) -> None:
+        self._histories = histories
         self._on_demand: dict[str, OnDemand] = {}
         self._decisions = self._compared = self._non_default = self._looked_into = 0
         self._changed: Counter[str] = Counter()
