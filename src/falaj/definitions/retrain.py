@@ -1,5 +1,6 @@
 """Retrain: what starts a new training run. A trigger starts a run, never a promotion."""
 
+import math
 from typing import Literal
 
 import msgspec
@@ -16,18 +17,34 @@ class Trigger(msgspec.Struct, frozen=True):
     """One reason to train again.
 
     Attributes:
-        kind: "drift", "schedule", "new_labels" or "performance".
+        kind: "drift", "schedule", "new_labels", "new_data" or "performance".
         schedule: For schedules: "hourly", "daily", "weekly", "monthly" or a cron line, in UTC.
-        count: For new labels: how many since the last training.
+        count: For new labels and new data: how many since the last training.
         metric: For performance: the realised metric that fell, one of `REALISED`.
         bound: For performance: the least value allowed.
     """
 
-    kind: Literal["drift", "schedule", "new_labels", "performance"]
+    kind: Literal["drift", "schedule", "new_labels", "new_data", "performance"]
     schedule: str = ""
     count: int = 0
     metric: str = ""
     bound: float = 0.0
+
+    @property
+    def text(self) -> str:
+        """How people read it.
+
+        Example:
+            >>> performance("auc", at_least=0.9).text
+            'realised auc below 0.9'
+        """
+        return {
+            "drift": "drift",
+            "schedule": f"schedule {self.schedule!r}",
+            "new_labels": f"{self.count:,} new labels",
+            "new_data": f"{self.count:,} new rows",
+            "performance": f"realised {self.metric} below {self.bound:g}",
+        }[self.kind]
 
 
 class Retrain(msgspec.Struct, frozen=True):
@@ -35,23 +52,52 @@ class Retrain(msgspec.Struct, frozen=True):
 
     Attributes:
         on: The triggers.
-        cooldown: The least time between two triggered runs.
+        cooldown: The least time between two triggered runs of the model, whichever endpoint asked.
         min_new_labels: No run starts before so many labels arrived since the last training.
+        debounce: How long a trigger must call without a break before it starts a run; schedules need not.
+        max_runs_per_day: Most triggered runs of the model within 24 hours; None for any number.
+        max_cost_per_day: No run starts while the model's trainings of the last 24 hours, whoever asked for them, cost
+            so much or more, by the prices of `[cost]`; None for no limit.
     """
 
     on: tuple[Trigger, ...]
     cooldown: str = "6h"
     min_new_labels: int = 1
+    debounce: str = "0s"
+    max_runs_per_day: int | None = None
+    max_cost_per_day: float | None = None
 
     def __post_init__(self) -> None:
         if not self.on:
             raise DefinitionError("retrain has no triggers", hint="write on=[fj.on.drift()]")
         duration_us(self.cooldown, field="retrain cooldown")
+        duration_us(self.debounce, field="retrain debounce")
+        if self.max_runs_per_day is not None and self.max_runs_per_day < 1:
+            raise DefinitionError(
+                f"retrain max_runs_per_day = {self.max_runs_per_day} is below 1", hint="leave retrain out for none"
+            )
+        if self.max_cost_per_day is not None and not 0 < self.max_cost_per_day < math.inf:
+            raise DefinitionError(
+                f"retrain max_cost_per_day = {self.max_cost_per_day} is no amount", hint="give an amount above zero"
+            )
 
 
-def retrain(*, on: list[Trigger] | tuple[Trigger, ...], cooldown: str = "6h", min_new_labels: int = 1) -> Retrain:
-    """Declare when to train again."""
-    return Retrain(tuple(on), cooldown, min_new_labels)
+def retrain(
+    *,
+    on: list[Trigger] | tuple[Trigger, ...],
+    cooldown: str = "6h",
+    min_new_labels: int = 1,
+    debounce: str = "0s",
+    max_runs_per_day: int | None = None,
+    max_cost_per_day: float | None = None,
+) -> Retrain:
+    """Declare when to train again, and how often at most; the arguments are those of `Retrain`.
+
+    Example:
+        >>> retrain(on=[drift()], debounce="30m", max_runs_per_day=2).cooldown
+        '6h'
+    """
+    return Retrain(tuple(on), cooldown, min_new_labels, debounce, max_runs_per_day, max_cost_per_day)
 
 
 def drift() -> Trigger:
@@ -78,6 +124,13 @@ def new_labels(count: int) -> Trigger:
     if count < 1:
         raise DefinitionError(f"new_labels({count}) is below 1", hint="give a positive count")
     return Trigger("new_labels", count=count)
+
+
+def new_data(rows: int) -> Trigger:
+    """Train again when so many new rows came into the label's source since the last training, labelled or not."""
+    if rows < 1:
+        raise DefinitionError(f"new_data({rows}) is below 1", hint="give a positive count")
+    return Trigger("new_data", count=rows)
 
 
 def performance(metric: str, *, at_least: float) -> Trigger:

@@ -215,4 +215,5 @@ def _new_version(context: StepContext, rooms: Rooms, model: Model, mlflow_run_id
         reference_digest=evaluated["references"],
         mlflow_run_id=mlflow_run_id,
         labels=context.input("validate", "labels"),
+        rows=context.input("validate", "rows"),
     )

@@ -57,8 +57,8 @@ def validate(context: StepContext) -> Outputs:
     """Hold the sources against what training needs: rows, a usable label, and not mostly refused rows."""
     rooms, model = model_of(context)
     versions: dict[str, int] = context.input("ingest", "versions")
-    for name, version in versions.items():
-        rows = rooms.tables.read(f"source/{name}", version=version).count_rows()
+    counts = {name: rooms.tables.read(f"source/{name}", version=at).count_rows() for name, at in versions.items()}
+    for name, rows in counts.items():
         refused_table = f"quarantine/{name}"
         refused = 0
         if rooms.tables.version(refused_table) is not None:
@@ -78,7 +78,7 @@ def validate(context: StepContext) -> Outputs:
             f"{known:,} known labels",
             hint="ingest more history, or look whether labels have arrived",
         )
-    return {"versions": versions, "labels": known}
+    return {"versions": versions, "labels": known, "rows": counts[label.source.name]}
 
 
 def features(context: StepContext) -> Outputs:

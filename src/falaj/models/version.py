@@ -32,6 +32,7 @@ class NewVersion(msgspec.Struct, frozen=True, kw_only=True):
         reference_digest: Blob of the reference histograms that drift is measured against; empty for none.
         mlflow_run_id: Where it is tracked; empty for nowhere.
         labels: How many labels were known when it was trained, mature or not; triggers count from there.
+        rows: How many rows its label's source had then, labelled or not; triggers count from there too.
         tensors: What a bare model takes and gives; None for what was trained. A bare one has no dataset.
     """
 
@@ -51,6 +52,7 @@ class NewVersion(msgspec.Struct, frozen=True, kw_only=True):
     reference_digest: str = ""
     mlflow_run_id: str = ""
     labels: int = 0
+    rows: int = 0
     tensors: TensorSignature | None = None
 
 

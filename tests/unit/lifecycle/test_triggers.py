@@ -5,20 +5,23 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import falaj as fj
+from falaj.cost.meter import Usage
 from falaj.definitions.endpoint import Endpoint
 from falaj.kernel.clock import to_us
 from falaj.kernel.errors import Conflict, DefinitionError, FalajError
 from falaj.lifecycle.each import for_each
 from falaj.lifecycle.judging import wish_once
 from falaj.lifecycle.known_labels import known_labels
+from falaj.lifecycle.occasions import Occasion
 from falaj.lifecycle.promotion import roll_back_endpoint, withdraw_endpoint
-from falaj.lifecycle.triggers import Triggers
+from falaj.lifecycle.triggers import Triggers, calling
 from falaj.lifecycle.watching import Watching
 from falaj.lifecycle.wishes import wish, wishes
 from falaj.models.gate_report import Outcome
@@ -44,10 +47,10 @@ from support.rooms_world import (
 HOUR = 3600.0
 
 
-def retrained(*on: fj.on.Trigger, cooldown: str = "6h", min_new_labels: int = 0) -> Endpoint:
+def retrained(*on: fj.on.Trigger, cooldown: str = "6h", min_new_labels: int = 0, **limits: Any) -> Endpoint:
     return endpoint(
         monitor=fj.monitor(window=200, persistence=1),
-        retrain=fj.retrain(on=list(on), cooldown=cooldown, min_new_labels=min_new_labels),
+        retrain=fj.retrain(on=list(on), cooldown=cooldown, min_new_labels=min_new_labels, **limits),
     )
 
 
@@ -76,6 +79,10 @@ def declare(world: World, wanted: Endpoint) -> None:
 
 def look(world: World) -> bool:
     return Triggers(world.rooms).run_pass(world.clock.now())
+
+
+def the_endpoint(world: World) -> Endpoint:
+    return world.rooms.definitions.endpoint("fraud")
 
 
 def runs(world: World) -> list[Run]:
@@ -343,3 +350,113 @@ def test_each_is_acted_on_and_the_first_failure_is_told() -> None:
     assert for_each([3, 0], act)
     assert not for_each([0], act)
     assert not for_each([], act)
+
+
+def test_a_trigger_calls_as_long_as_the_debounce_says(world: World) -> None:
+    declare(world, retrained(fj.on.drift(), cooldown="0s", debounce="30m"))
+    drift(world)
+    assert not look(world)
+    world.clock.advance(29 * 60)
+    assert not look(world)
+    with world.rooms.db.write() as connection:
+        resolve_alert(connection, "drift", "fraud", "", 0)
+    assert not look(world)  # it stopped calling, and begins anew
+    drift(world)
+    assert not look(world)
+    world.clock.advance(HOUR / 2 - 1)
+    assert not look(world)
+    world.clock.advance(1)
+    assert look(world)
+    assert len(runs(world)) == 1
+
+
+def test_a_schedule_needs_no_debounce(world: World) -> None:
+    declare(world, retrained(fj.on.schedule("hourly"), cooldown="0s", debounce="2h"))
+    world.clock.advance(HOUR)
+    assert look(world)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    calls=st.lists(st.tuples(st.integers(0, 40), st.booleans()), min_size=1, max_size=15),
+)
+def test_a_trigger_has_called_since_it_last_did_not(calls: list[tuple[int, bool]]) -> None:
+    """Naively: a trigger has called since the first look after the last one at which it did not."""
+    trigger, now, before, since = fj.on.drift(), 0, dict[str, int](), None
+    for seconds, on in calls:
+        now += seconds
+        since = (now if since is None else since) if on else None
+        before = calling(before, [Occasion(trigger, "k", "s")] if on else [], now)
+        assert before == ({} if since is None else {trigger.text: since})
+
+
+def test_so_many_runs_within_a_day_and_no_more(world: World) -> None:
+    declare(world, retrained(fj.on.schedule("hourly"), cooldown="0s", max_runs_per_day=3))
+    started = []
+    for hour in range(1, 60):
+        world.clock.advance(HOUR)
+        if look(world):
+            started.append(hour)
+            end(world, RunState.SUCCEEDED, Outcome.PASS)
+    assert started == [1, 2, 3, 25, 26, 27, 49, 50, 51]
+
+
+def test_what_a_person_trains_counts_for_the_cost_of_a_day_and_not_for_its_runs(world: World) -> None:
+    declare(world, retrained(fj.on.schedule("hourly"), cooldown="0s", max_runs_per_day=1, max_cost_per_day=1.0))
+    per_hour = world.rooms.settings.cost.cpu_core_hour
+    world.rooms.meter.record(Usage("pipeline", "train:fraud", cpu_seconds=0.6 / per_hour * 3600))
+    world.rooms.meter.record(Usage("pipeline", "train:other", cpu_seconds=9.0 / per_hour * 3600))
+    world.clock.advance(HOUR)
+    world.rooms.meter.record(Usage("pipeline", "train:fraud", cpu_seconds=0.4 / per_hour * 3600))
+    assert not look(world)
+    assert [brake.kind for brake in Triggers(world.rooms).held(the_endpoint(world), world.clock.now())] == [
+        "max_cost_per_day"
+    ]
+    world.clock.advance(23 * HOUR + 1)  # the first of the two is older than a day
+    assert look(world)
+
+
+def test_two_endpoints_over_one_model_share_its_cooldown(world: World) -> None:
+    first = retrained(fj.on.schedule("hourly"), cooldown="3h")
+    second = msgspec.structs.replace(first, name="second")
+    world.apply(definitions(first, second))
+    world.deploy(world.rooms.registry.versions("fraud")[0], to="second")
+    look(world)
+    world.clock.advance(HOUR)
+    assert look(world)
+    end(world, RunState.SUCCEEDED, Outcome.PASS)
+    world.clock.advance(3 * HOUR - 1)
+    assert not look(world)
+    world.clock.advance(1)
+    assert look(world)
+    assert len(runs(world)) == 2
+
+
+def test_new_rows_count_from_what_the_last_training_read(world: World) -> None:
+    declare(world, retrained(fj.on.new_data(3)))
+    world.push(event(1, label=0), event(2))
+    assert not look(world)
+    world.push(event(3))
+    assert look(world)
+    assert runs(world)[0].reason == "3 new rows"
+    end(world, RunState.SUCCEEDED)
+    world.register(run_id=runs(world)[0].id, actor="system", rows=3)
+    world.clock.advance(24 * HOUR)
+    world.push(event(4), event(5))
+    assert not look(world)
+    world.push(event(6))
+    assert look(world)
+
+
+@pytest.mark.parametrize(
+    ("limits", "told"),
+    [
+        ({"max_runs_per_day": 0}, "below 1"),
+        ({"max_cost_per_day": 0.0}, "is no amount"),
+        ({"max_cost_per_day": float("nan")}, "is no amount"),
+        ({"debounce": "soon"}, "debounce"),
+    ],
+)
+def test_limits_that_make_no_sense_are_refused(limits: dict[str, Any], told: str) -> None:
+    with pytest.raises(FalajError, match=told):
+        fj.retrain(on=[fj.on.drift()], **limits)
