@@ -92,6 +92,13 @@ def _check_the_story(project: FalajProject, run_id: str) -> None:
     )
     assert submitted["actor"] == "system"
     project.falaj("audit", "verify")
+    triggers = project.json("triggers", "pumps")
+    (drift,) = [one for one in triggers["triggers"] if one["trigger"] == "drift"]
+    assert drift["state"] in ("answered", "quiet")  # quiet once the version that drifted serves no more
+    newest = triggers["runs"][0]
+    assert (newest["run_id"], newest["version"], newest["outcome"].partition(":")[0]) == (
+        run_id, 2, "promoted",
+    )  # fmt: skip
     back = project.json("rollback", "pumps")
     assert (back["withdrawn"], back["serves"]) == (2, [1])
 

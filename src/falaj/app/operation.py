@@ -65,6 +65,7 @@ OPERATIONS: dict[str, Operation] = {
     "endpoint.predict": Operation("endpoint.predict", "prediction:predict"),
     "endpoint.deploy": Operation("endpoint.deploy", "endpoint:deploy"),
     "endpoint.rollback": Operation("endpoint.rollback", "endpoint:rollback"),
+    "endpoint.triggers": Operation("monitor.read", "triggers:show"),
     "endpoint.undeploy": Operation("endpoint.withdraw", "endpoint:undeploy"),
     "prediction.why": Operation("prediction.read", "prediction:why"),
     "prediction.unknown": Operation("prediction.read", "prediction:unknown"),

@@ -41,6 +41,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "replay": ("replay:replay", "Replay history against an endpoint: decide as of each event's instant, then push it"),
     "why": ("prediction:why", "Explain one decision: features, versions, dataset, gate, approver"),
     "monitor": ("monitor:monitor", "Drift and realised performance of an endpoint"),
+    "triggers": ("triggers:triggers", "What would train a model again, and what past runs came to"),
     "alerts": ("monitor:alerts", "Open and past alerts"),
     "token": ("token:token", "Tokens and the actors they present"),
     "audit": ("audit:audit", "The record of every write"),
