@@ -102,10 +102,12 @@ class Definitions(msgspec.Struct, frozen=True):
         """
         return _find("endpoint", self.endpoints, name)
 
-    @property
-    def policy(self) -> Policy:
-        """The project's policy, or the default one."""
-        return next(iter(self.policies.values()), Policy())
+    def policy_of(self, model: str) -> Policy:
+        """Return the policy that names a model, or the one for all others, or the default one."""
+        for policy in self.policies.values():
+            if model in policy.models:
+                return policy
+        return next((policy for policy in self.policies.values() if not policy.models), Policy())
 
 
 def _find(kind: str, known: Mapping[str, T], name: str) -> T:
@@ -114,6 +116,19 @@ def _find(kind: str, known: Mapping[str, T], name: str) -> T:
     except KeyError:
         hint = did_you_mean(name, known) if known else "no definitions are in force yet: run 'falaj apply'"
         raise NotFound(f"{kind} {name!r} does not exist", hint=hint) from None
+
+
+def _check_policies(policies: Iterable[Policy]) -> None:
+    named: dict[str, str] = {}
+    for policy in policies:
+        for model in policy.models or ("",):
+            if model in named:
+                about = f"model {model!r}" if model else "all models"
+                raise DefinitionError(
+                    f"policies {named[model]!r} and {policy.name!r} are both for {about}",
+                    hint="keep one, or name the models that each is for: models=[...]",
+                )
+            named[model] = policy.name
 
 
 def collect(values: Iterable[tuple[str, object]]) -> Definitions:
@@ -125,7 +140,7 @@ def collect(values: Iterable[tuple[str, object]]) -> Definitions:
         values: Pairs of a place ("file.py: name") and a value.
 
     Raises:
-        DefinitionError: Two different definitions of one kind bear one name, or there are two policies.
+        DefinitionError: Two different definitions of one kind bear one name, or two policies are for one model.
     """
     found: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS.values()}
     places: dict[tuple[str, str], str] = {}
@@ -148,8 +163,7 @@ def collect(values: Iterable[tuple[str, object]]) -> Definitions:
 
     for place, value in values:
         add(place, value)
-    if len(found["policy"]) > 1:
-        raise DefinitionError(f"there are {len(found['policy'])} policies", hint="keep one")
+    _check_policies(found["policy"].values())
     for name in found["ensemble"]:
         for kind in ("endpoint", "model"):
             if name in found[kind]:

@@ -119,7 +119,7 @@ def _enter_production(rooms: Rooms, connection: sa.Connection, model: str, versi
     if at is Stage.ARCHIVED and held is not None and _predecessor(connection, model, held) == version:
         rooms.registry.rollback(model, SYSTEM, reason="the traffic went back to it", connection=connection)
         return
-    policy = rooms.definitions.policy
+    policy = rooms.definitions.policy_of(model)
     # A rollout begins in staging. What serves from elsewhere was brought back, and waits for nobody.
     reason = "its rollout ended well" if at is Stage.STAGING else "it serves"
     if at is not Stage.STAGING:

@@ -12,8 +12,9 @@ from falaj.definitions.signature import Signature
 from falaj.governance.access import Actor, authorise
 from falaj.kernel.errors import Conflict, InUse, NotFound
 from falaj.kernel.names import check_name, did_you_mean
+from falaj.lifecycle.approving import ask_for_approval, is_approved, refuse_rejected
 from falaj.lifecycle.promoted import WAITS, Promoted
-from falaj.lifecycle.promotion import ask_for_approval, is_approved, refuse_rejected, variant_of
+from falaj.lifecycle.promotion import variant_of
 from falaj.lifecycle.publication import publish_snapshots
 from falaj.lifecycle.rooms import Rooms
 from falaj.models.bare_file import read_bare_file

@@ -13,10 +13,11 @@ from falaj.definitions.model import Model
 from falaj.definitions.project import digest_of
 from falaj.definitions.service_spec import ServiceSpec
 from falaj.features.entity_frame import TIME_COLUMN
-from falaj.governance.access import SYSTEM, Actor
+from falaj.governance.access import SYSTEM
 from falaj.kernel.clock import to_us
 from falaj.kernel.codec import to_builtins
 from falaj.kernel.digest import digest_value
+from falaj.lifecycle.approving import ask_once
 from falaj.lifecycle.dataset import SPLIT, features_of
 from falaj.lifecycle.documents import track, tracking_of, write_documents
 from falaj.lifecycle.examples import LABEL
@@ -170,15 +171,6 @@ def register(context: StepContext) -> Outputs:
         wish_once(rooms, str(run.params["endpoint"]), version)
     context.made(version.subject)
     return {"version": version.version}
-
-
-def ask_once(rooms: Rooms, version: ModelVersion, actor: Actor, reason: str) -> None:
-    """Ask for an approval where the policy wants one.
-
-    A step that is tried again after a crash must not ask anew about what was approved or refused meanwhile.
-    """
-    if not rooms.definitions.policy.auto_promote and not rooms.approvals.find(kind="model", subject=version.subject):
-        rooms.approvals.request("model", version.subject, actor, reason=reason)
 
 
 def wish_once(rooms: Rooms, endpoint: str, version: ModelVersion) -> None:

@@ -14,14 +14,16 @@ import msgspec
 from falaj.definitions.endpoint import Endpoint
 from falaj.definitions.routing_table import Variant
 from falaj.governance.access import EVERYTHING, SYSTEM, Actor, authorise
-from falaj.governance.approvals import ApprovalState
+from falaj.kernel.duration import duration_us
 from falaj.kernel.errors import Conflict, FalajError
 from falaj.lifecycle.alignment import align_stages
+from falaj.lifecycle.approving import ask_for_approval, is_approved, is_rejected, refuse_rejected
 from falaj.lifecycle.catch_up import catch_up
 from falaj.lifecycle.counts import read_counts
 from falaj.lifecycle.each import for_each
+from falaj.lifecycle.hindrances import hindrance
 from falaj.lifecycle.plan import misfit
-from falaj.lifecycle.promoted import WAITS, Promoted
+from falaj.lifecycle.promoted import KEPT_BACK, WAITS, Promoted
 from falaj.lifecycle.publication import publish_snapshots
 from falaj.lifecycle.rooms import Rooms
 from falaj.lifecycle.wishes import Wish, forget, fulfil, wish, wishes, withdraw_wishes
@@ -74,6 +76,10 @@ def deploy_version(rooms: Rooms, endpoint: Endpoint, version: int | None, actor:
     with rooms.promoting:
         _refuse_busy(rooms, endpoint.name, found)
         wish(rooms, endpoint.name, found, actor)
+        _refuse_misfit(rooms, found)  # an apply may have come in between
+        why = _not_staged(rooms, endpoint, found, actor) or hindrance(rooms, endpoint, found)
+        if why:
+            return Promoted(endpoint.name, found.version, KEPT_BACK, f"{why}; then it begins by itself")
         return _begin(rooms, endpoint, found, actor)
 
 
@@ -191,7 +197,7 @@ def _consider(rooms: Rooms, one: Wish) -> bool:
 def _begin_or_forget(rooms: Rooms, one: Wish) -> bool:
     version = rooms.registry.get(one.model, one.version)
     endpoint = rooms.definitions.endpoints.get(one.endpoint)
-    if endpoint is None or endpoint.model.name != one.model or _is_rejected(rooms, version):
+    if endpoint is None or endpoint.model.name != one.model or is_rejected(rooms, version):
         forget(rooms, one)
     elif is_approved(rooms, version):
         with rooms.promoting:
@@ -211,17 +217,30 @@ def _try_to_begin(rooms: Rooms, endpoint: Endpoint, version: ModelVersion) -> bo
     with rooms.db.read() as connection:
         if one not in wishes(connection):  # somebody may have begun it, or withdrawn the wish, since it was read
             return False
+    _refuse_misfit(rooms, version)
+    if _not_staged(rooms, endpoint, version, SYSTEM) or hindrance(rooms, endpoint, version):
+        return False
     _begin(rooms, endpoint, version, SYSTEM)
     return True
 
 
+def _not_staged(rooms: Rooms, endpoint: Endpoint, version: ModelVersion, actor: Actor) -> str:
+    """Bring a version to staging, and return why it is not there: a model has one version that soaks at a time."""
+    if rooms.registry.stage_of(version.model, version.version) in (Stage.STAGING, Stage.PRODUCTION):
+        return ""
+    held = rooms.registry.holder(version.model, Stage.STAGING)
+    if held is not None and duration_us(rooms.definitions.policy_of(version.model).soak):
+        with rooms.db.read() as connection:
+            first = [one for one in wishes(connection) if (one.model, one.version) == (held.model, held.version)]
+        if any(one.endpoint != endpoint.name for one in first):
+            return f"version {held.version} stands in staging for endpoint {first[0].endpoint!r} first"
+    # Whoever may deploy may have the version staged for it: a token's scope need not name that too.
+    by = msgspec.structs.replace(actor, scopes=EVERYTHING)
+    rooms.registry.transition(version.model, version.version, Stage.STAGING, by)
+    return ""
+
+
 def _begin(rooms: Rooms, endpoint: Endpoint, version: ModelVersion, actor: Actor) -> Promoted:
-    _refuse_misfit(rooms, version)
-    policy = rooms.definitions.policy
-    if rooms.registry.stage_of(version.model, version.version) not in (Stage.STAGING, Stage.PRODUCTION):
-        # Whoever may deploy may have the version staged for it: a token's scope need not name that too.
-        by = msgspec.structs.replace(actor, scopes=EVERYTHING)
-        rooms.registry.transition(version.model, version.version, Stage.STAGING, by, policy=policy)
     # Its features are brought up before the first request can reach it: a canary must not be judged on nulls.
     for source in sorted({view.source for view in version.service.views} if version.service else ()):
         catch_up(rooms, source)
@@ -291,40 +310,6 @@ def _chosen(rooms: Rooms, endpoint: Endpoint, version: int | None) -> ModelVersi
     if not passed:
         raise Conflict(f"no version of model {model!r} has passed its gate", hint=f"train one: falaj train {model}")
     return passed[0]
-
-
-def is_approved(rooms: Rooms, version: ModelVersion) -> bool:
-    """Return whether a version may go to production, by the registry's own rule."""
-    policy = rooms.definitions.policy
-    return policy.auto_promote or len(rooms.registry.approvers(version)) >= policy.approvals
-
-
-def ask_for_approval(rooms: Rooms, version: ModelVersion, reason: str) -> None:
-    """Ask for an approval in the name of the version's own actor, who therefore may not give it."""
-    known = {one.name: one for one in rooms.actors.list()}
-    maker = known.get(version.actor)
-    asker = SYSTEM if maker is None else Actor(maker.name, maker.role)
-    rooms.approvals.request("model", version.subject, asker, reason=reason)
-
-
-def _is_rejected(rooms: Rooms, version: ModelVersion) -> bool:
-    newest = rooms.approvals.find(kind="model", subject=version.subject)
-    return bool(newest) and newest[0].state is ApprovalState.REJECTED
-
-
-def refuse_rejected(rooms: Rooms, version: ModelVersion) -> None:
-    """Raise if the version was refused.
-
-    Raises:
-        Conflict: It was; who and why is said.
-    """
-    if _is_rejected(rooms, version):
-        newest = rooms.approvals.find(kind="model", subject=version.subject)[0]
-        raise Conflict(
-            f"version {version.version} of model {version.model!r} was refused by {newest.decided_by}: "
-            f"{newest.comment or 'no comment'}",
-            hint="train another one",
-        )
 
 
 def _serves(rooms: Rooms, endpoint: str, version: ModelVersion) -> bool:

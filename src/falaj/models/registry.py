@@ -182,10 +182,15 @@ class Registry:
             version = holder(connection, model, Stage(stage))
             return None if version is None else _require(connection, model, version)
 
-    def approvers(self, version: ModelVersion) -> tuple[str, ...]:
-        """Return whose approvals of a version hold now: the rule by which it may enter production."""
+    def approvers(self, version: ModelVersion, policy: Policy = _DEFAULT) -> tuple[str, ...]:
+        """Return whose approvals of a version hold now: the rule by which it may enter production.
+
+        Args:
+            version: The version.
+            policy: Whose approvals count.
+        """
         with self._db.read() as connection:
-            return tuple(valid_approvals(connection, version))
+            return tuple(valid_approvals(connection, version, policy))
 
     def in_use(self, model: str) -> list[ModelVersion]:
         """Return the versions whose artifact and features must stay ready: staging, production, and its predecessor.

@@ -9,6 +9,7 @@ from falaj.definitions.policy import Policy
 from falaj.governance.access import Actor
 from falaj.governance.approvals import APPROVAL
 from falaj.governance.audit import record
+from falaj.governance.identity import ACTOR
 from falaj.kernel.clock import Clock, to_us
 from falaj.kernel.codec import canonical_json, from_json
 from falaj.kernel.errors import AccessDenied, Conflict
@@ -125,7 +126,7 @@ def move(
     if to in (Stage.STAGING, Stage.PRODUCTION):
         _check_gate(version, to, accept_inconclusive=accept_inconclusive)
     if to is Stage.PRODUCTION and not policy.auto_promote:
-        approvals = _approvals(connection, version, policy.approvals)
+        approvals = _approvals(connection, version, policy)
     if accept_inconclusive and version.gate_outcome is Outcome.INCONCLUSIVE:
         reason = f"{reason} (inconclusive gate accepted)".strip()
     previous = holder(connection, version.model, to) if to in _LEFT_BEHIND else None
@@ -175,30 +176,34 @@ def _check_gate(version: ModelVersion, to: Stage, *, accept_inconclusive: bool) 
     )
 
 
-def valid_approvals(connection: sa.Connection, version: ModelVersion) -> dict[str, str]:
+def valid_approvals(connection: sa.Connection, version: ModelVersion, policy: Policy) -> dict[str, str]:
     """Return the approvals that hold for a version now: who gave them, and their identifiers.
 
-    Those by the version's own actor never count; a rejection ends all before it; and a version that left production
-    needs to be looked at anew.
+    Those by the version's own actor never count, nor those of people whom the policy does not ask; a rejection ends
+    all before it; and a version that left production needs to be looked at anew.
     """
     about = (APPROVAL.c.kind == "model") & (APPROVAL.c.subject == version.subject) & APPROVAL.c.decided.is_not(None)
     decided = connection.execute(sa.select(APPROVAL).where(about).order_by(APPROVAL.c.decided, APPROVAL.c.id)).all()
     past = transitions(connection, version.model, version.version)
     since = max((move.at_us for move in past if move.from_stage is Stage.PRODUCTION), default=-1)
+    roles = {row.name: row.role for row in connection.execute(sa.select(ACTOR))} if policy.approvers else {}
     found: dict[str, str] = {}
     for row in decided:
         if row.state == "REJECTED":
             found.clear()
         elif row.state == "APPROVED" and row.decided > since and row.decided_by != version.actor:
+            if not policy.counts(row.decided_by, roles.get(row.decided_by, "")):
+                continue
             found[row.decided_by] = row.id
     return found
 
 
-def _approvals(connection: sa.Connection, version: ModelVersion, needed: int) -> tuple[str, ...]:
-    found = valid_approvals(connection, version)
-    if len(found) < needed:
+def _approvals(connection: sa.Connection, version: ModelVersion, policy: Policy) -> tuple[str, ...]:
+    found = valid_approvals(connection, version, policy)
+    if len(found) < policy.approvals:
+        by = f", from {', '.join(policy.approvers)}" if policy.approvers else ""
         raise AccessDenied(
-            f"version {version.subject} has {len(found)} of {needed} approvals that production needs",
+            f"version {version.subject} has {len(found)} of {policy.approvals} approvals that production needs{by}",
             hint=f"not from {version.actor!r}: 'falaj approve {version.model} {version.version}'",
         )
     return tuple(found.values())

@@ -68,6 +68,7 @@ EXAMPLES: dict[str, tuple[Any, str]] = {
     "on.drift": (fj.on.drift(), "drift"),
     "on.schedule": (fj.on.schedule("30 4 * * 1-5"), "schedule: 30 4 * * 1-5"),
     "on.new_labels": (fj.on.new_labels(10_000), "new_labels: 10000"),
+    "on.new_data": (fj.on.new_data(10_000), "new_data: 10000"),
     "on.performance": (fj.on.performance("auc", at_least=0.8), "performance: {metric: auc, at_least: 0.8}"),
     "on.retrain": (fj.on.retrain(on=[fj.on.drift()]), "retrain: {on: [drift]}"),
     "retrain": (

@@ -19,7 +19,7 @@ from falaj.lifecycle.promotion import Promotions, Rollouts, begin_wished, roll_b
 from falaj.lifecycle.wishes import wish, wishes
 from falaj.models.gate_report import Outcome
 from falaj.models.version import ModelVersion
-from falaj.monitoring.alerts import Alert, list_alerts, open_alert
+from falaj.monitoring.alerts import Alert, list_alerts, open_alert, resolve_alert
 from falaj.rollout import rollouts
 from falaj.storage.keyvalue.snapshots import read_snapshot
 from support.rooms_world import ADA, EVE, Deaths, Killed, World, definitions, endpoint, model, opened
@@ -115,6 +115,119 @@ def test_a_policy_of_two_needs_two_people(world: World) -> None:
     world.approve(version, by=ZOE)
     turn(world)
     assert world.stages() == {1: "production"}
+
+
+def test_the_approvals_that_count_are_those_of_whom_the_policy_asks(world: World) -> None:
+    engineer = Actor("max", Role.ENGINEER)
+    world.rooms.actors.create(engineer.name, engineer.role, SYSTEM)
+    world.apply(definitions(policy=Policy(approvers=["approver"])))
+    version = world.register()
+    world.approve(version, by=engineer)
+    assert world.deploy(version).state == "waits for approval"
+    turn(world)
+    assert world.serving() == {}
+    world.approve(version, by=EVE)
+    turn(world)
+    assert world.stages() == {1: "production"}
+
+
+def test_a_policy_may_name_a_person(world: World) -> None:
+    world.apply(definitions(policy=Policy(approvers=["actor:eve"])))
+    version = world.register()
+    world.approve(version, by=ZOE)
+    assert world.deploy(version).state == "waits for approval"
+    world.approve(version, by=EVE)
+    turn(world)
+    assert world.stages() == {1: "production"}
+
+
+def test_each_model_has_its_own_policy(world: World) -> None:
+    free = Policy("free", auto_promote=True, models=["second"])
+    world.apply(definitions(endpoint(), endpoint("second", model("second")), policy=free))
+    assert world.deploy(world.register("second"), to="second").state == "serves"
+    assert world.deploy(world.register()).state == "waits for approval"
+
+
+def test_an_approved_version_soaks_before_it_gets_traffic(world: World) -> None:
+    world.apply(definitions(policy=Policy(soak="24h")))
+    version = world.register()
+    world.approve(version)
+    waiting = world.deploy(version)
+    assert (waiting.state, waiting.waits) == ("waits in staging", True)
+    assert "until" in waiting.reason
+    world.clock.advance(24 * 3600 - 1)
+    turn(world)
+    assert (world.serving(), world.stages()) == ({}, {1: "staging"})
+    world.clock.advance(1)
+    turn(world)
+    assert (world.serving(), world.stages()) == ({1: 100}, {1: "production"})
+
+
+def test_the_soak_counts_from_the_approval_and_not_from_the_wish(world: World) -> None:
+    world.apply(definitions(policy=Policy(soak="1h")))
+    version = world.register()
+    assert world.deploy(version).state == "waits for approval"
+    world.clock.advance(2 * 3600)
+    world.approve(version)
+    turn(world)
+    assert (world.serving(), world.stages()) == ({}, {1: "staging"})
+    world.clock.advance(3600)
+    turn(world)
+    assert world.serving() == {1: 100}
+
+
+def test_one_version_of_a_model_soaks_at_a_time_and_each_gets_its_turn(world: World) -> None:
+    both = (endpoint(), endpoint("second"))
+    world.apply(definitions(*both, policy=Policy(soak="1h")))
+    first, second = world.register(), world.register()
+    for version, to in ((first, "fraud"), (second, "second")):
+        world.approve(version)
+        world.deploy(version, to)
+    for _ in range(3):
+        world.clock.advance(1800)
+        turn(world)
+    assert world.serving("fraud") == {1: 100}
+    for _ in range(3):
+        world.clock.advance(1800)
+        turn(world)
+    assert world.serving("second") == {2: 100}
+
+
+def test_a_version_waits_for_quiet(world: World) -> None:
+    world.apply(definitions(endpoint(), endpoint("other", model("other")), policy=Policy(quiet=True)))
+    version = world.register()
+    world.approve(version)
+
+    def alert(rule: str, subject: str) -> None:
+        with world.rooms.db.write() as connection:
+            open_alert(connection, Alert(rule, "critical", subject, "it is so", {}, 0))
+
+    alert("drift", "fraud")  # what the version is to mend
+    alert("rollout", "other")
+    alert("online_store", "online store")
+    told = world.deploy(version)
+    assert (told.state, "online_store of online store" in told.reason) == ("waits in staging", True)
+    turn(world)
+    assert world.serving() == {}
+    with world.rooms.db.write() as connection:
+        resolve_alert(connection, "online_store", "online store", "", 0)
+    turn(world)
+    assert world.serving() == {1: 100}
+
+
+def test_a_question_lapses_and_can_be_asked_anew(world: World) -> None:
+    world.apply(definitions(policy=Policy(expires="1d")))
+    version = world.register()
+    world.deploy(version)
+    assert world.pending() == ["fraud/1"]
+    world.clock.advance(24 * 3600)
+    assert [one.subject for one in world.rooms.approvals.expire()] == ["fraud/1"]
+    turn(world)
+    assert (world.pending(), world.serving()) == ([], {})
+    assert world.deploy(version).state == "waits for approval"
+    world.approve(version)
+    turn(world)
+    assert world.serving() == {1: 100}
 
 
 def test_a_policy_may_need_nobody(world: World) -> None:

@@ -104,7 +104,7 @@ def test_every_variant_is_a_project_that_loads(
     assert model.split.kind == ("random" if variant == "timeless" else "time")
     assert {check.kind for check in model.gates} >= {"at_least", "no_worse_than_production", "latency"}
     assert found.endpoint("fraud").rollout.steps == (10, 50, 100)
-    assert not found.policy.auto_promote
+    assert not found.policy_of("fraud").auto_promote
 
 
 @pytest.mark.parametrize("variant", ["generated", "stream", "timeless"])

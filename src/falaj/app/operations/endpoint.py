@@ -8,7 +8,7 @@ from falaj.kernel.errors import InputError
 from falaj.lifecycle.adoption import wait_adopted
 from falaj.lifecycle.bare_models import deploy_bare
 from falaj.lifecycle.ensembles import deploy_ensemble
-from falaj.lifecycle.promoted import WAITS, Promoted
+from falaj.lifecycle.promoted import Promoted
 from falaj.lifecycle.promotion import deploy_version, roll_back_endpoint, withdraw_endpoint
 from falaj.lifecycle.rooms import Rooms
 
@@ -20,7 +20,7 @@ def deploy(rooms: Rooms, actor: Actor, params: Deploy) -> Promoted:
     """Roll a version out, or note that it is wanted once it is approved; returns when gateways go by it."""
     began = rooms.clock.monotonic()
     done = _deployed(rooms, actor, params)
-    if done.state == WAITS or not wait_adopted(rooms, timeout_s=_LOADED_WITHIN_S):
+    if done.waits or not wait_adopted(rooms, timeout_s=_LOADED_WITHIN_S):
         return done
     return msgspec.structs.replace(done, in_force_s=rooms.clock.monotonic() - began)
 

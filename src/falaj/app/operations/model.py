@@ -20,9 +20,10 @@ from falaj.definitions.tensor_signature import TensorSignature
 from falaj.governance.access import Actor
 from falaj.governance.approvals import Approval, ApprovalState
 from falaj.kernel.errors import AccessDenied, Conflict, FalajError
+from falaj.lifecycle.approving import ask_for_approval, is_approved
 from falaj.lifecycle.bare_models import add_bare, remove_bare
 from falaj.lifecycle.pipeline import training_graph
-from falaj.lifecycle.promotion import ask_for_approval, begin_wished, is_approved
+from falaj.lifecycle.promotion import begin_wished
 from falaj.lifecycle.rooms import Rooms
 from falaj.models.stages import Stage
 from falaj.models.version import ModelVersion
@@ -93,10 +94,16 @@ def approve(rooms: Rooms, actor: Actor, params: Decide) -> Decided:
     """Approve a version; a rollout that waited for it begins."""
     version = rooms.registry.get(params.model, params.version)
     approval = _pending(rooms, actor, version)
-    if actor.name in rooms.registry.approvers(version) and not is_approved(rooms, version):
+    policy = rooms.definitions.policy_of(params.model)
+    if not policy.counts(actor.name, actor.role):
+        raise AccessDenied(
+            f"policy {policy.name!r} does not ask {actor.role} {actor.name!r} about model {params.model!r}",
+            hint=f"it asks {', '.join(policy.approvers)}",
+        )
+    if actor.name in rooms.registry.approvers(version, policy) and not is_approved(rooms, version):
         raise Conflict(
             f"version {params.version} of model {params.model!r} is already approved by {actor.name!r}",
-            hint=f"the policy asks for {rooms.definitions.policy.approvals} different people",
+            hint=f"the policy asks for {policy.approvals} different people",
         )
     decided = rooms.approvals.approve(approval.id, actor, params.comment)
     if not is_approved(rooms, version):
