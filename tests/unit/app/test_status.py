@@ -22,7 +22,7 @@ from falaj.governance.access import Actor, Role
 from falaj.kernel.clock import to_us
 from falaj.kernel.errors import DefinitionError, InputError
 from falaj.lifecycle.catch_up import catch_up
-from falaj.lifecycle.promotion import roll_back_endpoint, withdraw_endpoint
+from falaj.lifecycle.promotion import Promotions, roll_back_endpoint, withdraw_endpoint
 from falaj.models.version import ModelVersion
 from falaj.pipelines.runs import RunState
 from falaj.pipelines.submission import end_run
@@ -38,12 +38,17 @@ def world(tmp_path: Path) -> Iterator[World]:
         yield found
 
 
-def deploy(world: World) -> ModelVersion:
-    """Let a version of a run of its own be rolled out."""
+def made(world: World) -> ModelVersion:
+    """Register a version of a run of its own."""
     run_id = train(world.rooms, ADA, Train("fraud")).run_id
     with world.rooms.db.write() as connection:
         end_run(connection, run_id, RunState.SUCCEEDED, to_us(world.clock.now()), None)
-    version = world.register(run_id=run_id)
+    return world.register(run_id=run_id)
+
+
+def deploy(world: World) -> ModelVersion:
+    """Let a version be rolled out."""
+    version = made(world)
     world.approve(version)
     world.deploy(version)
     return version
@@ -102,6 +107,23 @@ def test_outcomes_that_came_too_early_are_not_passed_over_in_silence() -> None:
     assert list(realised_lines(MonitorStatus(version="fraud/2"))) == []
     strange = MonitorStatus(version="fraud/2", quality="0 mature outcomes; 100 are needed", unknown=2)
     assert list(realised_lines(strange)) == ["2 outcomes of request ids that no decision has, which count for nothing"]
+
+
+def test_what_is_wanted_and_waits_says_what_for(world: World) -> None:
+    deploy(world)
+    assert endpoint_shown(world).rollout == ""
+    world.apply(definitions(policy=fj.Policy(soak="1h")))
+    version = made(world)
+    world.deploy(version)
+    assert endpoint_shown(world).rollout == "version 2 waits for approval"
+    world.approve(version)
+    assert "version 2 waits in staging: it has to stand in staging for 1h" in endpoint_shown(world).rollout
+    Promotions(world.rooms).run_pass(world.clock.now())
+    assert "until" in endpoint_shown(world).rollout
+    world.clock.advance(3600)
+    assert endpoint_shown(world).rollout == "version 2 is about to go out"
+    Promotions(world.rooms).run_pass(world.clock.now())
+    assert endpoint_shown(world).rollout == "canary step 1 of 2: 50 %"
 
 
 def test_what_serves_nothing_is_not_shown(world: World) -> None:

@@ -19,8 +19,12 @@ from falaj.definitions.routing_table import EndpointRoute, Variant
 from falaj.governance.access import Actor, is_allowed
 from falaj.governance.audit import list_records
 from falaj.kernel.clock import to_us
+from falaj.lifecycle.approving import is_approved
 from falaj.lifecycle.counts import gateway_stats
+from falaj.lifecycle.hindrances import hindrance
+from falaj.lifecycle.promoted import KEPT_BACK, WAITS
 from falaj.lifecycle.rooms import Rooms
+from falaj.lifecycle.wishes import Wish, wishes
 from falaj.rollout import rollouts, table
 from falaj.serving.stats import GatewayStats, Series
 
@@ -59,6 +63,7 @@ def _endpoints(rooms: Rooms, stats: GatewayStats) -> list[EndpointStatus]:
     with rooms.db.read() as connection:
         routes = table.current_routes(connection)
         running = {rollout.endpoint: rollout for rollout in rollouts.running(connection)}
+        wanted = {one.endpoint: one for one in wishes(connection)}
     found = []
     for name, route in routes.items():
         rollout = running.get(name)
@@ -66,6 +71,8 @@ def _endpoints(rooms: Rooms, stats: GatewayStats) -> list[EndpointStatus]:
         if rollout is not None:
             step, steps = rollout.state.step, rollout.plan.steps
             words = f"canary step {step + 1} of {len(steps)}: {steps[step]} %"
+        elif name in wanted:
+            words = _waiting(rooms, wanted[name])
         used = _used(name, stats)
         found.append(
             EndpointStatus(
@@ -80,6 +87,14 @@ def _endpoints(rooms: Rooms, stats: GatewayStats) -> list[EndpointStatus]:
             )
         )
     return found
+
+
+def _waiting(rooms: Rooms, one: Wish) -> str:
+    version, endpoint = rooms.registry.get(one.model, one.version), rooms.definitions.endpoints.get(one.endpoint)
+    if not is_approved(rooms, version):
+        return f"version {one.version} {WAITS}"
+    why = hindrance(rooms, endpoint, version) if endpoint is not None else ""
+    return f"version {one.version} {KEPT_BACK}: {why}" if why else f"version {one.version} is about to go out"
 
 
 def _variant(rooms: Rooms, route: EndpointRoute, variant: Variant, stats: GatewayStats) -> VariantStatus:

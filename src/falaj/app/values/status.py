@@ -91,7 +91,8 @@ class EndpointStatus(msgspec.Struct, frozen=True):
         model: The model behind it.
         epoch: Its routing epoch.
         variants: What serves.
-        rollout: The rollout's state: empty, or "step 2 of 3: 50 % since 12 s".
+        rollout: What is on its way, such as "canary step 2 of 3: 50 %" or "version 4 waits for approval"; empty for
+            nothing.
         monitor: Drift and realised quality.
         cost_per_thousand: Of a thousand decisions; None before any.
         currency: Of the cost.
