@@ -118,12 +118,12 @@ def add(session: Session, *, file: Path, name: str) -> None:
 
 @models.command()
 @click.argument("name")
-@click.option("--version", type=click.IntRange(1), help="One version; all by default.")
+@click.option("--version", type=click.IntRange(1), help="Which version; all by default, for a bare model.")
 @pass_session
 def remove(session: Session, *, name: str, version: int | None) -> None:
-    """Remove the bare model NAME, which must not serve; its numbers stay taken.
+    """Remove a version of model NAME that nothing uses: its files are deleted, its number and its reports stay.
 
-    Example: falaj models remove simple
+    Example: falaj models remove fraud --version 1
     """
     done = session.client().perform("model.remove", RemoveModel(name, version), Removed)
     session.show(done, lambda: click.echo(f"{name}: removed {', '.join(map(str, done.versions))}"))

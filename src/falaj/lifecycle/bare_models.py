@@ -10,7 +10,7 @@ from pathlib import Path
 from falaj.definitions.routing_table import ArtifactRef
 from falaj.definitions.signature import Signature
 from falaj.governance.access import Actor, authorise
-from falaj.kernel.errors import Conflict, InUse, NotFound
+from falaj.kernel.errors import Conflict, NotFound
 from falaj.kernel.names import check_name, did_you_mean
 from falaj.lifecycle.approving import ask_for_approval, is_approved, refuse_rejected
 from falaj.lifecycle.promoted import WAITS, Promoted
@@ -19,7 +19,6 @@ from falaj.lifecycle.publication import publish_snapshots
 from falaj.lifecycle.rooms import Rooms
 from falaj.models.bare_file import read_bare_file
 from falaj.models.version import ModelVersion, NewVersion
-from falaj.rollout import rollouts, table
 from falaj.rollout.deploy import replace
 from falaj.storage.disk import chosen_path
 
@@ -105,52 +104,6 @@ def deploy_bare(rooms: Rooms, actor: Actor, name: str, number: int | None) -> Pr
         publish=lambda: publish_snapshots(rooms),
     )
     return Promoted(name, version.version, "serves", rollout.reason)
-
-
-def remove_bare(rooms: Rooms, actor: Actor, name: str, number: int | None) -> list[int]:
-    """Remove a bare model's versions: they are listed no more and cannot be deployed; their numbers stay taken.
-
-    Args:
-        rooms: The project.
-        actor: Who wants it.
-        name: The bare model.
-        number: One version; all by default.
-
-    Returns:
-        The versions removed.
-
-    Raises:
-        AccessDenied: The actor may not do `model.remove`.
-        NotFound: There is no such version.
-        InUse: It serves, or is what a rollback would return to.
-    """
-    authorise(actor, "model.remove", name)
-    versions = [_chosen(rooms, name, number)] if number is not None else bare_versions(rooms, name)
-    if not versions:
-        raise _not_found(rooms, name)
-    _refuse_in_use(rooms, name, {version.version for version in versions})
-    for version in versions:
-        rooms.registry.remove(name, version.version, actor)
-    kept = {v.artifact.digest for bare in rooms.registry.bare_models() for v in bare_versions(rooms, bare)}
-    for digest in {v.artifact.digest for v in versions} - kept:
-        rooms.blobs.delete(digest)
-    return sorted(version.version for version in versions)
-
-
-def _refuse_in_use(rooms: Rooms, name: str, numbers: set[int]) -> None:
-    with rooms.db.read() as connection:
-        route = table.current_route(connection, name)
-        last = rollouts.find(connection, name, "promoted")
-    if route is None:
-        return
-    if numbers & {variant.version for variant in route.variants}:
-        raise InUse(f"version {route.variants[0].version} of {name!r} serves", hint=f"first: falaj undeploy {name}")
-    before = {variant.version for variant in last.previous} if last else set()
-    if numbers & before:
-        raise InUse(
-            f"version {min(numbers & before)} of {name!r} is what a rollback returns to",
-            hint=f"first: falaj undeploy {name}, or remove it after the next version",
-        )
 
 
 def _chosen(rooms: Rooms, name: str, number: int | None) -> ModelVersion:

@@ -10,6 +10,7 @@ import logging
 from datetime import datetime
 
 import msgspec
+import sqlalchemy as sa
 
 from falaj.definitions.endpoint import Endpoint
 from falaj.definitions.routing_table import Variant
@@ -56,6 +57,8 @@ def deploy_version(rooms: Rooms, endpoint: Endpoint, version: int | None, actor:
     """
     authorise(actor, "endpoint.deploy", endpoint.name)  # before a wish is noted, which is carried out as Falaj's own
     found = _chosen(rooms, endpoint, version)
+    if found.removed:
+        raise Conflict(f"version {found.version} of model {found.model!r} was removed", hint="train another one")
     if found.gate_outcome is not Outcome.PASS:
         raise Conflict(
             f"version {found.version} of model {found.model!r} may not move: its gate is {found.gate_outcome}",
@@ -88,8 +91,19 @@ def roll_back_endpoint(rooms: Rooms, endpoint: str, actor: Actor, reason: str) -
 
     Raises:
         NotFound: Nothing serves there.
-        Conflict: Nothing served before.
+        Conflict: Nothing served before, or what did was removed.
     """
+
+    def within(connection: sa.Connection) -> None:
+        withdraw_wishes(connection, endpoint)
+        route = table.require_route(connection, endpoint)
+        for variant in route.variants:
+            if rooms.registry.get(variant.model, variant.version).removed:
+                raise Conflict(
+                    f"version {variant.version}, which served endpoint {endpoint!r} before, was removed",
+                    hint="deploy another version instead",
+                )
+
     undone = roll_back(
         rooms.db,
         rooms.clock,
@@ -97,7 +111,7 @@ def roll_back_endpoint(rooms: Rooms, endpoint: str, actor: Actor, reason: str) -
         endpoint,
         publish=lambda: publish_snapshots(rooms),
         reason=reason,
-        within=lambda connection: withdraw_wishes(connection, endpoint),
+        within=within,
     )
     align_stages(rooms)
     return undone
@@ -306,7 +320,7 @@ def _chosen(rooms: Rooms, endpoint: Endpoint, version: int | None) -> ModelVersi
     model = endpoint.model.name
     if version is not None:
         return rooms.registry.get(model, version)
-    passed = [v for v in rooms.registry.versions(model) if v.gate_outcome is Outcome.PASS]
+    passed = [v for v in rooms.registry.versions(model) if v.gate_outcome is Outcome.PASS and not v.removed]
     if not passed:
         raise Conflict(f"no version of model {model!r} has passed its gate", hint=f"train one: falaj train {model}")
     return passed[0]

@@ -127,7 +127,7 @@ class Registry:
             return _require(connection, model, version)
 
     def remove(self, model: str, version: int, by: Actor) -> None:
-        """Mark a bare model's version as removed; its row stays, because records name it and its number is taken.
+        """Mark a version as removed; its row stays, because records name it and its number is taken.
 
         Args:
             model: The model's name.
@@ -135,13 +135,10 @@ class Registry:
             by: Who removes it; already authorised.
 
         Raises:
-            Conflict: It was trained: what stands on data, gates and approvals is archived instead.
             NotFound: There is no such version.
         """
         with self._db.write() as connection:
             found = _require(connection, model, version)
-            if found.tensors is None:
-                raise Conflict(f"version {found.subject} was trained", hint="only bare models can be removed")
             where = (MODEL_VERSION.c.model == model) & (MODEL_VERSION.c.version == version)
             text = canonical_json(found.documents | {REMOVED: by.name}).decode()
             connection.execute(MODEL_VERSION.update().where(where).values(documents=text))

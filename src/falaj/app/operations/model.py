@@ -21,9 +21,10 @@ from falaj.governance.access import Actor
 from falaj.governance.approvals import Approval, ApprovalState
 from falaj.kernel.errors import AccessDenied, Conflict, FalajError
 from falaj.lifecycle.approving import ask_for_approval, is_approved
-from falaj.lifecycle.bare_models import add_bare, remove_bare
+from falaj.lifecycle.bare_models import add_bare
 from falaj.lifecycle.pipeline import training_graph
 from falaj.lifecycle.promotion import begin_wished
+from falaj.lifecycle.removal import remove_versions
 from falaj.lifecycle.rooms import Rooms
 from falaj.models.stages import Stage
 from falaj.models.version import ModelVersion
@@ -56,8 +57,8 @@ def add(rooms: Rooms, actor: Actor, params: AddModel) -> Added:
 
 
 def remove(rooms: Rooms, actor: Actor, params: RemoveModel) -> Removed:
-    """Remove a bare model, or one version of it."""
-    return Removed(params.name, tuple(remove_bare(rooms, actor, params.name, params.version)))
+    """Remove a version that nothing uses, or a bare model with all its versions."""
+    return Removed(params.name, tuple(remove_versions(rooms, actor, params.name, params.version)))
 
 
 def list_versions(rooms: Rooms, actor: Actor, params: VersionsQuery) -> list[VersionStatus]:

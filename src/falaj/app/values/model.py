@@ -121,11 +121,11 @@ class Added(msgspec.Struct, frozen=True):
 
 
 class RemoveModel(msgspec.Struct, frozen=True):
-    """Remove a bare model.
+    """Remove a version that nothing uses.
 
     Attributes:
         name: The model.
-        version: One version; all by default.
+        version: The version; None for all of a bare model.
     """
 
     name: str
