@@ -52,6 +52,7 @@ def config_for(
         max_rows=gateway.max_rows,
         max_queue_rows=gateway.max_queue_rows,
         max_queue_bytes=gateway.max_queue_bytes,
+        mixed_runtimes=gateway.mixed_runtimes,
         python=settings.python,
         python_folder=state.run / "python" / worker,
         online_cache_ms=settings.storage.online_cache_ms if settings.storage.online == "redis" else None,

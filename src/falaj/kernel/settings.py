@@ -141,6 +141,9 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         max_connections: Open at the same time in one worker; more are answered 503 and closed.
         max_queue_rows: Rows that may wait; above it requests get 503 and Retry-After.
         max_queue_bytes: Bytes of the requests that may wait; above it the same.
+        mixed_runtimes: Ask each model's fastest runtime for the size of a batch, though a row's score may then differ
+            in the last digits by what else is in the batch. Without it a row has one score, and a batch of many rows
+            may take longer where falaj[kernels] is not installed.
         idle_timeout_s: Keep-alive connections without a request are closed after it.
         request_timeout_s: A request whose bytes stop coming is closed after it.
         metrics_like: Peers under whose names `/metrics` gives its counts as well: some of kserve, mlserver and seldon,
@@ -161,6 +164,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_connections: int = 10_000
     max_queue_rows: int = 20_000
     max_queue_bytes: int = 256 << 20
+    mixed_runtimes: bool = False
     idle_timeout_s: float = 75.0
     request_timeout_s: float = 10.0
     metrics_like: str = ""

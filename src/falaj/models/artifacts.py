@@ -9,7 +9,9 @@ from falaj.models.runtimes.tensors import TensorRuntime
 from falaj.storage.blobs import BlobStore
 
 
-def load_artifact(blobs: BlobStore, artifact: ArtifactRef, features: int, place: PythonPlace | None = None) -> Runtime:
+def load_artifact(
+    blobs: BlobStore, artifact: ArtifactRef, features: int, place: PythonPlace | None = None, *, mixed: bool = False
+) -> Runtime:
     """Load a version's files after checking their bytes against the digests recorded at registration.
 
     What may be loaded is the platform's decision: four formats that run no code when read, and
@@ -20,13 +22,14 @@ def load_artifact(blobs: BlobStore, artifact: ArtifactRef, features: int, place:
         artifact: Its digest and runtime, as recorded, and those of the files beside it.
         features: How many columns the version's signature has.
         place: Where a Python model's process works, and within what limits.
+        mixed: Let runtimes take turns whose scores differ in the last digits.
 
     Raises:
         Unsupported: The runtime is not one of them.
         CorruptionError: The blob is absent, its bytes are not those of the digest, or the model does not answer.
     """
     models = [(one.runtime, _read(blobs, one)) for one in (artifact, *artifact.beside)]
-    return load_fastest(models, features, name=artifact.digest, place=place)
+    return load_fastest(models, features, name=artifact.digest, place=place, mixed=mixed)
 
 
 def _read(blobs: BlobStore, artifact: ArtifactRef) -> bytes:

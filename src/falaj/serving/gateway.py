@@ -90,6 +90,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
         max_rows: Most rows in one request.
         max_queue_rows: Rows that may wait; above it requests get 503 and Retry-After.
         max_queue_bytes: Bytes of the requests that may wait; above it the same.
+        mixed_runtimes: Let a model's runtimes take turns by the size of a batch though they differ in the last digits.
         python: The limits of Python models' processes.
         python_folder: Holds their files and logs; None for the system's temporary folder.
         online_cache_ms: How old a feature may be that is given again without asking the store; None for a store that
@@ -120,6 +121,7 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_rows: int = 10_000
     max_queue_rows: int = 20_000
     max_queue_bytes: int = 256 << 20
+    mixed_runtimes: bool = False
     python: PythonSettings = PythonSettings()
     python_folder: Path | None = None
     online_cache_ms: float | None = None
@@ -369,7 +371,11 @@ async def _serve(config: GatewayConfig, open_store: Callable[[], KeyValueStore])
         SystemClock(),
         lambda: time.time_ns() // 1000,
         open_store,
-        model_loader(LocalBlobs(config.blobs), PythonPlace(config.python_folder, settings=config.python)),
+        model_loader(
+            LocalBlobs(config.blobs),
+            PythonPlace(config.python_folder, settings=config.python),
+            mixed=config.mixed_runtimes,
+        ),
     )
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -23,12 +23,13 @@ LoadModel = Callable[[Variant], Runtime | TensorRuntime]
 """Loads a variant's model; raises a FalajError when it cannot."""
 
 
-def model_loader(blobs: BlobStore, place: PythonPlace | None = None) -> LoadModel:
+def model_loader(blobs: BlobStore, place: PythonPlace | None = None, *, mixed: bool = False) -> LoadModel:
     """Return what loads models from the blob store, checked against their digests.
 
     Args:
         blobs: Where they are.
         place: Where processes of Python models work, and within what limits.
+        mixed: Let runtimes of a model take turns whose scores differ in the last digits.
     """
     places = place or PythonPlace()
 
@@ -37,7 +38,7 @@ def model_loader(blobs: BlobStore, place: PythonPlace | None = None) -> LoadMode
             return load_tensors(blobs, variant.artifact)
         name = f"{variant.model}-{variant.version}"
         own = msgspec.structs.replace(places, name=name)
-        return load_artifact(blobs, variant.artifact, len(variant.signature.inputs), own)
+        return load_artifact(blobs, variant.artifact, len(variant.signature.inputs), own, mixed=mixed)
 
     return load
 

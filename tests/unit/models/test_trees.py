@@ -121,7 +121,7 @@ class Waiting:
 
 def test_each_number_of_rows_goes_to_the_runtime_that_is_fastest_for_it() -> None:
     few, many = Waiting(0.5, 0, 2_000), Waiting(0.5, 60_000, 10)
-    chosen = ChosenRuntime([("few", few), ("many", many)])
+    chosen = ChosenRuntime([("few", few), ("many", many)], preferred="few")
     assert (chosen.names[0], chosen.names[-1]) == ("few", "many")
     few.asked.clear()
     many.asked.clear()
@@ -130,9 +130,24 @@ def test_each_number_of_rows_goes_to_the_runtime_that_is_fastest_for_it() -> Non
     assert (few.asked, many.asked) == ([1], [9_999])
 
 
+@pytest.mark.parametrize("preferred", ["few", "many", "absent"])
+def test_a_row_has_one_score_whatever_is_beside_it(preferred: str) -> None:
+    near = float(np.nextafter(0.5, 1))
+    runtimes = [
+        ("few", Waiting(0.5, 0, 2_000)),
+        ("many", Waiting(near, 60_000, 10)),
+        ("slow", Waiting(near, 9_000, 900)),
+    ]
+    chosen = ChosenRuntime(runtimes, preferred=preferred)
+    scores = {float(chosen.predict(np.zeros((rows, 3), np.float32))[0]) for rows in (1, 2, 8, 100, 999)}
+    assert scores == {near if preferred == "many" else 0.5}
+    mixed = ChosenRuntime(runtimes, preferred=None)
+    assert {float(mixed.predict(np.zeros((rows, 3), np.float32))[0]) for rows in (1, 999)} == {0.5, near}
+
+
 def test_a_runtime_with_other_answers_is_not_asked(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        chosen = ChosenRuntime([("right", Waiting(0.5, 50_000, 50)), ("wrong", Waiting(0.6, 0, 0))])
+        chosen = ChosenRuntime([("right", Waiting(0.5, 50_000, 50)), ("wrong", Waiting(0.6, 0, 0))], preferred="wrong")
     assert set(chosen.names) == {"right"}
     assert "wrong" in caplog.text
 

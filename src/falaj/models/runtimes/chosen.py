@@ -1,4 +1,4 @@
-"""ChosenRuntime: several runtimes of one model, each asked for the numbers of rows at which it is the fastest here."""
+"""ChosenRuntime: the runtimes of one model that agree to the last bit, each asked where it is the fastest."""
 
 import logging
 import time
@@ -21,9 +21,14 @@ _log = logging.getLogger("falaj.models.runtimes")
 class ChosenRuntime:
     """A model that scores by whichever of its runtimes is fastest for that many rows.
 
+    Two runtimes add a model's parts in other orders, or as other floats, and differ in the last digits. A row would
+    then get another score with other rows beside it, or from another worker, so only such runtimes take turns as give
+    the same bits as the preferred one.
+
     Args:
         runtimes: By name, all of one model, the one whose answers count first. One whose answers to random rows, some
-            values of which are missing, differ from the first's is left out.
+            values of which are missing, differ from the first's by more than the last digits is left out.
+        preferred: Whose bits count; None to let all take turns, last digits or not.
 
     Attributes:
         names: Which runtime is asked for up to 1, 2, 4, ... rows.
@@ -34,17 +39,18 @@ class ChosenRuntime:
         ...     features = 2
         ...     def predict(self, matrix):
         ...         return np.full(len(matrix), 0.5)
-        >>> ChosenRuntime([("half", Half())]).names[0]
+        >>> ChosenRuntime([("half", Half())], preferred="half").names[0]
         'half'
     """
 
-    def __init__(self, runtimes: Sequence[tuple[str, Runtime]]) -> None:
+    def __init__(self, runtimes: Sequence[tuple[str, Runtime]], *, preferred: str | None) -> None:
         (first_name, first), *others = runtimes
         rows = _probe_rows(first.features)
         expected = first.predict(rows)
         agreeing = [(first_name, first), *((n, r) for n, r in others if _agrees(n, r, rows, expected))]
         times = [[_fastest_s(runtime, rows[:size]) for size in _SIZES] for _, runtime in agreeing]
-        best = [min(range(len(agreeing)), key=lambda which: times[which][at]) for at in range(len(_SIZES))]
+        turns = range(len(agreeing)) if preferred is None else _same_bits(agreeing, preferred, rows)
+        best = [min(turns, key=lambda which: times[which][at]) for at in range(len(_SIZES))]
         self._features = first.features
         self._runtimes = [agreeing[which][1] for which in best]
         self._most = len(_SIZES) - 1
@@ -78,6 +84,14 @@ def _agrees(name: str, runtime: Runtime, rows: Matrix, expected: Scores) -> bool
     if not parity.holds:
         _log.warning("the runtime %s differs by %s and is not used", name, parity.max_abs)
     return parity.holds
+
+
+def _same_bits(agreeing: Sequence[tuple[str, Runtime]], preferred: str, rows: Matrix) -> list[int]:
+    """Return the places of the runtimes with the bits of the preferred one; of the first, where that is not there."""
+    bits = [runtime.predict(rows).tobytes() for _, runtime in agreeing]
+    names = [name for name, _ in agreeing]
+    wanted = bits[names.index(preferred) if preferred in names else 0]
+    return [place for place, found in enumerate(bits) if found == wanted]
 
 
 def _fastest_s(runtime: Runtime, rows: Matrix) -> float:

@@ -44,7 +44,12 @@ def load_runtime(path: Path, kind: str, features: int) -> Runtime:
 
 
 def load_fastest(
-    models: Sequence[tuple[str, bytes]], features: int, *, name: str, place: PythonPlace | None = None
+    models: Sequence[tuple[str, bytes]],
+    features: int,
+    *,
+    name: str,
+    place: PythonPlace | None = None,
+    mixed: bool = False,
 ) -> Runtime:
     """Load all files of one model, and ask each for the numbers of rows at which it is the fastest.
 
@@ -53,6 +58,7 @@ def load_fastest(
         features: How many columns each must take.
         name: Named in errors.
         place: Where a Python model's process works.
+        mixed: Let runtimes take turns whose scores differ in the last digits.
 
     Raises:
         CorruptionError: The first file cannot be read, takes other columns, or does not answer.
@@ -65,7 +71,11 @@ def load_fastest(
             runtimes.append((other, load_bytes(model, other, features, name=name)))
         except FalajError as error:
             _log.warning("%s cannot be served by %s: %s", name, other, error.message)
-    return ChosenRuntime(runtimes) if len(runtimes) > 1 else runtimes[0][1]
+    if len(runtimes) == 1:
+        return runtimes[0][1]
+    # Compiled trees are the fastest at nearly every size; without them what the gate has judged serves.
+    preferred = "trees" if importlib.util.find_spec("numba") is not None else kind
+    return ChosenRuntime(runtimes, preferred=None if mixed else preferred)
 
 
 def load_bytes(model: bytes, kind: str, features: int, *, name: str, place: PythonPlace | None = None) -> Runtime:
