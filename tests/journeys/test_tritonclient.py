@@ -41,7 +41,6 @@ def deploy(project: FalajProject, name: str, file: bytes) -> int:
     own = project.refused("approve", name, str(version))
     assert own["code"] == "access_denied"
     project.json("approve", name, str(version), token=officer(project))
-    assert project.json("deploy", name)["state"] == "serves"
     until(lambda: project.gateway("GET", f"/v2/models/{name}/versions/{version}").status == 200, "it serves")
     return version
 

@@ -31,7 +31,6 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FalajProject]:
         project.json("models", "add", str(path), "--name", "simple")
         project.falaj("deploy", "simple")
         project.falaj("approve", "simple", "1", token=officer(project))
-        project.falaj("deploy", "simple")
         until(lambda: project.gateway("GET", "/v2/models/simple").status == 200, "it serves")
         yield project
 

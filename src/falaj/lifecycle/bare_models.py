@@ -9,17 +9,19 @@ from pathlib import Path
 
 from falaj.definitions.routing_table import ArtifactRef
 from falaj.definitions.signature import Signature
-from falaj.governance.access import Actor, authorise
+from falaj.governance.access import SYSTEM, Actor, authorise
 from falaj.kernel.errors import Conflict, NotFound
 from falaj.kernel.names import check_name, did_you_mean
 from falaj.lifecycle.approving import ask_for_approval, is_approved, refuse_rejected
+from falaj.lifecycle.candidate import variant_of
 from falaj.lifecycle.promoted import WAITS, Promoted
-from falaj.lifecycle.promotion import variant_of
 from falaj.lifecycle.publication import publish_snapshots
 from falaj.lifecycle.rooms import Rooms
+from falaj.lifecycle.wishes import Wish, forget, wish, wishes
 from falaj.models.bare_file import read_bare_file
 from falaj.models.version import ModelVersion, NewVersion
 from falaj.rollout.deploy import replace
+from falaj.rollout.rollouts import Rollout
 from falaj.storage.disk import chosen_path
 
 
@@ -61,7 +63,10 @@ def add_bare(rooms: Rooms, actor: Actor, name: str, file: Path) -> ModelVersion:
         tensors=tensors,
         trainer={"file": file.name},
     )
-    return rooms.registry.register(new, actor)
+    version = rooms.registry.register(new, actor)
+    if not is_approved(rooms, version):
+        ask_for_approval(rooms, version, f"to serve {name}")
+    return version
 
 
 def bare_versions(rooms: Rooms, name: str) -> list[ModelVersion]:
@@ -70,7 +75,7 @@ def bare_versions(rooms: Rooms, name: str) -> list[ModelVersion]:
 
 
 def deploy_bare(rooms: Rooms, actor: Actor, name: str, number: int | None) -> Promoted:
-    """Let a version serve under its model's name in place of what did, or ask for the approval that it needs.
+    """Let a version serve under its model's name in place of what did, as soon as it is approved.
 
     Args:
         rooms: The project.
@@ -88,22 +93,48 @@ def deploy_bare(rooms: Rooms, actor: Actor, name: str, number: int | None) -> Pr
     if not is_approved(rooms, version):
         refuse_rejected(rooms, version)
         ask_for_approval(rooms, version, f"to serve {name}")
+        wish(rooms, name, version, actor)
         return Promoted(
             name,
             version.version,
             WAITS,
-            f"somebody other than {version.actor} approves it: falaj approve {name} {version.version}; then deploy it",
+            f"somebody other than {version.actor} approves it: falaj approve {name} {version.version}",
         )
-    rollout = replace(
+    return Promoted(name, version.version, "serves", _put_in_place(rooms, actor, version).reason)
+
+
+def begin_bare(rooms: Rooms, wanted: Wish) -> bool:
+    """Let a wanted version serve if its approval has come.
+
+    Returns:
+        Whether it serves now and did not before.
+    """
+    version = rooms.registry.get(wanted.model, wanted.version)
+    if not is_approved(rooms, version):
+        return False
+    with rooms.promoting:
+        with rooms.db.read() as connection:
+            if wanted not in wishes(connection):  # it was withdrawn since it was read
+                return False
+        serves = False
+        try:
+            _put_in_place(rooms, SYSTEM, version)
+        except Conflict:  # it serves already: a process died before it forgot the wish
+            serves = True
+        forget(rooms, wanted)
+        return not serves
+
+
+def _put_in_place(rooms: Rooms, actor: Actor, version: ModelVersion) -> Rollout:
+    return replace(
         rooms.db,
         rooms.clock,
         rooms.new_id,
         actor,
-        name,
+        version.model,
         variant_of(version),
         publish=lambda: publish_snapshots(rooms),
     )
-    return Promoted(name, version.version, "serves", rollout.reason)
 
 
 def _chosen(rooms: Rooms, name: str, number: int | None) -> ModelVersion:

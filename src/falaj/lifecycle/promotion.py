@@ -13,12 +13,13 @@ import msgspec
 import sqlalchemy as sa
 
 from falaj.definitions.endpoint import Endpoint
-from falaj.definitions.routing_table import Variant
 from falaj.governance.access import EVERYTHING, SYSTEM, Actor, authorise
 from falaj.kernel.duration import duration_us
 from falaj.kernel.errors import Conflict, FalajError
 from falaj.lifecycle.alignment import align_stages
 from falaj.lifecycle.approving import ask_for_approval, is_approved, is_rejected, refuse_rejected
+from falaj.lifecycle.bare_models import begin_bare
+from falaj.lifecycle.candidate import variant_of
 from falaj.lifecycle.catch_up import catch_up
 from falaj.lifecycle.counts import read_counts
 from falaj.lifecycle.each import for_each
@@ -32,7 +33,7 @@ from falaj.models.gate_report import Outcome
 from falaj.models.stages import Stage
 from falaj.models.version import ModelVersion
 from falaj.rollout import rollouts, table
-from falaj.rollout.deploy import CANDIDATE, deploy, withdraw
+from falaj.rollout.deploy import deploy, withdraw
 from falaj.rollout.reconcile import reconcile
 from falaj.rollout.rollback import roll_back
 from falaj.rollout.rollouts import Rollout
@@ -211,7 +212,11 @@ def _consider(rooms: Rooms, one: Wish) -> bool:
 def _begin_or_forget(rooms: Rooms, one: Wish) -> bool:
     version = rooms.registry.get(one.model, one.version)
     endpoint = rooms.definitions.endpoints.get(one.endpoint)
-    if endpoint is None or endpoint.model.name != one.model or is_rejected(rooms, version):
+    if is_rejected(rooms, version) or version.removed:
+        forget(rooms, one)
+    elif version.tensors is not None:
+        return begin_bare(rooms, one)
+    elif endpoint is None or endpoint.model.name != one.model:
         forget(rooms, one)
     elif is_approved(rooms, version):
         with rooms.promoting:
@@ -277,21 +282,6 @@ def _begin(rooms: Rooms, endpoint: Endpoint, version: ModelVersion, actor: Actor
         return Promoted(endpoint.name, version.version, "serves", rollout.reason)
     steps = " -> ".join(f"{step} %" for step in endpoint.rollout.steps)
     return Promoted(endpoint.name, version.version, "rolling out", f"canary {steps}, {endpoint.rollout.bake} each")
-
-
-def variant_of(version: ModelVersion) -> Variant:
-    """Return a version as a variant; the rollout sets its name and weight."""
-    return Variant(
-        CANDIDATE,
-        version.model,
-        version.version,
-        0,
-        "live",
-        version.artifact,
-        version.signature,
-        version.service,
-        version.tensors,
-    )
 
 
 def _refuse_busy(rooms: Rooms, endpoint: str, version: ModelVersion) -> None:
