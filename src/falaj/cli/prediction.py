@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from falaj.app.client import Client, decide, post_gateway
-from falaj.app.values.prediction import Explanation, FeatureValue, UnknownQuery, WhyQuery
+from falaj.app.values.prediction import Explanation, FeatureValue, Provenance, UnknownQuery, WhyQuery
 from falaj.cli.command import FalajCommand, Session, counted, pass_session, plain
 from falaj.kernel.clock import from_us, rfc3339
 from falaj.kernel.codec import from_json
@@ -146,14 +146,21 @@ def _print(found: Explanation) -> None:
     if found.ensemble:
         _print_members(found)
         return
-    _print_features(found.features)
-    click.echo(f"dataset   {found.dataset} ({counted(found.dataset_rows, 'row')})")
+    if found.features:
+        _print_features(found.features)
+    _print_provenance(found)
+    _print_outcome(found)
+
+
+def _print_provenance(found: Explanation | Provenance) -> None:
+    if found.dataset:  # a bare model has neither data nor a gate
+        click.echo(f"dataset   {found.dataset} ({counted(found.dataset_rows, 'row')})")
     click.echo(f"run       {found.run_id} ({plain(found.run_reason)})")
-    click.echo(f"gate      {found.gate} (report {found.gate_report[:16]})")
+    if found.gate_report:
+        click.echo(f"gate      {found.gate} (report {found.gate_report[:16]})")
     for check in found.gate_checks:
         click.echo(f"  {check['outcome']:<12} {check['name']}: {check['reason']}")
     click.echo(f"approved  {', '.join(found.approved_by) or 'nobody'}")
-    _print_outcome(found)
 
 
 def _print_members(found: Explanation) -> None:
@@ -164,6 +171,7 @@ def _print_members(found: Explanation) -> None:
             f"member    {member.endpoint}: {score} by {member.model} version {member.version} ({member.variant})"
         )
         _print_features(member.features)
+        _print_provenance(member.provenance)
     asked = {member.endpoint for member in found.members}
     for name in (*found.ensemble["members"], found.ensemble.get("by", "")):
         if name and name not in asked:

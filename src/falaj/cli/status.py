@@ -17,6 +17,7 @@ from falaj.kernel.duration import format_duration
 _DRIFT = {"DRIFT": ("drift", "red"), "NO_DRIFT": ("no drift", "green"), "INCONCLUSIVE": ("drift undecided", "yellow")}
 
 _MOST_PARTITIONS = 5
+_MOST_VERSIONS = 5
 _SECOND_MS, _MINUTE_MS = 1_000, 60_000
 
 
@@ -38,13 +39,15 @@ def _print(s: Status) -> None:
         _print_endpoint(endpoint)
     if not s.endpoints:
         click.echo("nothing serves yet")
-    for version in s.versions[:5]:
+    for version in s.versions[:_MOST_VERSIONS]:
         auc = version.metrics.get("auc")
         score = "" if auc is None else f"AUC {auc:.4f}"
         waits = "  waits for approval" if version.approval == "PENDING" else ""
         click.echo(
             f"version   {version.model} {version.version}  {version.stage:<11} gate {version.gate} {score}{waits}"
         )
+    if len(s.versions) > _MOST_VERSIONS:
+        click.echo(f"version   {len(s.versions) - _MOST_VERSIONS} more: falaj models list")
     for source in s.sources:
         last = "" if source.last_event_us is None else f", latest event {rfc3339(from_us(source.last_event_us))}"
         click.echo(f"source    {source.name}: {counted(source.rows, 'row')}, {source.quarantined:,} quarantined{last}")

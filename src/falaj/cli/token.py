@@ -5,7 +5,7 @@ import click
 from falaj.app.values.token import CreatedToken, CreateToken, Revoked, RevokeToken, TokenQuery
 from falaj.cli.command import FalajGroup, Session, pass_session
 from falaj.governance.tokens import TokenRecord
-from falaj.kernel.clock import from_us, rfc3339
+from falaj.kernel.clock import SystemClock, from_us, rfc3339, to_us
 
 
 @click.group(cls=FalajGroup)
@@ -49,9 +49,11 @@ def list_(session: Session, *, actor: str) -> None:
     tokens = session.client().perform("token.list", TokenQuery(actor), list[TokenRecord])
 
     def human() -> None:
+        now_us = to_us(SystemClock().now())
         for one in tokens:
-            state = "revoked" if one.revoked else "in force"
-            expires = f", until {rfc3339(from_us(one.expires))}" if one.expires else ""
+            over = one.expires is not None and one.expires <= now_us
+            state = "revoked" if one.revoked else "expired" if over else "in force"
+            expires = f", {'since' if over else 'until'} {rfc3339(from_us(one.expires))}" if one.expires else ""
             limits = f", {one.rate}" if one.rate else ""
             tenant = f", tenant {one.tenant}" if one.tenant else ""
             click.echo(f"{one.id}  {one.actor}  {state}{expires}{limits}{tenant}  {' '.join(one.scopes)}")

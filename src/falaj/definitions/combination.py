@@ -41,6 +41,8 @@ class Combination(msgspec.Struct, frozen=True):
     by: Endpoint | None = None
 
     def __post_init__(self) -> None:
+        for member in self.members if self.by is None else (*self.members, self.by):
+            _check_member(member, self.method)
         names = [member.name for member in self.members]
         if len(names) < 2:
             raise DefinitionError(f"{self.method} of {names}: one member is no ensemble", hint="name two or more")
@@ -56,6 +58,19 @@ class Combination(msgspec.Struct, frozen=True):
                 hint="give one weight for each member",
             )
         _CHECKS[self.method](self, names)
+
+
+def _check_member(member: object, method: str) -> None:
+    if not isinstance(member, Endpoint):
+        raise DefinitionError(
+            f"{method}: {getattr(member, 'name', member)!r} is no endpoint, and only endpoints can be members",
+            hint="name the endpoints; an ensemble is no member of another",
+        )
+    if member.model.trainer.kind == "python":
+        raise DefinitionError(
+            f"{method}: {member.name!r} is a Python class, for which a batch of others cannot wait",
+            hint="serve it on its endpoint alone",
+        )
 
 
 def mean_of(members: Sequence[Endpoint], *, weights: Sequence[float] = ()) -> Combination:

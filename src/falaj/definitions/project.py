@@ -98,8 +98,14 @@ class Definitions(msgspec.Struct, frozen=True):
         """Return an endpoint.
 
         Raises:
-            NotFound: There is none of that name.
+            NotFound: There is none of that name, or it is an ensemble.
         """
+        if name in self.ensembles:
+            members = [endpoint.name for endpoint in self.ensembles[name].endpoints]
+            raise NotFound(
+                f"{name!r} is an ensemble of endpoints, not an endpoint",
+                hint=f"each member has its own: {', '.join(members)}",
+            )
         return _find("endpoint", self.endpoints, name)
 
     def policy_of(self, model: str) -> Policy:

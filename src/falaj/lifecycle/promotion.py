@@ -99,7 +99,7 @@ def roll_back_endpoint(rooms: Rooms, endpoint: str, actor: Actor, reason: str) -
         withdraw_wishes(connection, endpoint)
         route = table.require_route(connection, endpoint)
         for variant in route.variants:
-            if rooms.registry.get(variant.model, variant.version).removed:
+            if variant.ensemble is None and rooms.registry.get(variant.model, variant.version).removed:
                 raise Conflict(
                     f"version {variant.version}, which served endpoint {endpoint!r} before, was removed",
                     hint="deploy another version instead",

@@ -1,6 +1,7 @@
 """Ensembles as they are declared: in Python, in YAML, and what is wrong with them."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,8 @@ BY = endpoint(
     "by",
     model("by", features=fj.FeatureService("scores", [fj.request("one"), fj.request("other")])),
 )  # fmt: skip
+BOTH: Any = fj.Ensemble("both", fj.mean_of([ONE, OTHER]))
+OWN = endpoint("own", model("own", trainer=fj.python("net:Net", folder="net")))
 
 
 @pytest.mark.parametrize(
@@ -38,6 +41,8 @@ BY = endpoint(
         (lambda: fj.stack_of([ONE, THIRD], by=BY), "its features have no request field 'third'"),
         (lambda: fj.stack_of([ONE, OTHER], by=ONE), "'one' cannot combine them"),
         (lambda: fj.cascade_of(ONE, OTHER, low=0.8, high=0.2), "low 0.8 is above high 0.2"),
+        (lambda: fj.mean_of([ONE, BOTH]), "'both' is no endpoint"),
+        (lambda: fj.mean_of([ONE, OWN]), "'own' is a Python class"),
     ],
 )
 def test_what_is_wrong_is_named(make: Callable[[], Combination], message: str) -> None:

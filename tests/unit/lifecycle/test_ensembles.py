@@ -8,11 +8,13 @@ import pytest
 import falaj as fj
 from falaj.app.local_gateway import decide
 from falaj.app.operations.endpoint import deploy
+from falaj.app.operations.monitor import monitor_status, show
 from falaj.app.operations.prediction import why
 from falaj.app.values.endpoint import Deploy
+from falaj.app.values.monitor import MonitorQuery
 from falaj.app.values.prediction import WhyQuery
 from falaj.governance.access import Actor, Role
-from falaj.kernel.errors import AccessDenied, Conflict, DefinitionError, InputError, InUse
+from falaj.kernel.errors import AccessDenied, Conflict, DefinitionError, InputError, InUse, NotFound
 from falaj.lifecycle.apply import serving_versions
 from falaj.lifecycle.catch_up import catch_up
 from falaj.lifecycle.consistency import verify_served
@@ -40,6 +42,14 @@ def world(tmp_path: Path) -> Iterator[World]:
         yield found
 
 
+def test_what_is_asked_of_an_ensemble_and_is_its_members_says_so(world: World) -> None:
+    with pytest.raises(NotFound, match="'blend' is an ensemble of endpoints") as told:
+        show(world.rooms, ADA, MonitorQuery("blend"))
+    assert "one, other" in str(told.value.hint)
+    deploy(world.rooms, ADA, Deploy("blend", None))
+    assert monitor_status(world.rooms, "blend").reason == "each member is watched by itself: one, other"
+
+
 def ask(world: World) -> tuple[float, str]:
     (answer,) = decide(world.rooms, ADA, "blend", [INSTANCE])
     return answer["prediction"], answer["request_id"]
@@ -55,6 +65,8 @@ def test_it_serves_when_it_is_deployed_and_why_shows_every_member(world: World) 
     assert score == pytest.approx((scores[0] + 3 * scores[1]) / 4, rel=1e-12)
     assert [f.name for f in found.members[0].features] == ["activity__seen", "activity__amount_mean", "amount"]
     assert (found.model, found.version, found.ensemble["method"]) == ("blend", 1, "mean")
+    made = [(m.provenance.gate, m.provenance.approved_by, m.provenance.run_id) for m in found.members]
+    assert made == [("PASS", ("eve",), "run_1"), ("PASS", ("eve",), "run_2")]
     assert why(world.rooms, ADA, WhyQuery(request_id)) == found, "from the tables as from the log"
 
 

@@ -38,6 +38,10 @@ def _alert(one: AlertRecord) -> AlertStatus:
 
 def monitor_status(rooms: Rooms, endpoint: str) -> MonitorStatus:
     """Return what an endpoint's monitor last found about the version that serves, for pages and the command line."""
+    ensemble = rooms.definitions.ensembles.get(endpoint)
+    if ensemble is not None:
+        names = ", ".join(member.name for member in ensemble.endpoints)
+        return MonitorStatus(reason=f"each member is watched by itself: {names}")
     with rooms.db.read() as connection:
         route = current_route(connection, endpoint)
         if route is None:

@@ -12,6 +12,7 @@ from falaj.app.values.prediction import (
     FeatureValue,
     LocalPredict,
     MemberDecision,
+    Provenance,
     UnknownQuery,
     WhyQuery,
 )
@@ -21,7 +22,7 @@ from falaj.definitions.prediction_policy import is_redacted, shown
 from falaj.definitions.prediction_record import PredictionRecord
 from falaj.governance.access import Actor
 from falaj.governance.approvals import ApprovalState
-from falaj.kernel.errors import CorruptionError
+from falaj.kernel.errors import CorruptionError, NotFound
 from falaj.lifecycle.rooms import Rooms
 from falaj.models.gate_report import load_report
 from falaj.models.version import ModelVersion
@@ -36,9 +37,7 @@ def why(rooms: Rooms, actor: Actor, params: WhyQuery) -> Explanation:
     if record.model not in (*rooms.registry.models(), *rooms.registry.bare_models()):
         return _ensemble(rooms, record)
     version = rooms.registry.get(record.model, record.version)
-    bare = version.tensors is not None
-    report = load_report(rooms.blobs, version.gate_digest) if version.gate_digest else None
-    approvals = rooms.approvals.find(kind="model", subject=version.subject, state=ApprovalState.APPROVED)
+    made = _provenance(rooms, version)
     return Explanation(
         record.request_id,
         record.endpoint,
@@ -55,15 +54,37 @@ def why(rooms: Rooms, actor: Actor, params: WhyQuery) -> Explanation:
         features_of(record, version),
         record.applied_seq,
         {view.name: view.digest for view in (version.service.views if version.service else ())},
+        made.dataset,
+        made.dataset_rows,
+        made.run_id,
+        made.run_reason,
+        made.gate,
+        made.gate_report,
+        made.gate_checks,
+        made.approved_by,
+        _outcome(rooms, record.request_id),
+    )
+
+
+def _provenance(rooms: Rooms, version: ModelVersion) -> Provenance:
+    report = load_report(rooms.blobs, version.gate_digest) if version.gate_digest else None
+    approvals = rooms.approvals.find(kind="model", subject=version.subject, state=ApprovalState.APPROVED)
+    rows, reason = 0, "added as a file"
+    if version.tensors is None:
+        reason = "not kept"
+        with contextlib.suppress(NotFound):  # what was decided is explained though its dataset or run is gone
+            rows = rooms.datasets.get(version.dataset_digest).rows
+        with contextlib.suppress(NotFound):
+            reason = get_run(rooms.db, version.run_id).reason
+    return Provenance(
         version.dataset_digest,
-        0 if bare else rooms.datasets.get(version.dataset_digest).rows,
+        rows,
         version.run_id,
-        "added as a file" if bare else get_run(rooms.db, version.run_id).reason,
+        reason,
         version.gate_outcome or "none",
         version.gate_digest,
         [msgspec.to_builtins(check) for check in report.checks] if report else [],
         tuple(approval.decided_by for approval in approvals if approval.decided_by),
-        _outcome(rooms, record.request_id),
     )
 
 
@@ -72,12 +93,13 @@ def _ensemble(rooms: Rooms, record: PredictionRecord) -> Explanation:
     outcome = _outcome(rooms, record.request_id)  # which brings the tables up, and they have the members
     members = []
     for one in rooms.predictions.members(record):
-        features = features_of(one, rooms.registry.get(one.model, one.version))
+        version = rooms.registry.get(one.model, one.version)
         members.append(
             MemberDecision(
-                one.endpoint, one.variant, one.model, one.version, one.score, features, one.applied_seq, one.error
+                one.endpoint, one.variant, one.model, one.version, one.score, features_of(one, version),
+                one.applied_seq, _provenance(rooms, version), one.error,
             )
-        )
+        )  # fmt: skip
     with rooms.db.read() as connection:
         past = route_history(connection, record.endpoint)
     specs = [v.ensemble for change in past if change.route.epoch == record.epoch for v in change.route.variants]

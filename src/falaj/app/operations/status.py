@@ -12,11 +12,12 @@ from falaj.app.values.freshness import FreshnessQuery
 from falaj.app.values.model import VersionsQuery
 from falaj.app.values.monitor import AlertsQuery
 from falaj.app.values.run import RunsQuery
-from falaj.app.values.status import EndpointStatus, Status, StatusQuery, VariantStatus
+from falaj.app.values.status import EndpointStatus, Status, StatusQuery, VariantStatus, VersionStatus
 from falaj.cost.meter import Usage
 from falaj.cost.report import price, report
 from falaj.definitions.routing_table import EndpointRoute, Variant
 from falaj.governance.access import Actor, is_allowed
+from falaj.governance.approvals import ApprovalState
 from falaj.governance.audit import list_records
 from falaj.kernel.clock import to_us
 from falaj.lifecycle.approving import is_approved
@@ -25,6 +26,7 @@ from falaj.lifecycle.hindrances import hindrance
 from falaj.lifecycle.promoted import KEPT_BACK, WAITS
 from falaj.lifecycle.rooms import Rooms
 from falaj.lifecycle.wishes import Wish, wishes
+from falaj.models.stages import Stage
 from falaj.rollout import rollouts, table
 from falaj.serving.stats import GatewayStats, Series
 
@@ -49,7 +51,7 @@ def status(rooms: Rooms, actor: Actor, params: StatusQuery) -> Status:
         tuple(source_facts(rooms, source) for source in rooms.definitions.sources.values()),
         tuple(freshness(rooms, actor, FreshnessQuery())) if control else (),
         tuple(_endpoints(rooms, stats)),
-        tuple(list_versions(rooms, actor, VersionsQuery())[:20]),
+        tuple(sorted(list_versions(rooms, actor, VersionsQuery()), key=_rank)[:20]),
         tuple(list_runs(rooms, actor, RunsQuery(limit=10))),
         tuple(list_alerts(rooms, actor, AlertsQuery(limit=10))),
         tuple({"at": r.at, "actor": r.actor, "action": r.action, "resource": r.resource} for r in audit),
@@ -87,6 +89,13 @@ def _endpoints(rooms: Rooms, stats: GatewayStats) -> list[EndpointStatus]:
             )
         )
     return found
+
+
+def _rank(version: VersionStatus) -> int:
+    """Return the place of a version in the list: what serves first, then what waits; the newest first in each."""
+    if version.stage == Stage.PRODUCTION:
+        return 0
+    return 1 if version.stage == Stage.STAGING or version.approval == ApprovalState.PENDING else 2
 
 
 def _waiting(rooms: Rooms, one: Wish) -> str:

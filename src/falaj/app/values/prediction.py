@@ -49,6 +49,30 @@ class FeatureValue(msgspec.Struct, frozen=True):
     status: str
 
 
+class Provenance(msgspec.Struct, frozen=True):
+    """Where a version comes from.
+
+    Attributes:
+        dataset: Digest of the dataset that it was trained on; empty for a bare model.
+        dataset_rows: Its rows.
+        run_id: The run that made it.
+        run_reason: Why that run started.
+        gate: The gate's outcome.
+        gate_report: Digest of the gate report.
+        gate_checks: Each check with outcome and reason.
+        approved_by: Who approved it.
+    """
+
+    dataset: str
+    dataset_rows: int
+    run_id: str
+    run_reason: str
+    gate: str
+    gate_report: str
+    gate_checks: list[Any]
+    approved_by: tuple[str, ...]
+
+
 class MemberDecision(msgspec.Struct, frozen=True):
     """What one member of an ensemble decided.
 
@@ -60,6 +84,7 @@ class MemberDecision(msgspec.Struct, frozen=True):
         score: Its answer; None when it failed.
         features: The features, in the model's order.
         applied_seq: Per view, up to which row of its source the features go.
+        provenance: Where the version comes from.
         error: Why there is no score.
     """
 
@@ -70,6 +95,7 @@ class MemberDecision(msgspec.Struct, frozen=True):
     score: float | None
     features: tuple[FeatureValue, ...]
     applied_seq: dict[str, int]
+    provenance: Provenance
     error: str = ""
 
 
