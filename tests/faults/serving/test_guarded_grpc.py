@@ -1,8 +1,11 @@
 """gRPC of a worker process, and callers who want more than they may have, later than they can, or who are watched."""
 
+import contextlib
 import json
+import select
 import socket
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,8 +25,9 @@ from falaj.kernel.rate import Rate
 from falaj.storage.keyvalue.snapshots import write_snapshots
 from support.falaj_project import free_ports
 from support.gateway_process import Project, WorkerProcess, call
-from support.grpc_client import INFER, RawClient, answered, failure, fraud
+from support.grpc_client import INFER, STREAM, RawClient, answered, failure, fraud
 from support.serving_world import OWNER, TOKEN, ask, route
+from support.waiting import until
 from support.webhook import Webhook
 
 HTTP = "/v1/endpoints/fraud/predict"
@@ -71,6 +75,21 @@ def worker(project: Project) -> Iterator[WorkerProcess]:
             assert worker.end() == 0
         finally:
             worker.process.kill()
+
+
+@contextlib.contextmanager
+def running(project: Project, name: str, **more: Any) -> Iterator[WorkerProcess]:
+    """A worker of its own, which must end well where the test does."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        (port,) = free_ports(1)
+        worker = WorkerProcess(project, listening, grpc_port=port, worker=name, **more)
+        try:
+            yield worker
+            assert worker.end() == 0
+        finally:
+            worker.process.kill()
+            worker.output.close()
+            worker.process.wait(20)
 
 
 def metric(worker: WorkerProcess, name: str) -> float:
@@ -243,27 +262,116 @@ def test_traces_and_lines_are_those_of_the_records(tmp_path: Path) -> None:
 
 
 def test_silent_streams_are_ended_and_hold_up_nobody(project: Project) -> None:
-    (port,) = free_ports(1)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        worker = WorkerProcess(
-            project, listening, grpc_port=port, worker="gateway-1", limits={"idle_timeout_s": 0.5}
-        )  # fmt: skip
-        client, done = RawClient(port), threading.Event()
+    with running(project, "gateway-1", limits={"idle_timeout_s": 0.5}) as worker:
+        client, done = client_of(worker), threading.Event()
 
-        def nothing() -> Iterator[bytes]:
+        def messages() -> Iterator[bytes]:
             yield fraud(id="only")
             done.wait()
 
-        streams = [
-            client.channel.stream_stream(INFER.replace("ModelInfer", "ModelStreamInfer"))(
-                nothing(), metadata=client.metadata, wait_for_ready=True
-            )
-            for _ in range(8)
-        ]
+        open_one = client.channel.stream_stream(STREAM)
+        streams = [open_one(messages(), metadata=client.metadata, wait_for_ready=True) for _ in range(8)]
         for stream in streams:
             assert next(stream)
             assert failure(next, stream) == ("DEADLINE_EXCEEDED", "nothing was asked on the stream for 0.5 s")
         assert failure(client.raw, INFER, fraud())[0] == "OK"
         done.set()
         client.close()
-        assert worker.end() == 0
+
+
+def _frame(kind: int, stream: int, payload: bytes, flags: int = 0) -> bytes:
+    return len(payload).to_bytes(3) + bytes([kind, flags]) + stream.to_bytes(4) + payload
+
+
+def _literal(name: str, value: str) -> bytes:
+    """A header as HPACK has it without its tables."""
+    return b"\0" + bytes([len(name)]) + name.encode() + bytes([len(value)]) + value.encode()
+
+
+HEAD = b"".join(
+    _literal(*pair)
+    for pair in (
+        (":method", "POST"), (":scheme", "http"), (":path", INFER), (":authority", "x"), ("te", "trailers"),
+        ("content-type", "application/grpc"), ("authorization", f"Bearer {TOKEN}"),
+    )
+)  # fmt: skip
+OPENED = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _frame(4, 0, b"")
+CALLED = OPENED + _frame(1, 1, HEAD, 4)
+ASKED = b"\0" + len(fraud(rows=2000)).to_bytes(4) + fraud(rows=2000)
+DRIPS = {
+    "a head": (OPENED + _frame(1, 1, HEAD, 4)[:12], b"\0"),
+    "a block of headers": (OPENED + _frame(1, 1, _literal("x", "y")), _frame(9, 1, _literal("x", "y"))),
+    "a message by frames": (CALLED, _frame(0, 1, b"\0")),
+    "a message by bytes": (CALLED + _frame(0, 1, ASKED[:16384])[:200], b"\0"),
+    "nothing": (CALLED, b""),
+    "half a greeting": (OPENED[:20], b""),
+}
+"""What a client begins with, and then sends a piece of now and then."""
+
+
+class Dripping:
+    """One client that sends a piece now and then."""
+
+    def __init__(self, port: int, first: bytes, more: bytes) -> None:
+        self.connection = socket.create_connection(("127.0.0.1", port), timeout=20)
+        self.connection.sendall(first)
+        self.said = b""
+        self.ended = False
+        self._more = more
+
+    def drip(self) -> None:
+        """Read what there is, and send a piece more."""
+        try:
+            while not self.ended and select.select([self.connection], [], [], 0)[0]:
+                came = self.connection.recv(65536)
+                self.said += came
+                self.ended = not came
+            if not self.ended:
+                self.connection.sendall(self._more)
+        except ConnectionError:
+            self.ended = True
+
+
+def test_clients_that_drip_are_ended_and_hold_up_nobody(project: Project) -> None:
+    limits = {"request_timeout_s": 1.0, "idle_timeout_s": 1.0, "min_body_rate": 1000.0}
+    with running(project, "gateway-2", limits=limits) as worker, contextlib.ExitStack() as stack:
+        client = client_of(worker)
+        assert failure(client.raw, INFER, fraud())[0] == "OK"
+        clients = {name: Dripping(worker.grpc_port, *pieces) for name, pieces in DRIPS.items()}
+        for one in clients.values():
+            stack.enter_context(one.connection)
+
+        def all_ended() -> bool:
+            for one in clients.values():
+                one.drip()
+            assert failure(client.raw, INFER, fraud())[0] == "OK"
+            return all(one.ended for one in clients.values())
+
+        until(all_ended, "an end to each of them", within_s=40)
+        # Who goes on sending may lose what it is told to the reset that it gets for that.
+        assert b"a message came too slowly" in clients["nothing"].said
+        client.close()
+
+
+def test_a_message_that_comes_slowly_but_fast_enough_is_answered(project: Project) -> None:
+    with running(project, "gateway-3", limits={"request_timeout_s": 0.5}) as worker:
+        client = client_of(worker)
+        assert failure(client.raw, INFER, fraud())[0] == "OK"
+        client.close()
+        with socket.create_connection(("127.0.0.1", worker.grpc_port), timeout=20) as connection:
+            connection.sendall(CALLED)
+            began_s, left = time.monotonic(), ASKED
+
+            def send() -> bool:
+                nonlocal left
+                connection.sendall(_frame(0, 1, left[:1000]))
+                left = left[1000:]
+                return time.monotonic() > began_s + 2.0  # four times what a small message may take
+
+            until(send, "two seconds of it", every_s=0.1)
+            connection.sendall(_frame(0, 1, left[:9000]) + _frame(0, 1, left[9000:], 1))
+            answer = b""
+            while b"request_ids" not in answer:
+                came = connection.recv(65536)
+                assert came, answer
+                answer += came

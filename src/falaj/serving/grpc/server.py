@@ -65,7 +65,7 @@ class GrpcServer:
             options=_options(limits),
             maximum_concurrent_rpcs=MAX_CALLS,
         )
-        self._relay = Relay(_own_address(self._server))
+        self._relay = Relay(_own_address(self._server), limits)
 
     async def start(
         self, host: str, port: int, *, sock: socket.socket | None = None, tls: ssl.SSLContext | None = None
