@@ -141,7 +141,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         max_connections: Open at the same time in one worker; more are answered 503 and closed.
         max_queue_rows: Rows that may wait; above it requests get 503 and Retry-After.
         max_queue_bytes: Bytes of the requests that may wait; above it the same.
-        idle_timeout_s: Keep-alive connections without a request are closed after it.
+        idle_timeout_s: Keep-alive connections without a request are closed after it, and so are silent streams of gRPC.
         request_timeout_s: A request whose bytes stop coming is closed after it.
         metrics_like: Peers under whose names `/metrics` gives its counts as well: some of kserve, mlserver and seldon,
             separated by commas. Empty by default, since every further series is paid for by whoever stores it.

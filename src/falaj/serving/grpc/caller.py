@@ -2,9 +2,12 @@
 
 from typing import Any, NamedTuple
 
+from falaj.serving.deadline import HEADER
+from falaj.serving.intake import VARIANT_HEADER
+
 AUTHORIZATION = "authorization"
-VARIANT = "falaj-variant"
-DEADLINE = "falaj-deadline-ms"
+VARIANT = VARIANT_HEADER.decode()
+DEADLINE = HEADER.decode()
 TRACEPARENT = "traceparent"
 TRACESTATE = "tracestate"
 
