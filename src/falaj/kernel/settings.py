@@ -144,7 +144,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         mixed_runtimes: Ask each model's fastest runtime for the size of a batch, though a row's score may then differ
             in the last digits by what else is in the batch. Without it a row has one score, and a batch of many rows
             may take longer where falaj[kernels] is not installed.
-        idle_timeout_s: Keep-alive connections without a request are closed after it.
+        idle_timeout_s: Keep-alive connections without a request are closed after it, and so are silent streams of gRPC.
         request_timeout_s: A request whose bytes stop coming is closed after it.
         metrics_like: Peers under whose names `/metrics` gives its counts as well: some of kserve, mlserver and seldon,
             separated by commas. Empty by default, since every further series is paid for by whoever stores it.

@@ -22,17 +22,18 @@ class Access(msgspec.Struct, gc=False):
 
     Attributes:
         at_us: When the request was received, in microseconds since 1970.
-        method: Of the request.
+        method: Of the request; GRPC for that protocol, in capitals like the others.
         route: The pattern of its path, such as `/v1/endpoints/{name}/predict`; empty where there is none.
         name: What stood for the name: an endpoint or a model.
         actor: Who asked, by name; empty where nobody was let in.
-        status: Of the answer.
-        in_bytes: The request's body.
-        out_bytes: The answer's body.
+        status: Of the answer, by HTTP's table for gRPC too, so that one query finds the failures of both.
+        in_bytes: The request's body or message.
+        out_bytes: The answer's.
         spent_us: From receipt to answer.
         gone: Whether the client had left before it.
         trace_id: The trace it belongs to; empty for none.
         steps_us: Step to microseconds, where they were measured.
+        grpc_status: The name of gRPC's status code; empty for HTTP.
     """
 
     at_us: int
@@ -47,6 +48,7 @@ class Access(msgspec.Struct, gc=False):
     gone: bool
     trace_id: str
     steps_us: dict[str, int]
+    grpc_status: str = ""
 
 
 class AccessLog:
@@ -148,6 +150,8 @@ def _line(access: Access, worker: str) -> dict[str, Any]:
         "out_bytes": access.out_bytes,
         "spent_us": access.spent_us,
     }
+    if access.grpc_status:
+        line["grpc_status"] = access.grpc_status
     if access.gone:
         line["gone"] = True
     if access.trace_id:

@@ -26,7 +26,7 @@ from falaj.serving.routes import ROUTES
 from falaj.serving.snapshots import Snapshots
 from falaj.serving.stats import read_stats
 from falaj.serving.statuses import error_body, status_of
-from falaj.serving.watched import WatchedExchange
+from falaj.serving.watched import WatchedExchange, asks_for_timing
 
 
 class Gateway:
@@ -76,9 +76,12 @@ class Gateway:
     def _look(self, request: Request, exchange: Exchange) -> WatchedExchange | None:
         observer = self._observer
         observer.left -= 1
-        if observer.left <= 0 or request.query or b"traceparent" in request.headers:
-            return observer.watch(request, exchange)
-        return None
+        sent = request.headers.get(b"traceparent")
+        if observer.left > 0 and not request.query and sent is None:
+            return None
+        timing = bool(request.query) and asks_for_timing(request.query)
+        observed = observer.look(sent, request.headers.get(b"tracestate", b""), timing=timing)
+        return None if observed is None else WatchedExchange(observer, exchange, request, observed, timing=timing)
 
     def _handle_watched(self, request: Request, watched: WatchedExchange) -> None:
         def dispatch() -> None:
@@ -89,7 +92,7 @@ class Gateway:
 
         if contain(dispatch) is not None:
             watched.fail(500, "the gateway failed on this request", "internal")
-        watched.routed_s = self._monotonic()
+        watched.observed.routed_s = self._monotonic()
 
     def _dispatch(self, request: Request, exchange: Exchange, watched: WatchedExchange | None = None) -> None:
         found = self._router.find(request.path)
@@ -102,7 +105,7 @@ class Gateway:
             return
         route, name = found
         if watched is not None:
-            watched.route, watched.name = route.pattern, name.replace("\n", "/")
+            watched.observed.route, watched.observed.name = route.pattern, name.replace("\n", "/")
         handler = route.handlers.get(request.method)
         if handler is None:
             self._other_method(request, exchange, b", ".join((*sorted(route.handlers), b"OPTIONS")))
@@ -119,8 +122,8 @@ class Gateway:
         else:
             receipt = Receipt(received_us, started_s, "")
         if watched is not None:
-            watched.actor = receipt.actor
-            receipt = msgspec.structs.replace(receipt, trace_id=watched.trace_id)
+            watched.observed.actor = receipt.actor
+            receipt = msgspec.structs.replace(receipt, trace_id=watched.observed.trace_id)
         handler(request, exchange, receipt, name)
 
     def _other_method(self, request: Request, exchange: Exchange, allowed: bytes) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from falaj.definitions.endpoint_options import EndpointOptions
 from falaj.governance.access import is_allowed
 from falaj.kernel.errors import FalajError, InputError, Unavailable, Unsupported
 from falaj.models.python.runtime import PythonRuntime
@@ -134,6 +135,11 @@ class DataPlane:
             if is_allowed(actor, "endpoint.read", name)
             for version in versions[name]
         ]
+
+    def options(self, asked: str) -> EndpointOptions | None:
+        """Return how an endpoint answers; None where there is none, or nothing is set."""
+        route = self._snapshots.serving.routes.get(asked.removesuffix(RAW))
+        return None if route is None else route.options
 
     def infer(
         self, asked: str, version: str, request: InferenceRequest, receipt: Receipt, authorization: bytes | None,

@@ -42,6 +42,7 @@ from falaj.serving.late_store import LateStore
 from falaj.serving.loading import LoadModel, model_loader
 from falaj.serving.model_processes import ModelProcesses
 from falaj.serving.native import NativeForm
+from falaj.serving.observer import Observer
 from falaj.serving.open_inference import OpenInference
 from falaj.serving.outlets import Outlets, Watching
 from falaj.serving.prediction_log import PredictionLog
@@ -204,12 +205,13 @@ class GatewayWorker:
         self._plane = DataPlane(self.snapshots, intake, self._blocks, bare, ids, self.write_stats)
         native = NativeForm(self.snapshots, intake, self._log, reader)
         self._outlets = Outlets(config.watching, config.worker, clock, self._base)
+        observer = self._outlets.observer(stages, now_us)
         app = Gateway(
-            self.snapshots, native, OpenInference(self._plane), self.write_stats, now_us, clock.monotonic,
-            self._outlets.observer(stages, now_us), config.watching.peer_names,
+            self.snapshots, native, OpenInference(self._plane), self.write_stats, now_us, clock.monotonic, observer,
+            config.watching.peer_names,
         )  # fmt: skip
         self.server = HttpServer(app, clock, config.limits)
-        self.grpc = None if config.grpc_port is None else self._make_grpc(now_us, clock)
+        self.grpc = None if config.grpc_port is None else self._make_grpc(observer, now_us, clock)
         self._switch = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._polls = 0
@@ -316,12 +318,13 @@ class GatewayWorker:
             job.rows[0].error = FalajError("the gateway failed on this request")
             contain(job.finish, job)
 
-    def _make_grpc(self, now_us: Callable[[], int], clock: Clock) -> "GrpcServer":
+    def _make_grpc(self, observer: Observer, now_us: Callable[[], int], clock: Clock) -> "GrpcServer":
         try:
             from falaj.serving.grpc.server import GrpcServer
         except ModuleNotFoundError as error:
             raise ExtraMissing(f"gRPC is not installed: {error}", hint="pip install 'falaj[grpc]'") from None
-        return GrpcServer(self._plane, self.snapshots, self.stats, self._config.limits, now_us, clock.monotonic)
+        limits = self._config.limits
+        return GrpcServer(self._plane, self.snapshots, self.stats, limits, observer, now_us, clock.monotonic)
 
     def _beside(self, work: Callable[[], Serving], done: Callable[[Serving], None]) -> None:
         loading = self._loop.run_in_executor(self._executor, work)

@@ -3,21 +3,15 @@
 import math
 import random
 from collections.abc import Callable
-from urllib.parse import parse_qsl
 
 from falaj.serving.access_log import Access, AccessLog
-from falaj.serving.http import Exchange, Request
-from falaj.serving.http.messages import Headers
+from falaj.serving.observed import Answered, Observed, Step
 from falaj.serving.span_export import SpanExport
 from falaj.serving.spans import Trace, Value
 from falaj.serving.stages import Stages
 from falaj.serving.trace_context import TraceContext, begin, parse
-from falaj.serving.watched import WatchedExchange
 
 _NEVER = 1 << 62
-
-Step = tuple[str, float, float]
-"""Name, begin and end, in seconds of the monotonic clock."""
 
 
 class Sample:
@@ -88,20 +82,24 @@ class Observer:
         self._trace_in, self._log_in = self._traced.gap(), self._logged.gap()
         self.left = self._armed = min(self._trace_in, self._log_in)
 
-    def watch(self, request: Request, exchange: Exchange) -> WatchedExchange | None:
-        """Return the exchange to answer through, or None when nobody wants to know anything of the request."""
+    def look(self, sent: bytes | None, state: bytes, *, timing: bool = False) -> Observed | None:
+        """Begin to note a request, or return None when nobody wants to know anything of it.
+
+        Whoever gets something calls `answering` once, or batches would read the clock for ever.
+
+        Args:
+            sent: The caller's `traceparent`, if any.
+            state: Its `tracestate`.
+            timing: Whether the caller itself asks where the time went.
+        """
         traced, logged = self._due() if self.left <= 0 else (False, False)
-        context = None if self._tracing is None else _sent(request)
+        context = None if self._tracing is None or sent is None else parse(sent, state)
         if context is None and traced:
             context = begin()
-        timing = bool(request.query) and asks_for_timing(request.query)
         if context is None and not logged and not timing:
             return None
         self._stages.asked += 1
-        return WatchedExchange(
-            self, exchange, request, context, timing=timing, logged=logged, begun_us=self._now_us(),
-            begun_s=self._monotonic(),
-        )  # fmt: skip
+        return Observed(context, logged=logged, begun_us=self._now_us(), begun_s=self._monotonic())
 
     def _due(self) -> tuple[bool, bool]:
         """Return which samples this request is in, and draw the next."""
@@ -116,95 +114,65 @@ class Observer:
         self.left = self._armed = min(self._trace_in, self._log_in)
         return traced, logged
 
-    def answer(
-        self, watched: WatchedExchange, status: int, body: bytes, content_type: bytes, extra_headers: Headers
-    ) -> None:
-        """Send a watched exchange's answer, then note what is to be noted."""
-        self._stages.asked -= 1
-        gone = not watched.exchange.open
-        before_s = self._monotonic()
-        steps = self._steps(watched, before_s)
-        headers = extra_headers
-        if watched.timing:
-            headers = (*headers, (b"server-timing", server_timing(steps, before_s - watched.begun_s)))
-        context = watched.context
-        if context is not None:
-            headers = (*headers, (b"traceparent", context.traceparent))
-            if context.state:
-                headers = (*headers, (b"tracestate", context.state))
-        watched.exchange.respond(status, body, content_type, headers)
-        end_s = self._monotonic()
-        steps.append(("respond", before_s, end_s))
-        if context is not None and context.sampled and self._tracing is not None and self._tracing.export is not None:
-            self._tracing.export.offer(_trace(watched, context, status, steps, end_s))
-        if watched.logged and self._access is not None:
-            self._access.offer(_access(watched, status, len(body), steps, end_s, gone=gone))
+    def answering(self, observed: Observed) -> tuple[list[Step], float]:
+        """Return what a request went through until its answer was made, and when that is: now, on the monotonic clock.
 
-    def _steps(self, watched: WatchedExchange, now_s: float) -> list[Step]:
-        """Return what the request went through until its answer was made."""
+        The batch that it was in may be under way still.
+        """
+        now_s = self._monotonic()
         stages = self._stages
+        stages.asked -= 1
         if not stages.running:  # answered at once, by a handler of its own
-            return [("route", watched.begun_s, now_s)]
+            return [("route", observed.begun_s, now_s)], now_s
         # A request may be watched while the batch that it is in was begun by others.
-        routed_s = watched.routed_s or stages.begun_s
-        return [("route", watched.begun_s, routed_s), ("queue", routed_s, stages.begun_s), *stages.laps]
+        routed_s = observed.routed_s or stages.begun_s
+        steps = [("route", observed.begun_s, routed_s), ("queue", routed_s, stages.begun_s), *stages.laps]
+        return steps, now_s
+
+    def answered(self, observed: Observed, answer: Answered, steps: list[Step], sending_s: float) -> None:
+        """Note a request whose answer has been sent.
+
+        Args:
+            observed: The request.
+            answer: How it was answered.
+            steps: As `answering` returned them.
+            sending_s: When it began to be sent, on the monotonic clock.
+        """
+        end_s = self._monotonic()
+        steps.append(("respond", sending_s, end_s))
+        context = observed.context
+        if context is not None and context.sampled and self._tracing is not None and self._tracing.export is not None:
+            self._tracing.export.offer(_trace(observed, context, answer, steps, end_s))
+        if observed.logged and self._access is not None:
+            self._access.offer(_access(observed, answer, steps, end_s))
 
 
-def _sent(request: Request) -> TraceContext | None:
-    """Return the trace that the caller says the request belongs to."""
-    sent = request.headers.get(b"traceparent")
-    return None if sent is None else parse(sent, request.headers.get(b"tracestate", b""))
-
-
-def asks_for_timing(query: bytes) -> bool:
-    """Whether a query says `timing=1`.
-
-    Example:
-        >>> asks_for_timing(b"timing=1"), asks_for_timing(b"a=b&timing"), asks_for_timing(b"timing=0")
-        (True, True, False)
-    """
-    pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=None)
-    return any(key == "timing" and value in ("", "1", "true") for key, value in pairs)
-
-
-def server_timing(steps: list[Step], total_s: float) -> bytes:
-    """Return the value of `Server-Timing`, in milliseconds, steps of one name added up.
-
-    Example:
-        >>> server_timing([("route", 0.0, 0.00005), ("model", 1.0, 1.0005), ("model", 2.0, 2.0005)], 0.002)
-        b'route;dur=0.050, model;dur=1.000, total;dur=2.000'
-    """
-    added = [*_added(steps).items(), ("total", total_s)]
-    return ", ".join(f"{name};dur={1000 * max(spent_s, 0.0):.3f}" for name, spent_s in added).encode()
-
-
-def _added(steps: list[Step]) -> dict[str, float]:
+def added(steps: list[Step]) -> dict[str, float]:
+    """Return how long each step took, in seconds, steps of one name added up."""
     found: dict[str, float] = {}
     for name, begin_s, end_s in steps:
         found[name] = found.get(name, 0.0) + end_s - begin_s
     return found
 
 
-def _trace(watched: WatchedExchange, context: TraceContext, status: int, steps: list[Step], end_s: float) -> Trace:
-    received_ns, begun_s = watched.begun_us * 1000, watched.begun_s
+def _trace(observed: Observed, context: TraceContext, answer: Answered, steps: list[Step], end_s: float) -> Trace:
+    received_ns, begun_s = observed.begun_us * 1000, observed.begun_s
 
     def at(moment_s: float) -> int:
         return received_ns + int((moment_s - begun_s) * 1e9)
 
-    method = watched.request.method.decode("latin-1")
-    attributes: dict[str, Value] = {"http.request.method": method, "http.response.status_code": status}
-    if watched.route:
-        attributes["http.route"] = watched.route
-        attributes["falaj.name"] = watched.name
-        attributes["falaj.actor"] = watched.actor
-    name = f"{method} {watched.route}".rstrip()
+    attributes: dict[str, Value] = dict(answer.attributes)
+    if observed.route:
+        attributes["falaj.name"] = observed.name
+        attributes["falaj.actor"] = observed.actor
     spans = [(step, at(begin_s), at(finish_s)) for step, begin_s, finish_s in steps]
-    return Trace(context, name, received_ns, at(end_s), spans, attributes, status >= 500)
+    return Trace(context, answer.span, received_ns, at(end_s), spans, attributes, answer.status >= 500)
 
 
-def _access(watched: WatchedExchange, status: int, size: int, steps: list[Step], end_s: float, *, gone: bool) -> Access:
-    added = {name: int(1e6 * spent_s) for name, spent_s in _added(steps).items()}
+def _access(observed: Observed, answer: Answered, steps: list[Step], end_s: float) -> Access:
+    steps_us = {name: int(1e6 * spent_s) for name, spent_s in added(steps).items()}
     return Access(
-        watched.begun_us, watched.request.method.decode("latin-1"), watched.route, watched.name, watched.actor, status,
-        len(watched.request.body), size, int((end_s - watched.begun_s) * 1e6), gone, watched.trace_id, added,
+        observed.begun_us, answer.method, observed.route, observed.name, observed.actor, answer.status,
+        answer.in_bytes, answer.out_bytes, int((end_s - observed.begun_s) * 1e6), answer.gone, observed.trace_id,
+        steps_us, answer.grpc_status,
     )  # fmt: skip

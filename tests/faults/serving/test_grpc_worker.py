@@ -24,11 +24,10 @@ from falaj.serving.grpc.messages import HEALTH, INFERENCE, SERVICES
 from falaj.serving.stats import read_stats
 from support.falaj_project import free_ports
 from support.gateway_process import Project, WorkerProcess, call
-from support.grpc_client import MESSAGES, RawClient, failure
+from support.grpc_client import INFER, MESSAGES, RawClient, answered, failure, fraud
 from support.serving_world import OWNER, route
 from support.waiting import until
 
-INFER = f"/{INFERENCE}/ModelInfer"
 PUBLIC = {f"/{INFERENCE}/ServerLive", f"/{INFERENCE}/ServerReady", f"/{HEALTH}/Check", f"/{HEALTH}/Watch"}
 METHODS = {f"/{s.full_name}/{m.name}": m for s in MESSAGES.services() for m in s.methods}
 MINE = {"UNKNOWN", "INTERNAL", "UNAVAILABLE", "DEADLINE_EXCEEDED", "DATA_LOSS"}
@@ -63,23 +62,6 @@ def client(worker: WorkerProcess) -> Iterator[RawClient]:
     made = RawClient(worker.grpc_port)
     yield made
     made.close()
-
-
-def fraud(amount: float = 10.0, id: str = "", card: bytes = b"c1", **more: Any) -> bytes:
-    """A message that asks for one decision."""
-    inputs = [
-        {"name": "card_id", "datatype": "BYTES", "shape": [1], "contents": {"bytes_contents": [card]}},
-        {"name": "amount", "datatype": "FP64", "shape": [1], "contents": {"fp64_contents": [amount]}},
-    ]
-    message = MESSAGES.make(
-        "inference.ModelInferRequest", **({"model_name": "fraud", "id": id, "inputs": inputs} | more)
-    )
-    raw: bytes = message.SerializeToString()
-    return raw
-
-
-def answered(raw: bytes) -> Any:
-    return MESSAGES.type("inference.ModelInferResponse").FromString(raw)
 
 
 def test_every_method_but_health_needs_a_token(worker: WorkerProcess) -> None:

@@ -7,8 +7,9 @@ import grpc
 
 from falaj.kernel.errors import FalajError, NotFound
 from falaj.serving.data_plane import DataPlane
+from falaj.serving.grpc.caller import Caller
 from falaj.serving.grpc.front import Context, Front, Unary
-from falaj.serving.grpc.messages import SERVICES, Message, Messages, read_message
+from falaj.serving.grpc.messages import HEALTH, SERVICES, Message, Messages, read_message
 from falaj.serving.grpc.open_streams import OpenStreams
 from falaj.serving.intake import Receipt
 
@@ -36,7 +37,11 @@ class HealthService:
     def handlers(self) -> dict[str, grpc.RpcMethodHandler]:
         """Return gRPC's handlers by the methods' names."""
         check = Unary(self._request, "", lambda _: "*", self._check)
-        return {"Check": self._front.unary(check), "Watch": grpc.unary_stream_rpc_method_handler(self._watch)}
+        watch = self._front.streaming(f"/{HEALTH}/Watch", self._watch)
+        return {
+            "Check": self._front.unary(f"/{HEALTH}/Check", check),
+            "Watch": grpc.unary_stream_rpc_method_handler(watch),
+        }
 
     def _status(self, service: str) -> int:
         if service and service not in SERVICES:
@@ -50,10 +55,11 @@ class HealthService:
             raise NotFound(f"service {message.service[:80]!r} does not exist", hint=f"known: {', '.join(SERVICES)}")
         return self._response(status=status)
 
-    async def _watch(self, raw: bytes, context: Context) -> None:
+    async def _watch(self, raw: bytes, context: Context, caller: Caller) -> None:
+        del caller
         message = self._front.attempt(read_message, self._request, raw)
         if isinstance(message, FalajError):
-            await self._front.fail(context, message)
+            raise message
         service: Any = message.service
 
         async def watch() -> None:
@@ -65,8 +71,4 @@ class HealthService:
                     await context.write(self._response(status=status).SerializeToString())
                 await asyncio.sleep(_LOOK_S)
 
-        try:
-            await self._watchers.run(watch)
-        except FalajError as error:
-            await self._front.fail(context, error)
-        self._front.count()
+        await self._watchers.run(watch)

@@ -1,21 +1,23 @@
 """`inference.GRPCInferenceService`: the methods of the Open Inference Protocol, on the data plane of HTTP."""
 
 import asyncio
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import grpc
 import msgspec
 
-from falaj.kernel.errors import FalajError, NotFound
+from falaj.kernel.errors import FalajError, NotFound, RateLimited
 from falaj.kernel.sentence import one_sentence
 from falaj.serving.data_plane import RAW, DataPlane
 from falaj.serving.grpc.codec import InferCodec
 from falaj.serving.grpc.codes import code_of
-from falaj.serving.grpc.front import Context, Front, Unary, authorization_of
-from falaj.serving.grpc.messages import Message, Messages, read_message
+from falaj.serving.grpc.front import Context, Front, Question, Unary
+from falaj.serving.grpc.idle import Idle
+from falaj.serving.grpc.messages import INFERENCE, Message, Messages, read_message
 from falaj.serving.grpc.open_streams import OpenStreams
-from falaj.serving.grpc.streaming import Asked, InferStream
+from falaj.serving.grpc.streaming import Asked, InferStream, Pending
 from falaj.serving.inference import InferenceAnswer, InferenceRequest
 from falaj.serving.intake import Receipt
 from falaj.serving.metadata import ServerMetadata
@@ -30,13 +32,17 @@ class InferenceService:
         messages: The classes of the messages.
         front: Admits and counts.
         streams: Takes the streams.
+        idle_timeout_s: How long the client of a stream may be silent.
     """
 
-    def __init__(self, plane: DataPlane, messages: Messages, front: Front, streams: OpenStreams) -> None:
+    def __init__(
+        self, plane: DataPlane, messages: Messages, front: Front, streams: OpenStreams, idle_timeout_s: float
+    ) -> None:
         self._plane = plane
         self._messages = messages
         self._front = front
         self._streams = streams
+        self._idle_timeout_s = idle_timeout_s
         self._codec = InferCodec(messages)
         self._stream_response = messages.type("inference.ModelStreamInferResponse")
 
@@ -52,10 +58,10 @@ class InferenceService:
             "RepositoryIndex": ("endpoint.read", _everything, self._index),
         }
         made = {
-            name: self._front.unary(Unary(self._messages.type(f"inference.{name}Request"), *more))
+            name: self._front.unary(_path(name), Unary(self._messages.type(f"inference.{name}Request"), *more))
             for name, more in unary.items()
         }
-        made["ModelInfer"] = grpc.unary_unary_rpc_method_handler(self._infer)
+        made["ModelInfer"] = self._front.answering(_path("ModelInfer"), self._infer)
         made["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(self._stream)
         return made
 
@@ -100,35 +106,33 @@ class InferenceService:
         told = [one for name in names for one in self._plane.statistics(name, message.version, now_us).model_stats]
         return self._make("ModelStatisticsResponse", model_stats=[_version(one) for one in told])
 
-    async def _infer(self, raw: bytes, context: Context) -> bytes:
-        front = self._front
-        asked = front.attempt(self._ask, raw, authorization_of(context), context.time_remaining())
-        if not isinstance(asked, FalajError):
-            answer = await asked.answer
-            if not isinstance(answer, FalajError):
-                encoded = front.attempt(self._encoded, answer, asked.request)
-                if not isinstance(encoded, FalajError):
-                    front.count()
-                    return encoded
-                answer = encoded
-            asked = answer
-        return await front.fail(context, asked)
+    async def _infer(self, question: Question) -> bytes | FalajError:
+        asked = self._front.attempt(self._ask, question)
+        if isinstance(asked, FalajError):
+            return asked
+        answer = await asked.answer
+        return answer if isinstance(answer, FalajError) else self._front.attempt(self._encoded, answer, asked.request)
 
-    def _ask(self, raw: bytes, authorization: bytes | None, remaining_s: float | None = None) -> Asked:
-        message = read_message(self._codec.request, raw)
-        name = message.model_name
-        resource = name.removesuffix(RAW)
-        receipt = self._front.admit(
-            authorization, "endpoint.predict", resource, remaining_s=remaining_s, size_bytes=len(raw)
-        )
+    def _ask(self, question: Question, *, streamed: bool = False) -> Asked:
+        front, caller, watched = self._front, question.caller, question.watched
+        message = read_message(self._codec.request, question.raw)
+        name, version = message.model_name, message.model_version
+        # The deadline of a stream is that of all its messages, so each has the endpoint's as well.
+        options = self._plane.options(name) if streamed else None
+        shown = f"{name}/{version}" if version else name
+        receipt = front.admit(question, "endpoint.predict", name.removesuffix(RAW), shown, options)
         request = self._codec.decode(message)
         asked = Asked(request, asyncio.get_running_loop().create_future())
 
         def finish(answer: InferenceAnswer | FalajError) -> None:
+            if watched is not None:
+                watched.decided()
             if not asked.answer.done():  # it is when the client has left
                 asked.answer.set_result(answer)
 
-        self._plane.infer(name, message.model_version, request, receipt, authorization, finish)
+        test = None if caller.variant is None else caller.variant.decode("latin-1")
+        self._plane.infer(name, version, request, receipt, caller.authorization, finish, test)
+        front.routed(question)
         return asked
 
     def _encoded(self, answer: InferenceAnswer, request: InferenceRequest) -> bytes:
@@ -136,9 +140,13 @@ class InferenceService:
         return encoded
 
     async def _stream(self, _: Any, context: Context) -> None:
-        await InferStream(self._front, self._streams, self._ask, self._streamed).serve(context)
+        ask = functools.partial(self._ask, streamed=True)
+        idle = Idle(self._idle_timeout_s)
+        path = _path("ModelStreamInfer")
+        await InferStream(path, self._front, self._streams, idle, ask, self._streamed).serve(context)
 
-    async def _streamed(self, asked: Asked | FalajError) -> bytes:
+    async def _streamed(self, pending: Pending) -> bytes:
+        asked, watched = pending
         answer: Message | InferenceAnswer | FalajError = asked
         message = self._stream_response()
         if not isinstance(asked, FalajError):
@@ -146,14 +154,31 @@ class InferenceService:
             answer = await asked.answer
             if not isinstance(answer, FalajError):
                 answer = self._front.attempt(self._codec.encode, answer, asked.request)
-        if isinstance(answer, FalajError):
-            message.error_message = one_sentence(answer.message) or answer.code
-            self._front.count(code_of(answer.code).name)
-        else:
+        error = answer if isinstance(answer, FalajError) else None
+        if error is None:
             message.infer_response.CopyFrom(answer)
             self._front.count()
+        else:
+            _tell_error(message, error)
+            self._front.count(code_of(error.code).name)
         serialized: bytes = message.SerializeToString()
+        if watched is not None:
+            watched.answered(error, len(serialized))
         return serialized
+
+
+def _tell_error(message: Message, error: FalajError) -> None:
+    message.error_message = one_sentence(error.message) or error.code
+    told = message.infer_response.parameters  # what a call of its own has in its trailing metadata
+    told["falaj-code"].string_param = error.code
+    if error.hint:
+        told["falaj-hint"].string_param = one_sentence(error.hint)
+    if isinstance(error, RateLimited):
+        told["retry-after"].int64_param = error.retry_after_s
+
+
+def _path(name: str) -> str:
+    return f"/{INFERENCE}/{name}"
 
 
 def _everything(message: Message) -> str:

@@ -6,7 +6,9 @@ from typing import Any
 import grpc
 
 from falaj.kernel.errors import FalajError
-from falaj.serving.grpc.front import Context, Front, authorization_of
+from falaj.serving.grpc.caller import Caller
+from falaj.serving.grpc.front import Context, Front
+from falaj.serving.grpc.idle import Idle
 from falaj.serving.grpc.messages import SERVICES, Message, Messages, read_message
 from falaj.serving.grpc.open_streams import OpenStreams
 
@@ -22,9 +24,14 @@ class ReflectionService:
         messages: What is told.
         front: Admits: like everything that says what there is, it needs a token.
         streams: Takes the streams.
+        idle_timeout_s: How long the client of a stream may be silent.
     """
 
-    def __init__(self, package: str, messages: Messages, front: Front, streams: OpenStreams) -> None:
+    def __init__(
+        self, package: str, messages: Messages, front: Front, streams: OpenStreams, idle_timeout_s: float
+    ) -> None:
+        self._path = f"/{package}.ServerReflection/ServerReflectionInfo"
+        self._idle_timeout_s = idle_timeout_s
         self._pool = messages.pool
         self._front = front
         self._streams = streams
@@ -33,25 +40,25 @@ class ReflectionService:
 
     def handlers(self) -> dict[str, grpc.RpcMethodHandler]:
         """Return gRPC's handlers by the methods' names."""
-        return {"ServerReflectionInfo": grpc.stream_stream_rpc_method_handler(self._info)}
+        info = self._front.streaming(self._path, self._info)
+        return {"ServerReflectionInfo": grpc.stream_stream_rpc_method_handler(info)}
 
-    async def _info(self, _: Any, context: Context) -> None:
-        refusal = self._front.attempt(self._front.let_open, authorization_of(context), "endpoint.read")
+    async def _info(self, _: Any, context: Context, caller: Caller) -> None:
+        refusal = self._front.attempt(self._front.let_open, caller, "endpoint.read")
         if isinstance(refusal, FalajError):
-            await self._front.fail(context, refusal)
+            raise refusal
+        idle = Idle(self._idle_timeout_s)
 
         async def answer() -> None:
             while (raw := await context.read()) is not grpc.aio.EOF:
+                idle.asked()
                 told = self._front.attempt(self._answer, raw)
                 if isinstance(told, FalajError):
                     raise told
                 await context.write(told)
+                idle.answered()
 
-        try:
-            await self._streams.run(answer)
-        except FalajError as error:
-            await self._front.fail(context, error)
-        self._front.count()
+        await self._streams.run(answer, idle)
 
     def _answer(self, raw: bytes) -> bytes:
         asked = read_message(self._request, raw)

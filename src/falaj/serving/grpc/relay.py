@@ -13,10 +13,14 @@ from collections.abc import Callable
 from typing import cast
 
 from falaj.kernel.errors import PortInUse, StorageError
-from falaj.serving.grpc.frames import PREFACE_BYTES, Frames, goaway
+from falaj.serving.grpc.frames import CALM, PREFACE_BYTES, Frames, goaway
+from falaj.serving.grpc.uploads import Uploads
+from falaj.serving.http import Limits
 
 _BACKLOG = 1024
 _LOOK_S = 0.02
+_LOOKS_PER_TIMEOUT = 10
+_MAX_LOOK_S = 1.0
 
 Connect = Callable[[], socket.socket]
 """Opens a connection to gRPC's own server; does not wait."""
@@ -27,14 +31,17 @@ class Relay:
 
     Args:
         connect: Opens a connection to gRPC's own server.
+        limits: How slowly a client may send.
 
     Attributes:
         links: The open connections.
     """
 
-    def __init__(self, connect: Connect) -> None:
+    def __init__(self, connect: Connect, limits: Limits) -> None:
         self.links: set[Link] = set()
         self._connect = connect
+        self._limits = limits
+        self._looking: asyncio.TimerHandle | None = None
         self._draining = False
         self._server: asyncio.Server | None = None
 
@@ -72,7 +79,16 @@ class Relay:
                     f"{host}:{port} is in use", hint="stop the other program, or set gateway.grpc_port"
                 ) from None
             raise StorageError(f"cannot listen on {host}:{port}: {error.strerror}") from None
+        self._look()
         return int(self._server.sockets[0].getsockname()[1])
+
+    def _look(self) -> None:
+        """End the connections whose clients send too slowly."""
+        loop = asyncio.get_running_loop()
+        for link in tuple(self.links):
+            link.look(loop.time(), self._limits)
+        every_s = min(self._limits.request_timeout_s / _LOOKS_PER_TIMEOUT, _MAX_LOOK_S)
+        self._looking = loop.call_later(every_s, self._look)
 
     def _accept(self) -> "_Client":
         link = Link(self.links, self._connect)
@@ -102,6 +118,8 @@ class Relay:
 
     def close(self) -> None:
         """Stop at once."""
+        if self._looking is not None:
+            self._looking.cancel()
         if self._server is not None:
             self._server.close()
         for link in tuple(self.links):
@@ -121,8 +139,10 @@ class Link:
         self._connect = connect
         self._client: asyncio.Transport | None = None
         self._server: asyncio.Transport | None = None
-        self._asked = Frames(PREFACE_BYTES)
-        self._answered = Frames()
+        uploads = self._uploads = Uploads()
+        self._asked = Frames(PREFACE_BYTES, uploads)
+        self._answered = Frames(0, uploads, answers=True)
+        self._unfinished, self._since_s = 0, 0.0
         self._early = b""
         self._goaway = b""
         self._greeted = False
@@ -176,6 +196,19 @@ class Link:
         if self._client is not None and self._greeted and self._answered.between:
             _write(self._client, self._goaway)
             self._goaway = b""
+
+    def look(self, now_s: float, limits: Limits) -> None:
+        """End the connection if a message or a frame of its client comes too slowly."""
+        if self._asked.newest is not None:  # it drains, which has a time of its own
+            return
+        unfinished = self._asked.unfinished
+        if unfinished != self._unfinished:
+            self._unfinished, self._since_s = unfinished, now_s
+        stuck = bool(unfinished) and now_s - self._since_s > limits.request_timeout_s
+        if stuck or self._uploads.is_slow(now_s, limits):
+            if self._client is not None and self._greeted and self._answered.between:
+                _write(self._client, goaway(self._asked.last_stream, CALM, b"a message came too slowly"))
+            self.close()
 
     def pause(self, *, client: bool, paused: bool) -> None:
         """Read no more from one side while the other does not take what was read.

@@ -17,6 +17,7 @@ from falaj.serving.grpc.open_streams import OpenStreams
 from falaj.serving.grpc.reflection_service import ReflectionService
 from falaj.serving.grpc.relay import Connect, Relay
 from falaj.serving.http import Limits
+from falaj.serving.observer import Observer
 from falaj.serving.snapshots import Snapshots
 from falaj.serving.stats import WorkerStats
 
@@ -34,6 +35,7 @@ class GrpcServer:
         snapshots: Who may ask.
         stats: Counts faults.
         limits: What one connection may ask.
+        observer: Times, traces and logs those calls that are to be.
         now_us: The present instant in microseconds.
         monotonic: Seconds, for latencies.
 
@@ -43,27 +45,27 @@ class GrpcServer:
     """
 
     def __init__(
-        self, plane: DataPlane, snapshots: Snapshots, stats: WorkerStats, limits: Limits, now_us: Callable[[], int],
-        monotonic: Callable[[], float],
+        self, plane: DataPlane, snapshots: Snapshots, stats: WorkerStats, limits: Limits, observer: Observer,
+        now_us: Callable[[], int], monotonic: Callable[[], float],
     ) -> None:  # fmt: skip
-        self.front = Front(snapshots, stats, now_us, monotonic)
+        self.front = Front(snapshots, stats, observer, now_us, monotonic)
         self.port = 0
         self._streams = OpenStreams(MAX_STREAMS)
         self._watchers = OpenStreams(MAX_WATCHERS)
-        messages = Messages()
+        messages, idle_s = Messages(), limits.idle_timeout_s
         handlers = {
-            INFERENCE: InferenceService(plane, messages, self.front, self._streams).handlers(),
+            INFERENCE: InferenceService(plane, messages, self.front, self._streams, idle_s).handlers(),
             HEALTH: HealthService(plane, messages, self.front, self._watchers).handlers(),
         }
         for name in (REFLECTION, REFLECTION_ALPHA):
             package = name.rpartition(".")[0]
-            handlers[name] = ReflectionService(package, messages, self.front, self._streams).handlers()
+            handlers[name] = ReflectionService(package, messages, self.front, self._streams, idle_s).handlers()
         self._server = grpc.aio.server(
             handlers=[grpc.method_handlers_generic_handler(name, methods) for name, methods in handlers.items()],
             options=_options(limits),
             maximum_concurrent_rpcs=MAX_CALLS,
         )
-        self._relay = Relay(_own_address(self._server))
+        self._relay = Relay(_own_address(self._server), limits)
 
     async def start(
         self, host: str, port: int, *, sock: socket.socket | None = None, tls: ssl.SSLContext | None = None
