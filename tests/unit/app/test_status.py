@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -170,3 +171,20 @@ def test_of_a_changed_view_it_says_which_is_the_old_one(world: World) -> None:
     now = world.rooms.applied.document.views["activity"].digest[:12]
     assert len(kept) == 2
     assert {name for name, old in kept.items() if not old} == {now}
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"scopes": ("endpoint.predct@fraud",)}, "names no action"),
+        ({"scopes": ("endpoint.predict", "monitor.read")}, "allows a token of role service nothing"),
+        ({"tenant": "nosuch"}, "has no limit to share"),
+    ],
+)
+def test_a_token_that_would_be_turned_away_or_never_limited_is_not_made(
+    world: World, more: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(InputError, match=told):
+        create(world.rooms, OWNER, CreateToken("app", "service", **more))
+    assert "app" not in {one.name for one in world.rooms.actors.list()}
+    assert create(world.rooms, OWNER, CreateToken("app", "service", scopes=("endpoint.*", "feedback.push"))).token

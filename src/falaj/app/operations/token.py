@@ -2,14 +2,15 @@
 
 import logging
 
+from falaj.app.known_actions import check_meant
 from falaj.app.values.token import CreatedToken, CreateToken, Revoked, RevokeToken, TokenQuery
-from falaj.governance.access import Actor
+from falaj.governance.access import Actor, Role
 from falaj.governance.identity import check_scopes
 from falaj.governance.tokens import TokenRecord
 from falaj.kernel.clock import from_us, to_us
 from falaj.kernel.duration import positive_duration_us
 from falaj.kernel.errors import InputError, StorageError
-from falaj.kernel.names import check_name
+from falaj.kernel.names import check_name, did_you_mean
 from falaj.kernel.rate import Rate
 from falaj.lifecycle.adoption import wait_adopted
 from falaj.lifecycle.publication import publish_snapshots
@@ -25,9 +26,16 @@ def create(rooms: Rooms, actor: Actor, params: CreateToken) -> CreatedToken:
         expires = from_us(to_us(rooms.clock.now()) + positive_duration_us(params.expires, field="expires"))
     check_scopes(params.scopes)
     rate = None if params.rate is None else Rate.parse(params.rate)
-    if params.tenant:
-        check_name("tenant", params.tenant)
+    limits = rooms.settings.limits.tenants
+    if params.tenant and check_name("tenant", params.tenant) not in limits:
+        raise InputError(
+            f"tenant {params.tenant!r} has no limit to share",
+            hint=did_you_mean(params.tenant, limits) if limits else "name it in [limits] tenants of falaj.toml",
+        )
     known = {one.name: one for one in rooms.actors.list()}
+    role = str(known[params.actor].role) if params.actor in known else params.role
+    if role in set(Role):
+        check_meant(params.scopes, role)
     if params.actor not in known and params.role is not None:
         known[params.actor] = rooms.actors.create(params.actor, params.role, actor)
     elif params.actor in known and params.role not in (None, str(known[params.actor].role)):
