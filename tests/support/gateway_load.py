@@ -141,8 +141,13 @@ def request_of(number: int) -> bytes:
     """Return the bytes of the request of a number."""
     card, amount = asked_by(number)
     raw = b'{"entities":{"card_id":"t%d"},"request":{"amount":%d},"id":"%d"}' % (card, amount, number)
-    head = b"POST /v1/endpoints/fraud/predict HTTP/1.1\r\nhost: x\r\nauthorization: Bearer %b\r\ncontent-length: %d\r\n\r\n"
-    return head % (TOKEN.encode(), len(raw)) + raw
+    return post(raw)
+
+
+def post(raw: bytes) -> bytes:
+    """Return a request to decide with this body."""
+    head = b"POST /v1/endpoints/fraud/predict HTTP/1.1\r\nhost: x\r\nauthorization: Bearer %b\r\n" % TOKEN.encode()
+    return head + b"content-length: %d\r\n\r\n%b" % (len(raw), raw)
 
 
 def told(answer: Answer) -> float:
@@ -153,7 +158,7 @@ def told(answer: Answer) -> float:
 def check_decisions(
     answers: Iterable[Answer], records: Iterable[Any], *, dropped: int = 0, score: Callable[[Answer], float] = told
 ) -> None:
-    """Assert that every answer is that of its own card, amount and version, and in the log exactly once as it was given.
+    """Assert that every answer is that of its own card, amount and version, and stands in the log exactly once.
 
     Args:
         answers: What callers were told.

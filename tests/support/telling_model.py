@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from onnx import TensorProto, helper, numpy_helper
 
-from falaj.definitions.routing_table import ArtifactRef, EndpointRoute, Variant
+from falaj.definitions.routing_table import ArtifactRef, EndpointRoute
 from falaj.features.materialise import apply_batch
 from support.gateway_process import Project
 from support.onnx_models import onnx_file
@@ -38,7 +38,7 @@ def telling_file(version: int) -> bytes:
     """The model: version, mean amount and amount in one number, nulls as 0."""
     weights = np.zeros((len(SIGNATURE.inputs), 1), np.float32)
     weights[_MEAN], weights[_AMOUNT] = _BY_CARD, 1.0
-    constants = {"weights": weights, "bias": np.float32([version * _BY_VERSION]), "zero": np.float32([0.0])}
+    constants = {"weights": weights, "bias": np.array([version * _BY_VERSION], np.float32), "zero": np.zeros(1, np.float32)}
     nodes = [
         helper.make_node("IsNaN", ["x"], ["null"]),
         helper.make_node("Where", ["null", "zero", "x"], ["known"]),
