@@ -38,7 +38,11 @@ def telling_file(version: int) -> bytes:
     """The model: version, mean amount and amount in one number, nulls as 0."""
     weights = np.zeros((len(SIGNATURE.inputs), 1), np.float32)
     weights[_MEAN], weights[_AMOUNT] = _BY_CARD, 1.0
-    constants = {"weights": weights, "bias": np.array([version * _BY_VERSION], np.float32), "zero": np.zeros(1, np.float32)}
+    constants = {
+        "weights": weights,
+        "bias": np.array([version * _BY_VERSION], np.float32),
+        "zero": np.zeros(1, np.float32),
+    }
     nodes = [
         helper.make_node("IsNaN", ["x"], ["null"]),
         helper.make_node("Where", ["null", "zero", "x"], ["known"]),
