@@ -34,20 +34,35 @@ def score_of(card: int, amount: int, version: int, *, defaulted: bool = False) -
     return float(version * _BY_VERSION + (0 if defaulted else card * _BY_CARD) + amount)
 
 
-def telling_file(version: int) -> bytes:
-    """The model: version, mean amount and amount in one number, nulls as 0."""
+def telling_file(version: int, ballast_mib: int = 0) -> bytes:
+    """The model: version, mean amount and amount in one number, nulls as 0.
+
+    Args:
+        version: Its number.
+        ballast_mib: What it holds in memory besides, from which each answer takes a zero.
+    """
     weights = np.zeros((len(SIGNATURE.inputs), 1), np.float32)
     weights[_MEAN], weights[_AMOUNT] = _BY_CARD, 1.0
+    held = np.zeros((max(ballast_mib << 18, AMOUNTS), 1), np.float32)
+    held[AMOUNTS:] = version
     constants = {
         "weights": weights,
         "bias": np.array([version * _BY_VERSION], np.float32),
         "zero": np.zeros(1, np.float32),
+        "held": held,
+        "place": np.array([_AMOUNT], np.int64),
+        "side": np.array([1], np.int64),
     }
     nodes = [
         helper.make_node("IsNaN", ["x"], ["null"]),
         helper.make_node("Where", ["null", "zero", "x"], ["known"]),
         helper.make_node("MatMul", ["known", "weights"], ["told"]),
-        helper.make_node("Add", ["told", "bias"], ["score"]),
+        helper.make_node("Add", ["told", "bias"], ["sum"]),
+        helper.make_node("Gather", ["known", "place"], ["amounts"], axis=1),
+        helper.make_node("Squeeze", ["amounts", "side"], ["amount"]),
+        helper.make_node("Cast", ["amount"], ["at"], to=TensorProto.INT64),
+        helper.make_node("Gather", ["held", "at"], ["nothing"], axis=0),
+        helper.make_node("Add", ["sum", "nothing"], ["score"]),
     ]
     return onnx_file(
         nodes,
@@ -57,10 +72,10 @@ def telling_file(version: int) -> bytes:
     )
 
 
-def telling_route(project: Project, version: int = 1, **more: Any) -> EndpointRoute:
+def telling_route(project: Project, version: int = 1, *, ballast_mib: int = 0, **more: Any) -> EndpointRoute:
     """The route of `fraud` to a version, which is its epoch too."""
     assert version <= MOST_VERSIONS
-    artifact = ArtifactRef(project.blobs.put(telling_file(version)), "onnx")
+    artifact = ArtifactRef(project.blobs.put(telling_file(version, ballast_mib)), "onnx")
     variant = msgspec.structs.replace(project.variant(1), version=version, artifact=artifact)
     return route(variant, epoch=version, **more)
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from falaj.definitions.routing_table import ArtifactRef, Variant
 from support.gateway_load import Load, check_decisions
-from support.gateway_process import Project, WorkerProcess
+from support.gateway_process import Project, WorkerProcess, resident_mib
 from support.serving_world import SIGNATURE, route
 from support.telling_model import AMOUNTS, CARDS, fill_cards
 
@@ -43,11 +43,6 @@ def scores_of(raw: bytes) -> dict[tuple[int, int], float]:
     return dict(zip(asked, scores.tolist(), strict=True))
 
 
-def resident_mib(pid: int) -> float:
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-
 def test_models_come_and_go_under_load(tmp_path: Path) -> None:
     project = Project(tmp_path / "project")
     fill_cards(project)
@@ -72,7 +67,7 @@ def test_models_come_and_go_under_load(tmp_path: Path) -> None:
                 async with asyncio.timeout(30):
                     while version not in load.versions:
                         await load.reach(2)
-                resident.append(resident_mib(worker.process.pid))
+                resident.append(resident_mib(worker))
             load.stopping = True
             await asyncio.wait_for(running, 20)
 
