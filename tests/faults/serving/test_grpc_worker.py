@@ -125,7 +125,7 @@ def test_errors_carry_their_code_and_hint(client: RawClient) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         client.call("ModelMetadata", name="frod")
     assert (caught.value.code(), caught.value.details()) == (
-        grpc.StatusCode.NOT_FOUND, "endpoint 'frod' does not exist",
+        grpc.StatusCode.NOT_FOUND, "Request for unknown model: 'frod' is not found",
     )  # fmt: skip
     trailing = dict(caught.value.trailing_metadata())
     assert trailing["falaj-code"] == "not_found"
