@@ -5,9 +5,10 @@ from typing import Any
 
 import grpc
 
-from falaj.serving.grpc.messages import Messages
+from falaj.serving.grpc.messages import INFERENCE, Messages
 from support.serving_world import TOKEN
 
+INFER = f"/{INFERENCE}/ModelInfer"
 MESSAGES = Messages()
 
 

@@ -140,7 +140,15 @@ class Link:
         except OSError:
             self.close()
             return
-        await asyncio.get_running_loop().create_connection(lambda: _Server(self), sock=server)
+        loop = asyncio.get_running_loop()
+        transport: asyncio.Transport | None = None
+        try:
+            transport, _ = await loop.create_connection(lambda: _Server(self), sock=server)
+        finally:
+            # A transport that was closed before it was returned has closed the descriptor, and uvloop has not told the
+            # socket: that would close it again when it is forgotten, and by then the number may be somebody else's.
+            if transport is None or transport.is_closing():
+                server.detach()
 
     def server_came(self, server: asyncio.Transport) -> None:
         """Pass on what the client sent before."""
