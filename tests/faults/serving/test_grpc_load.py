@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ RUDE = 1_000_000
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 SETTINGS = b"\0\0\0\4\0\0\0\0\0"
 
-Start = Callable[[int], WorkerProcess]
+Start = Callable[..., WorkerProcess]
 
 
 @pytest.fixture
@@ -46,9 +47,9 @@ def start(project: Project) -> Iterator[Start]:
     ):
         port, fd = shared.getsockname()[1], shared.fileno()
 
-        def begin(number: int) -> WorkerProcess:
+        def begin(number: int, **more: Any) -> WorkerProcess:
             name = f"gateway-{number}"
-            worker = WorkerProcess(project, listening, grpc_port=port, grpc_listen_fd=fd, worker=name)
+            worker = WorkerProcess(project, listening, grpc_port=port, grpc_listen_fd=fd, worker=name, **more)
             stack.callback(worker.end, signal.SIGKILL)
             return worker
 
@@ -170,3 +171,25 @@ def _answers(stream: Iterator[bytes]) -> Iterator[bytes]:
 
     with contextlib.suppress(grpc.RpcError, ValueError):
         yield from stream
+
+
+def test_a_flood_of_connections_is_bounded_and_those_that_are_open_go_on(project: Project, start: Start) -> None:
+    worker = start(0, limits={"max_connections": 80, "request_timeout_s": 60.0})
+    with GrpcLoad(worker.grpc_port, callers=3) as load:
+        load.reach(100)
+        before = _open_files(worker)
+        with contextlib.ExitStack() as stack:
+            for _ in range(300):
+                held = stack.enter_context(socket.create_connection(("127.0.0.1", worker.grpc_port), timeout=20))
+                with contextlib.suppress(ConnectionError):
+                    held.sendall(PREFACE + SETTINGS)
+            load.reach(100)
+            assert _open_files(worker) <= before + 3 * 10  # ten may be open: an eighth of HTTP's
+            assert call(worker.port, "GET", "/v2/health/ready")[0] == 200
+        until(lambda: _open_files(worker) <= before, "room for others again")
+    client = RawClient(worker.grpc_port)
+    assert client.raw(INFER, request_of(RUDE))
+    client.close()
+    assert worker.end() == 0
+    assert load.failures == []
+    check_decisions(load.answered, project.records())

@@ -27,14 +27,16 @@ class Relay:
 
     Args:
         connect: Opens a connection to gRPC's own server.
+        max_links: Connections that may be open; more are closed as they come, and their clients try again later.
 
     Attributes:
         links: The open connections.
     """
 
-    def __init__(self, connect: Connect) -> None:
+    def __init__(self, connect: Connect, max_links: int) -> None:
         self.links: set[Link] = set()
         self._connect = connect
+        self._max_links = max_links
         self._draining = False
         self._server: asyncio.Server | None = None
 
@@ -75,7 +77,7 @@ class Relay:
         return int(self._server.sockets[0].getsockname()[1])
 
     def _accept(self) -> "_Client":
-        link = Link(self.links, self._connect)
+        link = Link(self.links, self._connect, self._max_links)
         if self._draining:  # it was on its way when the drain began
             link.drain()
         return _Client(link)
@@ -114,11 +116,13 @@ class Link:
     Args:
         links: Where it is noted while it is open.
         connect: Opens the continuation.
+        max_links: How many there may be.
     """
 
-    def __init__(self, links: "set[Link]", connect: Connect) -> None:
+    def __init__(self, links: "set[Link]", connect: Connect, max_links: int) -> None:
         self._links = links
         self._connect = connect
+        self._max_links = max_links
         self._client: asyncio.Transport | None = None
         self._server: asyncio.Transport | None = None
         self._asked = Frames(PREFACE_BYTES)
@@ -129,8 +133,11 @@ class Link:
         self._opening: asyncio.Task[None] | None = None
 
     def client_came(self, client: asyncio.Transport) -> None:
-        """Open the continuation."""
+        """Open the continuation, if there is room."""
         self._client = client
+        if len(self._links) >= self._max_links:
+            client.abort()
+            return
         self._links.add(self)
         self._opening = asyncio.ensure_future(self._open())
 
