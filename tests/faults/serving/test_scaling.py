@@ -26,7 +26,7 @@ decisions = slow = 0
 def look(numbers):  # what the workers say of themselves, but for how slow they are
     global decisions, slow
     decisions += 1000
-    slow += 1000 * ((root / "phase").read_text() == "slow")
+    slow += {"slow": 1000, "quick": 0}.get((root / "phase").read_text(), 1)  # one in a thousand: no worker is ended
     names = [f"gateway-{number}" for number in numbers]
     return Load(decisions, slow, live=read_load(root / "run" / "stats", names, 5.0, time.time_ns() // 1000).live)
 scaling = Scaling(1, 3, target_ms=5.0, shrink_s=2.0)
@@ -115,7 +115,7 @@ def test_nothing_acknowledged_is_lost_whatever_happens_to_workers(site: Site) ->
         async with asyncio.timeout(60):
             while not added.stat().st_size:  # kept connections would never come to it
                 await load.reach(5)
-        site.phase("steady")
+        site.phase("quick")
         await until_live(site, 1, load)
         await load.reach(300)
         load.stopping = True
