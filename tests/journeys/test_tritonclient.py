@@ -68,7 +68,7 @@ def test_health_and_metadata(up: FalajProject, client: triton.InferenceServerCli
     assert "binary_tensor_data" in client.get_server_metadata(headers=own)["extensions"]
     about = client.get_model_metadata("simple", headers=own)
     assert [i["name"] for i in about["inputs"]] == ["INPUT0", "INPUT1"]
-    with pytest.raises(InferenceServerException, match="does not exist"):
+    with pytest.raises(InferenceServerException, match=r"^\[404\] Request for unknown model: 'wrong_model_name'"):
         client.get_model_metadata("wrong_model_name", headers=own)
     assert {m["name"] for m in client.get_model_repository_index(headers=own)} >= {"simple", "fraud"}
     with pytest.raises(InferenceServerException, match="Authorization"):
@@ -109,6 +109,9 @@ def test_errors_come_as_the_client_reads_them(up: FalajProject, client: triton.I
     with pytest.raises(InferenceServerException, match="classification") as classes:
         client.infer("simple", inputs, outputs=wanted, headers=headers(up))
     assert classes.value.status() == "501"
+    with pytest.raises(InferenceServerException) as unknown:
+        client.infer("wrong_model_name", inputs, headers=headers(up))
+    assert (unknown.value.status(), unknown.value.message().split(":")[0]) == ("404", "Request for unknown model")
 
 
 @pytest.mark.parametrize("binary", [True, False])

@@ -129,6 +129,12 @@ class WorkerProcess:
         return code
 
 
+def resident_mib(worker: WorkerProcess) -> float:
+    """Return how much memory the worker holds."""
+    pages = int(Path(f"/proc/{worker.process.pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
 def call(port: int, method: str, path: str, body: Any = None, token: str = TOKEN) -> tuple[int, Any]:
     """Send one request on a connection of its own; waits as long as the socket keeps it."""
     raw = b"" if body is None else json.dumps(body).encode()

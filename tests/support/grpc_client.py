@@ -8,6 +8,7 @@ import grpc
 from falaj.serving.grpc.messages import INFERENCE, Messages
 from support.serving_world import TOKEN
 
+INFER = f"/{INFERENCE}/ModelInfer"
 MESSAGES = Messages()
 INFER = f"/{INFERENCE}/ModelInfer"
 STREAM = f"/{INFERENCE}/ModelStreamInfer"

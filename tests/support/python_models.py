@@ -1,8 +1,10 @@
 """A Python model that does whatever its rows say, for the tests of what becomes of the others."""
 
 import asyncio
+import itertools
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -76,22 +78,39 @@ def row(first: float, second: float = 2.0) -> np.ndarray[Any, np.dtype[np.float3
 class Callers:
     """Callers of one endpoint that each ask one thing after another until told to stop, and note every answer.
 
+    An answer that is not the one to its own request is a failure.
+
     Args:
         port: The gateway's.
         endpoint: Its endpoint.
-        body: What each request holds.
+        body: What the request of a number holds.
+        expected: What a version, the second argument, must answer to it.
         callers: How many ask at the same time.
     """
 
-    def __init__(self, port: int, endpoint: str, body: dict[str, Any], callers: int = 8) -> None:
-        raw = json.dumps(body).encode()
-        head = f"POST /v1/endpoints/{endpoint}/predict HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\n"
-        self._request = f"{head}content-length: {len(raw)}\r\n\r\n".encode() + raw
+    def __init__(
+        self, port: int, endpoint: str, body: Callable[[int], dict[str, Any]], expected: Callable[[int, int], float],
+        callers: int = 8,
+    ) -> None:  # fmt: skip
+        self._endpoint = endpoint
+        self._body = body
+        self._expected = expected
+        self._numbers = itertools.count()
         self._port = port
         self._callers = callers
         self.stopping = False
         self.answers: list[dict[str, Any]] = []
         self.failures: list[tuple[int, dict[str, Any]]] = []
+
+    def asked(self, client_id: str) -> dict[str, Any]:
+        """Return what was asked under an id."""
+        return self._body(int(client_id))
+
+    def request(self, number: int) -> bytes:
+        """Return the bytes of the request of a number."""
+        raw = json.dumps({**self._body(number), "id": str(number)}).encode()
+        head = f"POST /v1/endpoints/{self._endpoint}/predict HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\n"
+        return f"{head}content-length: {len(raw)}\r\n\r\n".encode() + raw
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -101,12 +120,17 @@ class Callers:
     async def _caller(self) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
         while not self.stopping:
-            status, answer = await ask_on(reader, writer, self._request)
-            if status == 200:
+            number = next(self._numbers)
+            status, answer = await ask_on(reader, writer, self.request(number))
+            if status == 200 and self._is_right(number, answer):
                 self.answers.append(answer)
             else:
                 self.failures.append((status, answer))
         writer.close()
+
+    def _is_right(self, number: int, answer: dict[str, Any]) -> bool:
+        expected = self._expected(number, answer["model_version"])
+        return (answer["id"], answer["prediction"]) == (str(number), expected)
 
     async def reach(self, answers: int) -> None:
         """Return when so many more were answered."""

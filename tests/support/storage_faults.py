@@ -3,6 +3,7 @@
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 
 @contextmanager
@@ -14,3 +15,18 @@ def room_for(size_bytes: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def fill(disk: Path) -> list[Path]:
+    """Take all room of a disk, to the last block; return what to remove to have it back."""
+    made = []
+    for block in (1 << 20, 1 << 12, 1):
+        path = disk / f"ballast-{block}"
+        made.append(path)
+        with path.open("wb", buffering=0) as file:
+            try:
+                while True:
+                    file.write(bytes(block))
+            except OSError:
+                continue
+    return made

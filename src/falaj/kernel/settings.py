@@ -138,7 +138,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         shrink_s: How long little must have been asked before a worker is ended; longer after each that was missed.
         max_body_bytes: Larger requests are refused with 413.
         max_rows: Most rows in one request; more are refused with 400. An endpoint may have a lower bound.
-        max_connections: Open at the same time in one worker; more are answered 503 and closed.
+        max_connections: Open at the same time in one worker; more are answered 503 and closed. Of gRPC, whose
+            connections carry many calls, an eighth of it may be open besides.
         max_queue_rows: Rows that may wait; above it requests get 503 and Retry-After.
         max_queue_bytes: Bytes of the requests that may wait; above it the same.
         mixed_runtimes: Ask each model's fastest runtime for the size of a batch, though a row's score may then differ

@@ -11,7 +11,8 @@ import numpy as np
 
 from falaj.definitions.endpoint_options import EndpointOptions
 from falaj.governance.access import is_allowed
-from falaj.kernel.errors import FalajError, InputError, Unavailable, Unsupported
+from falaj.kernel.errors import FalajError, InputError, NotFound, Unavailable, Unsupported
+from falaj.kernel.names import did_you_mean
 from falaj.models.python.runtime import PythonRuntime
 from falaj.serving.bare_model import BareModel
 from falaj.serving.bare_models import BareModels
@@ -214,7 +215,14 @@ class DataPlane:
         return found
 
     def _endpoint(self, asked: str, version: str) -> tuple[LoadedRoute, LoadedVariant]:
-        route = self._snapshots.serving.route(asked.removesuffix(RAW))
+        name, serving = asked.removesuffix(RAW), self._snapshots.serving
+        try:
+            route = serving.route(name)
+        except NotFound:  # in the words by which Triton's own clients and examples tell it
+            raise NotFound(
+                f"Request for unknown model: {name[:80]!r} is not found",
+                hint=did_you_mean(name[:80], [*serving.routes, *serving.bare]),
+            ) from None
         return route, route.version(version) if version else route.live[0]
 
 

@@ -364,7 +364,8 @@ def run_worker(config: GatewayConfig, open_store: Callable[[], KeyValueStore]) -
         StorageError: The log cannot be written.
         Unavailable: Others reach the address, and no token is known.
     """
-    limits = msgspec.structs.replace(config.limits, max_connections=room_for(config.limits.max_connections))
+    most = room_for(config.limits.max_connections, grpc=config.grpc_port is not None)
+    limits = msgspec.structs.replace(config.limits, max_connections=most)
     uvloop.run(_serve(msgspec.structs.replace(config, limits=limits), open_store))
 
 

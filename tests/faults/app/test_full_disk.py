@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from support.falaj_project import FalajProject
+from support.storage_faults import fill
 from support.tour import NOW, as_json, transactions
 from support.trained import made_once, make_serving
 from support.waiting import until
@@ -38,21 +39,6 @@ def project(disk: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fa
     project.env["FALAJ_EVENTS_MIN_FREE_MIB"] = "0"  # to the last block, where pushes would end long before
     yield project
     project.end()
-
-
-def fill(disk: Path) -> list[Path]:
-    """Take all room, to the last block; return what to remove to have it back."""
-    made = []
-    for block in (1 << 20, 1 << 12, 1):
-        path = disk / f"ballast-{block}"
-        made.append(path)
-        with path.open("wb", buffering=0) as file:
-            try:
-                while True:
-                    file.write(bytes(block))
-            except OSError:
-                continue
-    return made
 
 
 def event(number: int) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """A real gateway under fuzz: no fault, no status that is not documented, no hang, no growing memory."""
 
+import contextlib
 import json
 import random
 import re
@@ -8,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -90,58 +92,131 @@ _WIDTHS = {
 }  # fmt: skip
 
 
-def body_of(random_: random.Random) -> tuple[bytes, bytes]:
-    """A binary request for `identity` that is right, or almost."""
-    inputs, blocks = [], []
-    for datatype, width in _WIDTHS.items():
-        shape = [random_.choice([0, 1, 3, 2**40, 10**30, -1]) if random_.random() < 0.02 else 2, 2]
-        block = random_.randbytes(4 * width)
-        if datatype == "BOOL":
-            block = bytes(b & 1 for b in block)
-        if datatype == "BYTES":
-            block = b"".join(bytes([4, 0, 0, 0]) + b"text" for _ in range(4))
-        size = random_.choice([len(block) - 1, -1, 10**20, True, "8", None]) if random_.random() < 0.02 else len(block)
-        blocks.append(block)
-        parameters = {"binary_data_size": size}
-        inputs.append({"name": f"in_{datatype}", "datatype": datatype, "shape": shape, "parameters": parameters})
-    depth = random_.choice([0, 0, 0, 1, 10, 5_000])
-    head = json.dumps({"inputs": inputs, "id": "mine", "parameters": {}}).encode()
-    if depth:
-        head = head.replace(b'"parameters": {}}', b'"parameters": ' + b'{"a":' * depth + b"1" + b"}" * depth + b"}")
+def tensor_of(random_: random.Random, datatype: str) -> tuple[dict[str, Any], bytes]:
+    """A tensor of two by two as it should be: what its JSON says, and its bytes."""
+    block = random_.randbytes(4 * _WIDTHS[datatype])
+    if datatype == "BOOL":
+        block = bytes(b & 1 for b in block)
+    if datatype == "BYTES":
+        texts = [str(random_.random())[: random_.choice([0, 1, 9])].encode() for _ in range(4)]
+        block = b"".join(bytes([len(text), 0, 0, 0]) + text for text in texts)
+    parameters = {"binary_data_size": len(block)}
+    return {"name": f"in_{datatype}", "datatype": datatype, "shape": [2, 2], "parameters": parameters}, block
+
+
+def right_body(random_: random.Random) -> tuple[bytes, bytes, bytes]:
+    """A binary request for `identity`, the length of its head, and the bytes that must come back."""
+    made = [tensor_of(random_, datatype) for datatype in _WIDTHS]
+    wanted = {"inputs": [told for told, _ in made], "id": "mine", "parameters": {"binary_data_output": True}}
+    head, blocks = json.dumps(wanted).encode(), b"".join(block for _, block in made)
+    return head + blocks, str(len(head)).encode(), blocks
+
+
+_NESTED = json.loads("[" * 40 + "]" * 40)
+_DAMAGES: dict[str, list[Any]] = {
+    "shape": [
+        [0], [1], [3, 2], [2**40, 2], [10**30], [-1, 2], [-1, -1], [2**32, 2**32], [], [[2], 2], ["2", 2], [2.0, 2],
+        [True, 2], [None], None, 4, "2,2", {}, [1] * 33 + [4], [2, 2, 1], [4], _NESTED,
+    ],
+    "datatype": [
+        "FP65", "fp32", "", "BF16", "STRING", "INT32 ", "\0", "\ud7ff", "x" * 5_000, None, 5, [], {"a": 1}, *_WIDTHS,
+    ],
+    "name": ["", "in_FP65", "in_FP32", "in_BYTES", "\0", "y" * 5_000, None, 3, ["in_BOOL"]],
+    "parameters": [
+        None, [], "8", {}, {"binary_data_size": 7}, {"binary_data_size": -1}, {"binary_data_size": 10**20},
+        {"binary_data_size": True}, {"binary_data_size": "8"}, {"binary_data_size": 8.0}, {"binary_data_size": None},
+        {"binary_data_size": [8]}, {"binary_data_size": 1 << 63}, {"shared_memory_region": "r"}, _NESTED,
+    ],
+    "data": [[], [1, 2, 3, 4], [[1, 2], [3, 4]], _NESTED, None, "1234", {}],
+}  # fmt: skip
+"""What stands in a tensor's place for what should, part by part."""
+
+_LENGTHS = [
+    b"0", b"-1", b"+8", b"1e3", b"0x10", b"8 8", b"1000000000", b"9" * 40, b"x", b"", b"\xb2", b"1_0", b"8, 8",
+    b"00000000",
+]  # fmt: skip
+"""What stands in the header in place of the length of the JSON."""
+
+
+def damaged_body(random_: random.Random) -> tuple[bytes, bytes]:
+    """A binary request for `identity` that is almost right: damaged in one way, or in two."""
+    made = [tensor_of(random_, datatype) for datatype in _WIDTHS]
+    inputs, blocks = [told for told, _ in made], [block for _, block in made]
+    kinds = random_.sample(["part", "inputs", "blocks", "depth", "outputs", "bytes", "cut", "length"], k=2)
+    kinds = kinds[: random_.choice([1, 1, 2])]
+    if "part" in kinds:
+        part = random_.choice(list(_DAMAGES))
+        random_.choice(inputs)[part] = random_.choice(_DAMAGES[part])
+    if "inputs" in kinds:  # one is missing, is there twice, or stands in another's place
+        number = random_.randrange(len(inputs))
+        random_.choice([lambda: inputs.pop(number), lambda: inputs.append(inputs[number]), inputs.reverse])()
+    if "blocks" in kinds:
+        number = random_.randrange(len(blocks))
+        blocks[number] = random_.choice([b"", blocks[number][:-1], blocks[number] + b"x", random_.randbytes(64)])
+    wanted: dict[str, Any] = {"inputs": inputs, "id": "mine", "parameters": {}}
+    if "outputs" in kinds:
+        name = random_.choice(["out_FP32", "out_BYTES", "out_none", "", None])
+        parameters: Any = random_.choice(
+            [{"binary_data": True}, {"classification": 3}, {"binary_data": "yes"}, None, []]
+        )
+        wanted["outputs"] = random_.choice([[{"name": name, "parameters": parameters}] * 2, [], {}, None, [[]]])
+    head = json.dumps(wanted).encode()
+    if "depth" in kinds:
+        depth = random_.choice([1, 10, 1_000, 5_000, 60_000])
+        opening, closing = random_.choice([(b'{"a":', b"}"), (b"[", b"]")])
+        head = head.replace(b'"parameters": {}}', b'"parameters": ' + opening * depth + b"1" + closing * depth + b"}")
     whole = bytearray(head + b"".join(blocks))
-    for _ in range(random_.choice([0, 0, 0, 1, 3])):
-        whole[random_.randrange(len(whole))] = random_.randrange(256)
-    del whole[random_.choice([len(whole)] * 4 + [random_.randrange(len(whole))]) :]
-    length = random_.choice([len(head)] * 8 + [0, len(head) + 1, 10**9])
-    return bytes(whole), str(length).encode()
+    if "bytes" in kinds:
+        for _ in range(random_.choice([1, 3, 20])):
+            whole[random_.randrange(len(whole))] = random_.randrange(256)
+    if "cut" in kinds:
+        del whole[random_.randrange(len(whole)) :]
+    length = str(len(head)).encode()
+    if "length" in kinds:
+        length = random_.choice([*_LENGTHS, str(len(head) + 1).encode(), str(len(head) - 1).encode()])
+    return bytes(whole), length
 
 
-def test_binary_bodies_of_every_damage_are_answered(running: Running) -> None:
+class Asking:
+    """One kept connection to the gateway."""
+
+    def __init__(self, port: int) -> None:
+        self._connection = socket.create_connection(("127.0.0.1", port), timeout=20)
+        self._reader = self._connection.makefile("rb")
+
+    def ask(self, body: bytes, length: bytes, model: str) -> tuple[int, bytes]:
+        """Send a binary body; return the status and the answer's."""
+        head = f"POST /v2/models/{model}/infer HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\n".encode()
+        head += b"content-length: %d\r\ninference-header-content-length: %b\r\n\r\n" % (len(body), length)
+        self._connection.sendall(head + body)
+        status, size = int(self._reader.readline().split()[1]), 0
+        while (line := self._reader.readline()) not in (b"\r\n", b""):
+            if line.lower().startswith(b"content-length:"):
+                size = int(line.split(b":")[1])
+        return status, self._reader.read(size)
+
+    def close(self) -> None:
+        self._reader.close()
+        self._connection.close()
+
+
+def test_binary_bodies_of_every_damage_are_answered_and_right_ones_come_back(running: Running) -> None:
     random_ = random.Random(1)
     statuses: dict[int, int] = {}
     models = ["identity"] * 6 + ["fraud", "fraud%3Araw", "bare", "simple"]
-    with (
-        socket.create_connection(("127.0.0.1", running.port), timeout=20) as connection,
-        connection.makefile("rb") as reader,
-    ):
-
-        def ask(body: bytes, length: bytes, model: str) -> int:
-            head = f"POST /v2/models/{model}/infer HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\n"
-            head += f"content-length: {len(body)}\r\ninference-header-content-length: {length.decode()}\r\n\r\n"
-            connection.sendall(head.encode() + body)
-            status = int(reader.readline().split()[1])
-            size = 0
-            while (line := reader.readline()) not in (b"\r\n", b""):
-                if line.lower().startswith(b"content-length:"):
-                    size = int(line.split(b":")[1])
-            reader.read(size)
-            return status
-
-        for number in range(3_000):
-            status = ask(*body_of(random_), random_.choice(models))
+    with contextlib.closing(Asking(running.port)) as asking:
+        for number in range(15_000):
+            body, length = damaged_body(random_)
+            status, answer = asking.ask(body, length, random_.choice(models))
             statuses[status] = statuses.get(status, 0) + 1
-            if number == 1_000:
+            assert status == 200 or isinstance(json.loads(answer)["error"], str)
+            if number % 5 == 0:  # what was wrong with others is nothing to one that is right
+                body, length, blocks = right_body(random_)
+                status, answer = asking.ask(body, length, "identity")
+                assert (status, answer[-len(blocks) :]) == (200, blocks), answer
+            if number == 3_000:
                 settled = running.memory_kib()
     assert statuses.keys() <= {200, 400, 501}, statuses
     assert min(statuses[200], statuses[400]) > 200, statuses
     assert running.memory_kib() < settled + 20_000, (settled, running.memory_kib())
+    assert "falaj_faults_total 0\n" in call(running.port, "GET", "/metrics", token=OWNER)[1]

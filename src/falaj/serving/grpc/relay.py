@@ -32,15 +32,17 @@ class Relay:
     Args:
         connect: Opens a connection to gRPC's own server.
         limits: How slowly a client may send.
+        max_links: Connections that may be open; more are closed as they come, and their clients try again later.
 
     Attributes:
         links: The open connections.
     """
 
-    def __init__(self, connect: Connect, limits: Limits) -> None:
+    def __init__(self, connect: Connect, limits: Limits, max_links: int) -> None:
         self.links: set[Link] = set()
         self._connect = connect
         self._limits = limits
+        self._max_links = max_links
         self._looking: asyncio.TimerHandle | None = None
         self._draining = False
         self._server: asyncio.Server | None = None
@@ -91,7 +93,7 @@ class Relay:
         self._looking = loop.call_later(every_s, self._look)
 
     def _accept(self) -> "_Client":
-        link = Link(self.links, self._connect)
+        link = Link(self.links, self._connect, self._max_links)
         if self._draining:  # it was on its way when the drain began
             link.drain()
         return _Client(link)
@@ -132,11 +134,13 @@ class Link:
     Args:
         links: Where it is noted while it is open.
         connect: Opens the continuation.
+        max_links: How many there may be.
     """
 
-    def __init__(self, links: "set[Link]", connect: Connect) -> None:
+    def __init__(self, links: "set[Link]", connect: Connect, max_links: int) -> None:
         self._links = links
         self._connect = connect
+        self._max_links = max_links
         self._client: asyncio.Transport | None = None
         self._server: asyncio.Transport | None = None
         uploads = self._uploads = Uploads()
@@ -149,8 +153,11 @@ class Link:
         self._opening: asyncio.Task[None] | None = None
 
     def client_came(self, client: asyncio.Transport) -> None:
-        """Open the continuation."""
+        """Open the continuation, if there is room."""
         self._client = client
+        if len(self._links) >= self._max_links:
+            client.abort()
+            return
         self._links.add(self)
         self._opening = asyncio.ensure_future(self._open())
 
@@ -160,7 +167,15 @@ class Link:
         except OSError:
             self.close()
             return
-        await asyncio.get_running_loop().create_connection(lambda: _Server(self), sock=server)
+        loop = asyncio.get_running_loop()
+        transport: asyncio.Transport | None = None
+        try:
+            transport, _ = await loop.create_connection(lambda: _Server(self), sock=server)
+        finally:
+            # A transport that was closed before it was returned has closed the descriptor, and uvloop has not told the
+            # socket: that would close it again when it is forgotten, and by then the number may be somebody else's.
+            if transport is None or transport.is_closing():
+                server.detach()
 
     def server_came(self, server: asyncio.Transport) -> None:
         """Pass on what the client sent before."""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import grpc
 
 from falaj.serving.data_plane import DataPlane
+from falaj.serving.descriptors import connections_within
 from falaj.serving.grpc.front import Front
 from falaj.serving.grpc.health_service import HealthService
 from falaj.serving.grpc.inference_service import InferenceService
@@ -65,7 +66,7 @@ class GrpcServer:
             options=_options(limits),
             maximum_concurrent_rpcs=MAX_CALLS,
         )
-        self._relay = Relay(_own_address(self._server), limits)
+        self._relay = Relay(_own_address(self._server), limits, connections_within(limits.max_connections))
 
     async def start(
         self, host: str, port: int, *, sock: socket.socket | None = None, tls: ssl.SSLContext | None = None

@@ -24,7 +24,8 @@ class Limits(msgspec.Struct, frozen=True):
         max_head_bytes: Request line and headers together; more is refused with 431.
         max_headers: Header lines; more are refused with 431.
         max_body_bytes: Larger bodies are refused with 413.
-        max_connections: Open at the same time in one process; more are answered 503 and closed.
+        max_connections: Open at the same time in one process; more are answered 503 and closed. Of gRPC an eighth of
+            it besides.
         max_reading_bytes: Of all bodies of one process that have not come whole; what exceeds it is answered 503.
             Bodies are read before anybody knows whose they are, and connections times `max_body_bytes` would be a lot.
         max_pipelined: Requests of one connection that may wait for an answer; the connection is not read meanwhile.
