@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "runs": ("run:runs", "Runs: list, show, follow, cancel, resume"),
     "deploy": ("endpoint:deploy", "Roll a version out to its endpoint"),
     "rollback": ("endpoint:rollback", "Return an endpoint to its previous version, now"),
+    "shadow": ("shadow:shadow", "Let a version compute beside what decides, and see how it does"),
     "undeploy": ("endpoint:undeploy", "Stop serving an endpoint"),
     "predict": ("prediction:predict", "Ask an endpoint for a decision"),
     "feedback": ("prediction:feedback", "Report outcomes of decisions"),

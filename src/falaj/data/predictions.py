@@ -24,6 +24,7 @@ from falaj.data.prediction_table import (
     prediction_rows,
     to_records,
 )
+from falaj.data.shadow_pairs import MOST_PAIRS, Shadowed, pair
 from falaj.definitions.prediction_record import BlockRecord, EnsembleRecord, PredictionRecord, RowId
 from falaj.kernel.errors import CorruptionError, NotFound
 from falaj.storage.metadata.database import Database
@@ -103,7 +104,7 @@ class Predictions:
         return Compaction(counts[0], counts[1], len(removed))
 
     def find(self, request_id: str) -> PredictionRecord:
-        """Return a decision, compacted or not.
+        """Return a decision, compacted or not; what a shadow computed under the same request id is none.
 
         Raises:
             NotFound: No decision has that request id.
@@ -227,6 +228,11 @@ class Predictions:
             engine.register("feedback", feedback)
             return engine.sql(_JOINED).to_arrow_table()
 
+    def shadowed(self, wanted: Shadowed, *, limit: int = MOST_PAIRS) -> pa.Table:
+        """Return what a shadow and the version that decided computed for the same requests; see `shadow_pairs.pair`."""
+        decisions, outcomes = self._rows(PREDICTIONS, PREDICTION_SCHEMA), self._rows(FEEDBACK, FEEDBACK_SCHEMA)
+        return pair(decisions, outcomes, wanted, limit=limit)
+
     def _finish_pending(self, counts: list[int]) -> None:
         with self._db.read() as connection:
             pending = log.last_batch(connection, "PENDING")
@@ -299,7 +305,7 @@ class Predictions:
                                 return record.row(row.row)
                         elif isinstance(record, EnsembleRecord) and record.decision.request_id == request_id:
                             return record.decision
-                        elif isinstance(record, PredictionRecord) and record.request_id == request_id:
+                        elif isinstance(record, PredictionRecord) and _is_decision(record, request_id):
                             return record
             except NotFound:
                 continue  # compacted and removed since it was listed
@@ -309,7 +315,7 @@ class Predictions:
 
     def _find_in_table(self, request_id: str) -> PredictionRecord | None:
         dataset = self._rows(PREDICTIONS, PREDICTION_SCHEMA)
-        rows = dataset.to_table(filter=ds.field("request_id") == request_id)
+        rows = dataset.to_table(filter=(ds.field("request_id") == request_id) & (ds.field("role") != "shadow"))
         return next(iter(to_records(rows.sort_by(SEQ))), None)
 
     def _scan(self, name: str, schema: pa.Schema, after: int, endpoint: str | None, limit: int) -> tuple[pa.Table, int]:
@@ -328,3 +334,7 @@ class Predictions:
             return ds.dataset(schema.empty_table())
         # A table of an earlier release lacks the columns that came since: they are null.
         return self._tables.read(name).replace_schema(schema)
+
+
+def _is_decision(record: PredictionRecord, request_id: str) -> bool:
+    return record.request_id == request_id and record.role != "shadow"

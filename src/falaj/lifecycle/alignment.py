@@ -28,7 +28,7 @@ class Traffic(msgspec.Struct, frozen=True):
     Attributes:
         serves: The version that takes all of an endpoint's traffic and was brought there last; None for none.
         kept: Versions that staging may hold: those on their way, and those that are wished for.
-        routed: Whether any endpoint routes to the model at all.
+        routed: Whether any endpoint lets a version of the model decide.
     """
 
     serves: int | None
@@ -74,7 +74,11 @@ def _moves(connection: sa.Connection, model: str) -> list[tuple[int, Stage]]:
 
 def _traffic(connection: sa.Connection, model: str) -> Traffic:
     running = {rollout.endpoint: rollout for rollout in rollouts.running(connection)}
-    routes = [r for r in table.current_routes(connection).values() if any(v.model == model for v in r.variants)]
+    routes = [
+        route
+        for route in table.current_routes(connection).values()
+        if any((variant.model, variant.role) == (model, "live") for variant in route.variants)
+    ]
     whole = [
         (only, route.endpoint)
         for route in routes

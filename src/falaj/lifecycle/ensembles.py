@@ -63,12 +63,13 @@ def _check_members(ensemble: Ensemble, routes: dict[str, EndpointRoute]) -> None
                 f"member {endpoint.name!r} of ensemble {ensemble.name!r} does not serve",
                 hint=f"first: falaj deploy {endpoint.name}",
             )
-        if any(variant.artifact.runtime == "python" for variant in route.variants):
+        live = [variant for variant in route.variants if variant.role == "live"]
+        if any(variant.artifact.runtime == "python" for variant in live):
             raise Conflict(
                 f"member {endpoint.name!r} of ensemble {ensemble.name!r} is a Python model",
                 hint="it computes in a process of its own, for which a batch of others cannot wait",
             )
-        for service in (variant.service for variant in route.variants if variant.service is not None):
+        for service in (variant.service for variant in live if variant.service is not None):
             fields = [*service.entity_keys, *((field.name, field.dtype) for field in service.request)]
             for name, dtype in fields:
                 known = dtypes.setdefault(name, (dtype, endpoint.name))

@@ -65,7 +65,7 @@ def deploy_version(rooms: Rooms, endpoint: Endpoint, version: int | None, actor:
             f"version {found.version} of model {found.model!r} may not move: its gate is {found.gate_outcome}",
             hint=f"read why: falaj models show {found.model} {found.version} --gate",
         )
-    _refuse_misfit(rooms, found)
+    refuse_misfit(rooms, found)
     if not is_approved(rooms, found):
         refuse_rejected(rooms, found)
         ask_for_approval(rooms, found, f"to serve {endpoint.name}")
@@ -80,7 +80,7 @@ def deploy_version(rooms: Rooms, endpoint: Endpoint, version: int | None, actor:
     with rooms.promoting:
         _refuse_busy(rooms, endpoint.name, found)
         wish(rooms, endpoint.name, found, actor)
-        _refuse_misfit(rooms, found)  # an apply may have come in between
+        refuse_misfit(rooms, found)  # an apply may have come in between
         why = _not_staged(rooms, endpoint, found, actor) or hindrance(rooms, endpoint, found)
         if why:
             return Promoted(endpoint.name, found.version, KEPT_BACK, f"{why}; then it begins by itself")
@@ -236,7 +236,7 @@ def _try_to_begin(rooms: Rooms, endpoint: Endpoint, version: ModelVersion) -> bo
     with rooms.db.read() as connection:
         if one not in wishes(connection):  # somebody may have begun it, or withdrawn the wish, since it was read
             return False
-    _refuse_misfit(rooms, version)
+    refuse_misfit(rooms, version)
     if _not_staged(rooms, endpoint, version, SYSTEM) or hindrance(rooms, endpoint, version):
         return False
     _begin(rooms, endpoint, version, SYSTEM)
@@ -296,8 +296,12 @@ def _refuse_busy(rooms: Rooms, endpoint: str, version: ModelVersion) -> None:
         raise Conflict(f"version {version.version} serves endpoint {endpoint!r} already", hint="deploy another version")
 
 
-def _refuse_misfit(rooms: Rooms, version: ModelVersion) -> None:
-    """Raise if the version's pinned features cannot be computed: what it reads may have changed while nobody did."""
+def refuse_misfit(rooms: Rooms, version: ModelVersion) -> None:
+    """Raise if the version's pinned features cannot be computed: what it reads may have changed while nobody did.
+
+    Raises:
+        Conflict: They cannot; what is missing is said.
+    """
     why = misfit(version.service, rooms.applied.document.schemas) if version.service else ""
     if why:
         raise Conflict(
@@ -319,4 +323,5 @@ def _chosen(rooms: Rooms, endpoint: Endpoint, version: int | None) -> ModelVersi
 def _serves(rooms: Rooms, endpoint: str, version: ModelVersion) -> bool:
     with rooms.db.read() as connection:
         route = table.current_route(connection, endpoint)
-    return route is not None and any((v.model, v.version) == (version.model, version.version) for v in route.variants)
+    live = [variant for variant in route.variants if variant.role == "live"] if route is not None else []
+    return any(variant.subject == version.subject for variant in live)

@@ -81,7 +81,7 @@ def deploy(
     detail = {"model": candidate.model, "version": candidate.version}
     with audited(db, clock, actor, "endpoint.deploy", endpoint, detail) as connection:
         route = table.current_route(connection, endpoint)
-        previous = () if route is None else route.variants
+        previous = () if route is None else tuple(_live(route.variants))
         rollouts.refuse_second(connection, endpoint)
         _check(endpoint, candidate, previous)
         rollout = Rollout(
@@ -152,7 +152,7 @@ def replace(
             status="promoted",
             plan=Canary((100,), "0s", ()),
             candidate=msgspec.structs.replace(winner, name=CANDIDATE, weight=0, role="live"),
-            previous=base.variants,
+            previous=tuple(_live(base.variants)),
             state=CanaryState(0, now_us),
             baseline=Counts(),
             revision=0,
@@ -171,20 +171,20 @@ def routed(base: EndpointRoute, rollout: Rollout) -> EndpointRoute:
     """Return the route that a rollout wants where it stands.
 
     While it runs, the champion stays loaded even at weight zero, so that going back needs no loading. The champion's
-    share comes first, so that the units the candidate has at 10 % are among those it has at 50 %.
+    share comes first, so that the units the candidate has at 10 % are among those it has at 50 %. The endpoint's shadow
+    is no matter of the rollout and stays; a version that decides is a shadow no more.
     """
     if rollout.status == "promoted":
         winner = msgspec.structs.replace(rollout.candidate, name=CHAMPION, weight=table.WHOLE)
-        return msgspec.structs.replace(base, variants=(winner,))
+        return table.with_live(base, (winner,))
     if rollout.status != "running":
-        return msgspec.structs.replace(base, variants=rollout.previous)
+        return table.with_live(base, rollout.previous)
     share = rollout.plan.steps[rollout.state.step] * table.WHOLE // 100
     champion, candidate = (
         msgspec.structs.replace(_live(rollout.previous)[0], weight=table.WHOLE - share),
         msgspec.structs.replace(rollout.candidate, weight=share),
     )
-    shadows = tuple(variant for variant in rollout.previous if variant.role == "shadow")
-    return msgspec.structs.replace(base, variants=(champion, candidate, *shadows))
+    return table.with_live(base, (champion, candidate))
 
 
 def withdraw(

@@ -75,6 +75,19 @@ def write_route(connection: sa.Connection, route: EndpointRoute, actor: str, at_
     return route
 
 
+def with_live(route: EndpointRoute, live: Iterable[Variant]) -> EndpointRoute:
+    """Return the route with other live variants; its shadow stays, unless it is one of those that decide now.
+
+    Args:
+        route: In force.
+        live: What shall decide; shadows among them are left out.
+    """
+    deciding = tuple(variant for variant in live if variant.role == "live")
+    subjects = {variant.subject for variant in deciding}
+    shadows = (one for one in route.variants if one.role == "shadow" and one.subject not in subjects)
+    return msgspec.structs.replace(route, variants=(*deciding, *shadows))
+
+
 def current_routes(connection: sa.Connection) -> dict[str, EndpointRoute]:
     """Return the routes in force by endpoint, withdrawn ones left out."""
     newest = (

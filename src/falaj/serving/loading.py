@@ -63,8 +63,7 @@ def load_serving(
     for name, route in sorted(table.endpoints.items(), key=_members_first):
         error = contain(_load_route, route, runtimes, load_model, make_router, serving)
         if error is not None:
-            told = error.message if isinstance(error, FalajError) else f"{type(error).__name__}: {error}"
-            serving.failures[name] = told
+            serving.failures[name] = _told(error)
             if name in before.routes:
                 serving.routes[name] = before.routes[name]
                 for variant in before.routes[name].variants:  # what was redacted must not wait for a model to load
@@ -90,10 +89,8 @@ def _load_route(
     serving: Serving,
 ) -> None:  # fmt: skip
     loaded: list[LoadedVariant] = []
-    for spec in route.variants:
-        if spec.ensemble is not None:
-            loaded.append(_load_ensemble(route, spec, serving))
-            continue
+
+    def load(spec: Variant) -> None:
         key = _runtime_key(spec)
         if key not in runtimes:
             runtimes[key] = load_model(spec)
@@ -102,7 +99,22 @@ def _load_route(
             serving.bare[route.endpoint] = BareModel(route, spec, runtime)
             return
         loaded.append(LoadedVariant(route, spec, runtime))
-    serving.routes[route.endpoint] = LoadedRoute(route, loaded, make_router)
+
+    for spec in route.variants:
+        if spec.ensemble is not None:
+            loaded.append(_load_ensemble(route, spec, serving))
+        elif spec.role != "shadow":
+            load(spec)
+        elif (error := contain(load, spec)) is not None:  # what decides must not wait for what does not
+            serving.left_out[route.endpoint] = f"version {spec.version} of model {spec.model!r}: {_told(error)}"
+            kept = tuple(one for one in route.variants if one is not spec)
+            route = msgspec.structs.replace(route, variants=kept)
+    if loaded:
+        serving.routes[route.endpoint] = LoadedRoute(route, loaded, make_router)
+
+
+def _told(error: Exception) -> str:
+    return error.message if isinstance(error, FalajError) else f"{type(error).__name__}: {error}"
 
 
 def _policy_of(route: EndpointRoute, variant: LoadedVariant, table: RoutingTable) -> PredictionPolicy:
@@ -128,7 +140,7 @@ def _load_ensemble(route: EndpointRoute, spec: Variant, serving: Serving) -> Loa
             raise Unavailable(f"its member {name!r} does not serve", hint=f"deploy it: falaj deploy {name}")
         if any(variant.ensemble is not None for variant in found.variants):
             raise CorruptionError(f"its member {name!r} is an ensemble itself", hint="publish its routing again")
-        if any(variant.aside for variant in found.variants):
+        if any(variant.aside for variant in found.live):
             raise Unsupported(f"its member {name!r} is a Python model, for which a batch of others cannot wait")
         members[name] = found
     if spec.role == "shadow":

@@ -131,6 +131,8 @@ class Snapshots:
         self.ready = True
         for endpoint, reason in serving.failures.items():
             self._failed(f"endpoint {endpoint!r} keeps its old route: {reason}")
+        for endpoint, reason in serving.left_out.items():
+            self._failed(f"endpoint {endpoint!r} serves without its shadow until its route changes: {reason}")
         self._polls_to_retry = _RETRY_POLLS if serving.failures else 0
         self._switched()
 

@@ -195,6 +195,7 @@ class Serving(msgspec.Struct, frozen=True):
         failures: Endpoint to the reason why its newest route could not be loaded; its older one serves, if any.
         bare: The bare models, by the name they serve under.
         learners: The routers that are told outcomes; the hash is not one.
+        left_out: Endpoint to the reason why its shadow could not be loaded; the endpoint serves without it.
     """
 
     epoch: int = 0
@@ -202,6 +203,7 @@ class Serving(msgspec.Struct, frozen=True):
     failures: dict[str, str] = {}
     bare: dict[str, BareModel] = {}
     learners: list[VariantRouter[LoadedVariant]] = []
+    left_out: dict[str, str] = {}
 
     def python_runtimes(self) -> list[PythonRuntime]:
         """Return the Python models among what serves; those of shadows are waited for in a thread of their own."""

@@ -97,3 +97,20 @@ def test_the_thread_goes_on_after_a_fault_and_ends_nobody() -> None:
 
     asyncio.run(scenario())
     assert sorted(ran) == ["shadows", "told of the fault"]
+
+
+@pytest.mark.parametrize("digest", ["damaged", "explosive"])
+def test_a_shadow_that_cannot_be_loaded_is_left_out_and_what_decides_changes_all_the_same(
+    digest: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World(SHADOWED)
+    broken = variant("shadow", 3, 10_000, role="shadow", digest=digest)
+    world.publish(route(variant("champion", 2), broken, epoch=2))
+    assert world.predict(ask())[1]["model_version"] == 2
+    assert world.stats.load_failures == 1
+    assert "endpoint 'fraud' serves without its shadow until its route changes: version 3 of model" in caplog.text
+    assert versions(world, "shadow") == []
+    assert world.snapshots.serving.failures == {}
+    world.publish(route(variant("champion", 2), variant("shadow", 1, 10_000, role="shadow"), epoch=3))
+    world.predict(ask())
+    assert versions(world, "shadow") == [1]

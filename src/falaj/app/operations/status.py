@@ -81,7 +81,7 @@ def _endpoints(rooms: Rooms, stats: GatewayStats) -> list[EndpointStatus]:
                 name,
                 route.variants[0].model,
                 route.epoch,
-                tuple(_variant(rooms, route, variant, stats) for variant in route.variants),
+                tuple(variant_status(rooms, route, variant, stats) for variant in route.variants),
                 words,
                 monitor_status(rooms, name),
                 price(used, rooms.settings.cost).per_thousand_requests,
@@ -106,7 +106,8 @@ def _waiting(rooms: Rooms, one: Wish) -> str:
     return f"version {one.version} {KEPT_BACK}: {why}" if why else f"version {one.version} is about to go out"
 
 
-def _variant(rooms: Rooms, route: EndpointRoute, variant: Variant, stats: GatewayStats) -> VariantStatus:
+def variant_status(rooms: Rooms, route: EndpointRoute, variant: Variant, stats: GatewayStats) -> VariantStatus:
+    """Return a variant with what the gateway counted of its version in its role."""
     series = Series(endpoint=route.endpoint, variant=variant.name, version=variant.version)
     for one in stats.total.series:
         # A version keeps its counts when it goes from candidate to champion.
@@ -128,8 +129,9 @@ def _variant(rooms: Rooms, route: EndpointRoute, variant: Variant, stats: Gatewa
 def _used(endpoint: str, stats: GatewayStats) -> Usage:
     """Return what an endpoint's decisions used: their time in the gateway, as if each had held a core for it.
 
-    That is an upper bound, because decisions of one batch share their time.
+    That is an upper bound, because decisions of one batch share their time. What a shadow computes costs, and is no
+    decision.
     """
     series = [one for one in stats.total.series if one.endpoint == endpoint]
     seconds = sum(one.latency_us for one in series) / _SECOND_US
-    return Usage("endpoint", endpoint, seconds, seconds, sum(one.requests for one in series))
+    return Usage("endpoint", endpoint, seconds, seconds, sum(one.requests for one in series if one.role != "shadow"))

@@ -1,0 +1,124 @@
+"""Shadows: how far a version that decides nothing would have decided otherwise, and how well, on the same requests."""
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from falaj.monitoring.metrics import Estimate, Floats, proportion
+from falaj.monitoring.performance import Joined, Quality, QualityPolicy, measure
+
+_QUANTILES = (0.5, 0.9, 0.99)
+
+
+class Pairs(msgspec.Struct, frozen=True, eq=False):
+    """Requests that a shadow and one deciding version were both asked about.
+
+    Attributes:
+        live: What decided, float64, (requests,); NaN where it failed.
+        shadow: What the shadow computed, float64, (requests,); NaN where it failed.
+        outcomes: 0 or 1, float64, (requests,); NaN where none is known.
+        decided_us: T of each request in microseconds, int64, (requests,).
+    """
+
+    live: Floats
+    shadow: Floats
+    outcomes: Floats
+    decided_us: NDArray[np.int64]
+
+
+class ScoreDifference(msgspec.Struct, frozen=True):
+    """Score of the shadow less the score that decided, over the requests that both scored.
+
+    Attributes:
+        mean: The mean difference; its sign says who scores higher.
+        mean_size: The mean of its size.
+        p50_size: Median of its size.
+        p90_size: 90th percentile of its size.
+        p99_size: 99th percentile of its size.
+        max_size: The greatest size.
+    """
+
+    mean: float
+    mean_size: float
+    p50_size: float
+    p90_size: float
+    p99_size: float
+    max_size: float
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """A shadow beside one version that decided.
+
+    Attributes:
+        requests: Those that both were asked about.
+        both: Those that both scored: all that follows is over these.
+        shadow_failed: Those that the shadow alone failed on.
+        live_failed: Those that the deciding version alone failed on.
+        difference: Of the scores; None without a request that both scored.
+        changed: Share of decisions that would have been the other one, each version by its own threshold, with the
+            exact 95 % interval for one look; None without a request that both scored.
+        only_shadow: Decisions that are positive by the shadow alone.
+        only_live: Decisions that are positive by the deciding version alone.
+        shadow_quality: Realised quality that the shadow would have had.
+        live_quality: That of what decided, on the same requests.
+    """
+
+    requests: int
+    both: int
+    shadow_failed: int
+    live_failed: int
+    difference: ScoreDifference | None
+    changed: Estimate | None
+    only_shadow: int
+    only_live: int
+    shadow_quality: Quality
+    live_quality: Quality
+
+
+def compare(
+    pairs: Pairs, *, shadow: QualityPolicy, live: QualityPolicy, now_us: int, label_delay_us: int
+) -> Comparison:
+    """Compare a shadow with the version that decided on the same requests.
+
+    Args:
+        pairs: The requests.
+        shadow: The shadow's threshold, and what is needed before its quality is believed.
+        live: The same of the version that decided.
+        now_us: The present on the time line of the decisions' T, in microseconds.
+        label_delay_us: How long an outcome takes, in microseconds.
+
+    Example:
+        >>> pairs = Pairs(np.array([0.2, 0.6, 0.9]), np.array([0.3, 0.4, np.nan]), np.full(3, np.nan), np.arange(3))
+        >>> found = compare(pairs, shadow=QualityPolicy(), live=QualityPolicy(), now_us=9, label_delay_us=0)
+        >>> found.both, found.shadow_failed, found.only_live, round(found.difference.mean_size, 3)
+        (2, 1, 1, 0.15)
+    """
+    has_live, has_shadow = np.isfinite(pairs.live), np.isfinite(pairs.shadow)
+    both = has_live & has_shadow
+    of_live, of_shadow = pairs.live[both], pairs.shadow[both]
+    says_live, says_shadow = of_live >= live.threshold, of_shadow >= shadow.threshold
+    rows, other = int(both.sum()), int((says_live != says_shadow).sum())
+    outcomes, decided_us = pairs.outcomes[both], pairs.decided_us[both]
+
+    def quality(scores: Floats, policy: QualityPolicy) -> Quality:
+        joined = Joined(scores, outcomes, decided_us, 0, 0)
+        return measure(joined, now_us=now_us, label_delay_us=label_delay_us, policy=policy)
+
+    return Comparison(
+        requests=pairs.live.size,
+        both=rows,
+        shadow_failed=int((has_live & ~has_shadow).sum()),
+        live_failed=int((has_shadow & ~has_live).sum()),
+        difference=_difference(of_shadow - of_live) if rows else None,
+        changed=proportion(other, rows) if rows else None,
+        only_shadow=int((says_shadow & ~says_live).sum()),
+        only_live=int((says_live & ~says_shadow).sum()),
+        shadow_quality=quality(of_shadow, shadow),
+        live_quality=quality(of_live, live),
+    )
+
+
+def _difference(differences: Floats) -> ScoreDifference:
+    sizes = np.abs(differences)
+    p50, p90, p99 = np.quantile(sizes, _QUANTILES).tolist()
+    return ScoreDifference(float(differences.mean()), float(sizes.mean()), p50, p90, p99, float(sizes.max()))
