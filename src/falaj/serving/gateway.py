@@ -194,7 +194,11 @@ class GatewayWorker:
         self._shadows = Shadows(
             self._predictor, self.stats, clock.monotonic, self._loop.call_soon, ShadowThread(self._loop)
         )
-        self.snapshots = Snapshots(load_model, self._beside, self.stats, self._switched, buckets=self._buckets)
+        self._shadow_loader = ShadowThread(self._loop)
+        self.snapshots = Snapshots(
+            load_model, self._beside, self.stats, self._switched, buckets=self._buckets,
+            shadows_beside=self._shadows_beside,
+        )  # fmt: skip
         ids = RequestIds()
         intake = Intake(self._batcher, ids, self.stats, config.max_rows)
         self._blocks = Blocks(
@@ -329,6 +333,15 @@ class GatewayWorker:
     def _beside(self, work: Callable[[], Serving], done: Callable[[Serving], None]) -> None:
         loading = self._loop.run_in_executor(self._executor, work)
         loading.add_done_callback(lambda future: done(future.result()))
+
+    def _shadows_beside(self, work: Callable[[], Serving], done: Callable[[Serving], None]) -> None:
+        loaded: list[Serving] = []
+
+        def hand_over() -> None:
+            for serving in loaded:
+                done(serving)
+
+        self._shadow_loader(lambda: loaded.append(work()), hand_over)
 
     def _switched(self) -> None:
         self._processes.keep(self.snapshots.serving.python_runtimes())

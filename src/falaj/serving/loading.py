@@ -44,8 +44,9 @@ def model_loader(blobs: BlobStore, place: PythonPlace | None = None, *, mixed: b
 
 
 def load_serving(
-    table: RoutingTable, before: Serving, load_model: LoadModel, make_router: RouterMaker[LoadedVariant] = HashRouter
-) -> Serving:
+    table: RoutingTable, before: Serving, load_model: LoadModel, make_router: RouterMaker[LoadedVariant] = HashRouter,
+    *, load_shadows: bool = False,
+) -> Serving:  # fmt: skip
     """Load a routing table beside what serves now; models that serve already are used again.
 
     Args:
@@ -54,6 +55,8 @@ def load_serving(
         load_model: Loads one model.
         make_router: Makes what chooses among an endpoint's variants; what a router has learned lives behind it, since a
             changed table makes new ones.
+        load_shadows: Load the shadows too that are not loaded yet; otherwise they are awaited, so that what decides
+            waits for none of them.
     """
     runtimes: Runtimes = {
         _runtime_key(variant.spec): variant.runtime for loaded in before.routes.values() for variant in loaded.variants
@@ -61,7 +64,7 @@ def load_serving(
     runtimes |= {_runtime_key(model.spec): model.runtime for model in before.bare.values()}
     serving = Serving(table.epoch)
     for name, route in sorted(table.endpoints.items(), key=_members_first):
-        error = contain(_load_route, route, runtimes, load_model, make_router, serving)
+        error = contain(_load_route, route, runtimes, load_model, make_router, serving, load_shadows=load_shadows)
         if error is not None:
             serving.failures[name] = _told(error)
             if name in before.routes:
@@ -86,7 +89,7 @@ def _runtime_key(spec: Variant) -> tuple[str, int, bool]:
 
 def _load_route(
     route: EndpointRoute, runtimes: Runtimes, load_model: LoadModel, make_router: RouterMaker[LoadedVariant],
-    serving: Serving,
+    serving: Serving, *, load_shadows: bool,
 ) -> None:  # fmt: skip
     loaded: list[LoadedVariant] = []
 
@@ -105,12 +108,18 @@ def _load_route(
             loaded.append(_load_ensemble(route, spec, serving))
         elif spec.role != "shadow":
             load(spec)
-        elif (error := contain(load, spec)) is not None:  # what decides must not wait for what does not
+        elif not load_shadows and _runtime_key(spec) not in runtimes:
+            serving.awaited.append(route.endpoint)
+            route = _without(route, spec)
+        elif (error := contain(load, spec)) is not None:  # what decides goes on without what does not
             serving.left_out[route.endpoint] = f"version {spec.version} of model {spec.model!r}: {_told(error)}"
-            kept = tuple(one for one in route.variants if one is not spec)
-            route = msgspec.structs.replace(route, variants=kept)
+            route = _without(route, spec)
     if loaded:
         serving.routes[route.endpoint] = LoadedRoute(route, loaded, make_router)
+
+
+def _without(route: EndpointRoute, variant: Variant) -> EndpointRoute:
+    return msgspec.structs.replace(route, variants=tuple(one for one in route.variants if one is not variant))
 
 
 def _told(error: Exception) -> str:

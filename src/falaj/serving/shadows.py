@@ -106,7 +106,7 @@ def _shadow_of(row: Row, variant: LoadedVariant) -> Row:
 
 
 class ShadowThread:
-    """The thread in which shadows compute; begun when the first one does.
+    """A thread in which shadows compute, or are loaded; begun when the first one is.
 
     A daemon, so that a model which never returns keeps no worker from ending.
 

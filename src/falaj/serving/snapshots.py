@@ -42,6 +42,7 @@ class Snapshots:
         switched: Called after a new routing table is in force.
         make_router: Makes what chooses among an endpoint's variants.
         buckets: What limits are taken from; without it there are none.
+        shadows_beside: Runs the loading of shadows, which nothing else may wait for; the same as `beside` by default.
 
     Attributes:
         serving: What serves now. Requests keep the one they began with, so the old models go when those are done.
@@ -52,12 +53,14 @@ class Snapshots:
     def __init__(
         self, load_model: LoadModel, beside: Beside, stats: WorkerStats, switched: Callable[[], None] = lambda: None,
         make_router: RouterMaker[LoadedVariant] = HashRouter, buckets: Buckets | None = None,
+        shadows_beside: Beside | None = None,
     ) -> None:  # fmt: skip
         self.serving = Serving()
         self.guard = Guard()
         self.ready = False
         self._load_model = load_model
         self._beside = beside
+        self._shadows_beside = shadows_beside or beside
         self._stats = stats
         self._switched = switched
         self._make_router = make_router
@@ -122,19 +125,35 @@ class Snapshots:
             return
         self._loading = True
         before, load_model, make_router = self.serving, self._load_model, self._make_router
-        self._beside(lambda: load_serving(table, before, load_model, make_router), self._adopt)
+        self._beside(
+            lambda: load_serving(table, before, load_model, make_router), lambda serving: self._adopt(table, serving)
+        )
 
-    def _adopt(self, serving: Serving) -> None:
+    def _adopt(self, table: RoutingTable, serving: Serving) -> None:
         self._loading = False
         self.serving = serving
         self._stats.routing_epoch = serving.epoch
         self.ready = True
         for endpoint, reason in serving.failures.items():
             self._failed(f"endpoint {endpoint!r} keeps its old route: {reason}")
-        for endpoint, reason in serving.left_out.items():
-            self._failed(f"endpoint {endpoint!r} serves without its shadow until its route changes: {reason}")
         self._polls_to_retry = _RETRY_POLLS if serving.failures else 0
         self._switched()
+        if serving.awaited:
+            self._load_shadows(table)
+
+    def _load_shadows(self, table: RoutingTable) -> None:
+        """Load the shadows that are awaited; a table that is published meanwhile does not wait for them."""
+        raw, before, load_model, make_router = self._routing, self.serving, self._load_model, self._make_router
+
+        def adopt(serving: Serving) -> None:
+            if self._routing is not raw or self._loading:
+                return
+            self.serving = serving
+            for endpoint, reason in serving.left_out.items():
+                self._failed(f"endpoint {endpoint!r} serves without its shadow until its route changes: {reason}")
+            self._switched()
+
+        self._shadows_beside(lambda: load_serving(table, before, load_model, make_router, load_shadows=True), adopt)
 
     def _failed(self, sentence: str) -> None:
         self._stats.load_failures += 1

@@ -196,6 +196,7 @@ class Serving(msgspec.Struct, frozen=True):
         bare: The bare models, by the name they serve under.
         learners: The routers that are told outcomes; the hash is not one.
         left_out: Endpoint to the reason why its shadow could not be loaded; the endpoint serves without it.
+        awaited: Endpoints that serve without their shadow until it is loaded.
     """
 
     epoch: int = 0
@@ -204,6 +205,7 @@ class Serving(msgspec.Struct, frozen=True):
     bare: dict[str, BareModel] = {}
     learners: list[VariantRouter[LoadedVariant]] = []
     left_out: dict[str, str] = {}
+    awaited: list[str] = []
 
     def python_runtimes(self) -> list[PythonRuntime]:
         """Return the Python models among what serves; those of shadows are waited for in a thread of their own."""

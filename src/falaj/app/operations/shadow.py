@@ -12,18 +12,14 @@ from falaj.lifecycle.rooms import Rooms
 from falaj.lifecycle.shadowing import compare_shadow, shadow_version, stop_shadow
 from falaj.rollout.shadow import latest_span
 
-_LOADED_WITHIN_S = 10.0
-"""How long setting one waits for the gateways: they load the model and time its runtimes first."""
-
 
 def set_shadow(rooms: Rooms, actor: Actor, params: SetShadow) -> ShadowSet:
-    """Let a version compute beside what decides, for a share of units; returns when gateways go by it."""
+    """Let a version compute beside what decides, for a share of units; returns when gateways know, and load it next."""
     began = rooms.clock.monotonic()
     _refuse_other_kinds(rooms, params.endpoint)
     endpoint = rooms.definitions.endpoint(params.endpoint)
     shadow = shadow_version(rooms, endpoint, params.version, params.weight, actor)
-    adopted = wait_adopted(rooms, timeout_s=_LOADED_WITHIN_S)
-    in_force_s = rooms.clock.monotonic() - began if adopted else None
+    in_force_s = rooms.clock.monotonic() - began if wait_adopted(rooms) else None
     return ShadowSet(params.endpoint, shadow.version, params.weight, in_force_s)
 
 
