@@ -194,11 +194,7 @@ class GatewayWorker:
         self._shadows = Shadows(
             self._predictor, self.stats, clock.monotonic, self._loop.call_soon, ShadowThread(self._loop)
         )
-        self._shadow_loader = ShadowThread(self._loop)
-        self.snapshots = Snapshots(
-            load_model, self._beside, self.stats, self._switched, buckets=self._buckets,
-            shadows_beside=self._shadows_beside,
-        )  # fmt: skip
+        self.snapshots = self._make_snapshots(load_model)
         ids = RequestIds()
         intake = Intake(self._batcher, ids, self.stats, config.max_rows)
         self._blocks = Blocks(
@@ -334,14 +330,21 @@ class GatewayWorker:
         loading = self._loop.run_in_executor(self._executor, work)
         loading.add_done_callback(lambda future: done(future.result()))
 
-    def _shadows_beside(self, work: Callable[[], Serving], done: Callable[[Serving], None]) -> None:
-        loaded: list[Serving] = []
+    def _make_snapshots(self, load_model: LoadModel) -> Snapshots:
+        thread = ShadowThread(self._loop)
 
-        def hand_over() -> None:
-            for serving in loaded:
-                done(serving)
+        def shadows_beside(work: Callable[[], Serving], done: Callable[[Serving], None]) -> None:
+            loaded: list[Serving] = []
 
-        self._shadow_loader(lambda: loaded.append(work()), hand_over)
+            def hand_over() -> None:
+                for serving in loaded:
+                    done(serving)
+
+            thread(lambda: loaded.append(work()), hand_over)
+
+        return Snapshots(
+            load_model, self._beside, self.stats, self._switched, buckets=self._buckets, shadows_beside=shadows_beside
+        )
 
     def _switched(self) -> None:
         self._processes.keep(self.snapshots.serving.python_runtimes())
