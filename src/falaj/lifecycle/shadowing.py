@@ -1,6 +1,5 @@
 """Shadowing: a registered version computes beside what decides, and is held against it on the same requests."""
 
-import math
 from collections.abc import Set
 
 import msgspec
@@ -129,8 +128,8 @@ def compare_shadow(rooms: Rooms, endpoint: Endpoint, span: ShadowSpan) -> tuple[
 
 
 def _share(weight: float) -> int:
-    share = round(weight * table.WHOLE) if math.isfinite(weight) else 0
-    if not 0 < share <= table.WHOLE or weight > 1:
+    share = round(weight * table.WHOLE) if 0 < weight <= 1 else 0  # NaN is neither
+    if share == 0:
         raise InputError(
             f"weight {weight:g} is no share of units", hint="give one above 0 and at most 1, such as 0.2; finest 0.0001"
         )

@@ -1,6 +1,7 @@
 """A worker under steady load whose shadow hangs, fails and computes: callers do not notice, and all is counted."""
 
 import asyncio
+import functools
 import re
 import signal
 import socket
@@ -18,7 +19,7 @@ from falaj.serving.shadows import MAX_ROWS
 from support.gateway_load import Load
 from support.gateway_process import Project, WorkerProcess, call
 from support.python_models import settings
-from support.serving_world import OWNER, route
+from support.serving_world import OWNER, ask, route
 from support.waiting import until
 
 CODE = b"""
@@ -43,6 +44,7 @@ class Told:
             raise KeyError("never")
         return np.full(len(matrix), 0.5)
 """
+PATH = "/v1/endpoints/fraud/predict"
 Begin = Callable[[socket.socket], WorkerProcess]
 HANGS, FAILS, COMPUTES = 11, 12, 2
 
@@ -66,26 +68,38 @@ def shadow(of: Variant) -> Variant:
 
 
 class Counted:
-    """What the worker counts: rows of shadows by version, and rows left out."""
+    """What the worker counts: live decisions, rows of shadows by version, and rows left out."""
 
     def __init__(self, port: int) -> None:
         text = str(call(port, "GET", "/metrics", token=OWNER)[1])
-        line = r'^falaj_predictions_total\{endpoint="fraud",variant="shadow",version="(\d+)",role="shadow"\} (\d+)$'
-        self.shadow = {int(version): int(count) for version, count in re.findall(line, text, re.MULTILINE)}
+        line = r'^falaj_predictions_total\{endpoint="fraud",variant="\w+",version="(\d+)",role="(\w+)"\} (\d+)$'
+        found = re.findall(line, text, re.MULTILINE)
+        self.live = sum(int(count) for _, role, count in found if role == "live")
+        self.shadow = {int(version): int(count) for version, role, count in found if role == "shadow"}
         drops = re.search(r"^falaj_shadow_drops_total (\d+)$", text, re.MULTILINE)
         assert drops
         self.drops = int(drops[1])
 
+    @property
+    def unshadowed(self) -> int:
+        """Decisions neither computed in the shadow nor left out: from before it was loaded, and those that wait."""
+        return self.live - sum(self.shadow.values()) - self.drops
 
-def settled(port: int) -> Counted:
-    """What is counted once nobody asks and no row waits."""
-    seen: list[Counted] = []
+
+def nothing_waits(port: int, unshadowed: int) -> bool:
+    return Counted(port).unshadowed == unshadowed
+
+
+def shadowed(port: int, version: int) -> int:
+    """Ask, one at a time, until a shadow is loaded; return how many decisions there were before one was."""
+    until(lambda: call(port, "POST", PATH, ask("c1")) and Counted(port).shadow.get(version), "the shadow is loaded")
+    seen: list[int] = []
 
     def same() -> bool:
-        seen.append(Counted(port))
-        return len(seen) > 1 and seen[-1].shadow == seen[-2].shadow
+        seen.append(Counted(port).unshadowed)
+        return len(seen) > 1 and seen[-1] == seen[-2]
 
-    until(same, "the shadow has computed what waited", every_s=1.0)
+    until(same, "nothing waits", every_s=1.0)
     return seen[-1]
 
 
@@ -106,37 +120,37 @@ def begin(project: Project) -> Iterator[Begin]:
 
 
 def test_callers_do_not_notice_what_their_shadow_does(project: Project, begin: Begin) -> None:
-    hang, fail = project.root / f"hang-{HANGS}", project.root / f"fail-{FAILS}"
     live = project.variant(1)
     shadows = {HANGS: told(project, HANGS), FAILS: told(project, FAILS), COMPUTES: project.variant(COMPUTES)}
-    project.publish(route(live, shadow(shadows[HANGS]), epoch=HANGS))
+    before = 0
     with socket.create_server(("127.0.0.1", 0), backlog=512) as listening:
+        project.publish(route(live))
         worker = begin(listening)
         load = Load(worker.port)
 
-        async def counted(version: int, rows: int) -> None:
-            while (await asyncio.to_thread(Counted, worker.port)).shadow.get(version, 0) < rows:
-                await load.reach(20)
-
-        async def main() -> None:
+        async def main(version: int) -> None:
+            hang, fail = project.root / f"hang-{version}", project.root / f"fail-{version}"
+            load.stopping = False
             running = asyncio.create_task(load.run())
-            async with asyncio.timeout(120):
-                await counted(HANGS, 100)
-                hang.touch()
-                await load.reach(MAX_ROWS + 500)  # all of them while a batch of the shadow hangs
-                assert load.failures == []
-                hang.unlink()
-                await counted(HANGS, MAX_ROWS)
-                for version in (FAILS, COMPUTES):
-                    project.publish(route(live, shadow(shadows[version]), epoch=version))
-                    await counted(version, 1)
+            async with asyncio.timeout(60):
+                await load.reach(300)
+                if version == HANGS:
+                    hang.touch()
+                    await load.reach(MAX_ROWS + 500)  # all of them while one batch of the shadow hangs
+                    hang.unlink()
+                if version == FAILS:
                     fail.touch()
-                    await counted(version, 600)
+                await load.reach(300)
             load.stopping = True
             await asyncio.wait_for(running, 20)
 
-        asyncio.run(main())
-        last = settled(worker.port)
+        for version, one in shadows.items():
+            project.publish(route(live, shadow(one), epoch=version))
+            before = shadowed(worker.port, version)
+            asyncio.run(main(version))
+            # Every decision since is computed by the shadow, or counted as left out.
+            until(functools.partial(nothing_waits, worker.port, before), "nothing waits", within_s=60)
+        last = Counted(worker.port)
         assert worker.end() == 0
     records = [record for record in project.records() if isinstance(record, PredictionRecord)]
     decided = Counter(record.request_id for record in records if record.role == "live")
@@ -147,20 +161,12 @@ def test_callers_do_not_notice_what_their_shadow_does(project: Project, begin: B
     assert set(decided.values()) == {1}
     assert set(beside.values()) == {1}
     assert set(beside) <= set(decided)
+    assert last.live == len(decided) == len(beside) + last.drops + before
+    assert last.drops >= 500 - 256, "of what came while it hung, as much as there was no room for"
     found = Counter((record.version, record.error != "") for record in records if record.role == "shadow")
     assert {version: found[version, False] + found[version, True] for version in shadows} == last.shadow
     assert found[FAILS, True] > 0
     assert found[HANGS, True] == found[COMPUTES, True] == 0
-    assert last.drops >= 400
-    # From the moment when a shadow is loaded, every decision is computed by it or counted as left out.
-    begun: set[int] = set()
-    shadowed = 0
-    for record in records:
-        if record.role == "live":
-            begun |= {record.epoch} if record.request_id in beside else set()
-            shadowed += record.epoch in begun
-    assert begun == set(shadows)
-    assert shadowed == len(beside) + last.drops
 
 
 def test_a_shadow_that_cannot_be_loaded_in_time_keeps_nobody_waiting(project: Project, begin: Begin) -> None:

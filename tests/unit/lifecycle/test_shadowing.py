@@ -74,7 +74,7 @@ def test_it_needs_a_gate_report_and_neither_a_pass_nor_an_approval(world: World,
     assert world.serving() == {1: 100}
 
 
-@pytest.mark.parametrize("weight", [0.0, -0.1, 1.0001, 20.0, 0.00001, float("nan"), float("inf")])
+@pytest.mark.parametrize("weight", [0.0, -0.1, 1.0001, 20.0, 0.00001, 1e308, float("nan"), float("inf")])
 def test_a_weight_that_is_no_share_is_refused(world: World, weight: float) -> None:
     serve(world)
     world.register()
