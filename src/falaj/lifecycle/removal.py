@@ -64,8 +64,9 @@ def use_of(rooms: Rooms, version: ModelVersion) -> tuple[str, str] | None:
     for name, route in routes.items():
         for variant in route.variants:
             if (variant.model, variant.version) == subject:
-                how = "serves" if variant.role == "live" else "computes in the shadow of"
-                return f"{how} endpoint {name!r}", f"deploy another version, or: falaj undeploy {name}"
+                if variant.role == "shadow":
+                    return f"computes in the shadow of endpoint {name!r}", f"first: falaj shadow {name} --end"
+                return f"serves endpoint {name!r}", f"deploy another version, or: falaj undeploy {name}"
         before = [running[name]] if name in running else []
         before += [one for one in (last[name],) if one is not None]
         if any((v.model, v.version) == subject for one in before for v in one.previous):

@@ -13,8 +13,10 @@ from falaj.definitions.routing_table import Variant
 from falaj.governance.access import Actor, authorise
 from falaj.kernel.errors import Conflict, InputError
 from falaj.lifecycle.apply import views_in_force
+from falaj.lifecycle.approving import refuse_rejected
+from falaj.lifecycle.candidate import variant_of
 from falaj.lifecycle.catch_up import catch_up
-from falaj.lifecycle.promotion import refuse_misfit, refuse_rejected, variant_of
+from falaj.lifecycle.promotion import refuse_misfit
 from falaj.lifecycle.publication import publish_snapshots
 from falaj.lifecycle.rooms import Rooms
 from falaj.models.version import ModelVersion
@@ -58,12 +60,14 @@ def shadow_version(rooms: Rooms, endpoint: Endpoint, number: int, weight: float,
         AccessDenied: The actor may not do `endpoint.shadow` there.
         InputError: The weight is no such share.
         NotFound: There is no such version, or nothing serves there.
-        Conflict: It has no gate report, was refused, cannot be computed, takes what callers do not send, decides there
-            already, or is the shadow so already.
+        Conflict: It was removed or refused, has no gate report, cannot be computed, takes what callers do not send,
+            decides there already, or is the shadow so already.
     """
     authorise(actor, "endpoint.shadow", endpoint.name)
     share = _share(weight)
     version = rooms.registry.get(endpoint.model.name, number)
+    if version.removed:
+        raise Conflict(f"version {number} of model {version.model!r} was removed", hint="shadow another version")
     if not version.gate_digest:
         raise Conflict(
             f"version {number} of model {version.model!r} has no gate report",

@@ -21,10 +21,11 @@ from falaj.definitions.prediction_record import FeedbackRecord, PredictionRecord
 from falaj.definitions.routing_table import Variant
 from falaj.governance.access import Actor, Role
 from falaj.kernel.clock import to_us
-from falaj.kernel.errors import AccessDenied, Conflict, InputError, NotFound
+from falaj.kernel.errors import AccessDenied, Conflict, InputError, InUse, NotFound
 from falaj.lifecycle.apply import views_in_force
 from falaj.lifecycle.promoted import WAITS
 from falaj.lifecycle.promotion import Promotions, roll_back_endpoint
+from falaj.lifecycle.removal import remove_versions
 from falaj.models.gate_report import Outcome
 from falaj.models.version import ModelVersion
 from falaj.pipelines.runs import RunState
@@ -105,6 +106,19 @@ def test_what_makes_no_sense_is_refused(world: World) -> None:
     with pytest.raises(AccessDenied):
         shadow(world, 3, by=Actor("ada", Role.ENGINEER, ("endpoint.shadow@other",)))
     assert shadow(world, 3, by=Actor("ada", Role.ENGINEER, ("endpoint.shadow@fraud",))).version == 3
+
+
+def test_what_computes_in_the_shadow_is_not_removed_and_what_was_removed_is_no_shadow(world: World) -> None:
+    serve(world)
+    world.register()
+    shadow(world, 2)
+    with pytest.raises(InUse, match="computes in the shadow of endpoint 'fraud'") as refused:
+        remove_versions(world.rooms, ADA, "fraud", 2)
+    assert refused.value.hint == "first: falaj shadow fraud --end"
+    end_shadow(world.rooms, ADA, EndShadow("fraud"))
+    remove_versions(world.rooms, ADA, "fraud", 2)
+    with pytest.raises(Conflict, match="version 2 of model 'fraud' was removed"):
+        shadow(world, 2)
 
 
 def test_an_ensemble_has_no_shadow_and_its_members_have(tmp_path: Path) -> None:
