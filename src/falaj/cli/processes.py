@@ -7,11 +7,13 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 
 import click
 
+from falaj.app.online import check_online
 from falaj.app.running import find_control
 from falaj.app.scaling import Load, Scaling, read_load
 from falaj.app.supervisor import Supervisor, find_supervisor, stop_supervisor
@@ -21,6 +23,7 @@ from falaj.kernel.errors import Conflict, DiskFull, ExtraMissing, Unavailable
 from falaj.kernel.settings import Settings, load_settings
 from falaj.storage.disk import lacks_room
 from falaj.storage.folder import StateFolder
+from falaj.storage.shared import is_to_be_filled, refuse_foreign, share
 
 _READY_S = 60.0
 
@@ -38,6 +41,7 @@ def up(session: Session, *, detach: bool, workers: int | None) -> None:
     StateFolder.of(client.folder, client.settings.storage).create()
     count = workers or client.settings.gateway.workers
     _refuse_running(client.state)
+    _share(client.folder, client.settings)
     _refuse_taken_ports(client.settings)
     if detach:
         started = _detach(client.folder, client.state, count)
@@ -74,6 +78,7 @@ def control(session: Session) -> None:
     client = session.client()
     if find_control(client.state) is not None:
         raise Conflict("a control process already runs here", hint="stop it with 'falaj down'")
+    _share(client.folder, client.settings)
     run(client.folder)
 
 
@@ -91,11 +96,20 @@ def gateway(session: Session, *, workers: int | None) -> None:
     folder = session.folder.resolve()
     settings = load_settings(folder, need_file=False)
     state = StateFolder.of(folder, settings.storage)
+    check_online(settings)
+    refuse_foreign(state, settings.project.name)
     state.create()
     _refuse_running(state.path)
     _check_grpc(settings)
     count = workers or settings.gateway.workers
     _supervisor(folder, settings, count, with_control=False, say=session.say).run()
+
+
+def _share(folder: Path, settings: Settings) -> None:
+    """Fill a shared folder before gateways write in it, and where the person at the terminal reads of it."""
+    state = StateFolder.of(folder, settings.storage)
+    with state.lock() if is_to_be_filled(state) else nullcontext():
+        share(state, settings.project.name, lambda said: click.echo(said, err=True))
 
 
 def _refuse_running(state: Path) -> None:
