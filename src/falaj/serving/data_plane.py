@@ -33,6 +33,9 @@ from falaj.serving.variants import LoadedRoute, LoadedVariant
 RAW = ":raw"
 """Behind an endpoint's name: the caller sends the features themselves."""
 
+UNLOADED = "these endpoints cannot be loaded:"
+"""So begins what `health` says of a worker that serves the others."""
+
 Finish = Callable[[InferenceAnswer | FalajError], None]
 """Gets the answer, or why there is none; called once, at once or later."""
 
@@ -66,7 +69,7 @@ class DataPlane:
 
     @property
     def ready(self) -> bool:
-        """Whether routing and tokens are known and the worker is not about to stop."""
+        """Whether routing and tokens are known, every endpoint was loaded, and the worker is not about to stop."""
         return self._snapshots.ready and not self.draining
 
     def health(self) -> Health:
@@ -76,8 +79,14 @@ class DataPlane:
             Unavailable: They should not, although it still serves while draining.
         """
         if not self.ready:
-            raise Unavailable("draining" if self.draining else "nothing was published to this gateway yet")
+            raise Unavailable("draining" if self.draining else self._why_not_ready())
         return Health(live=True, ready=True)
+
+    def _why_not_ready(self) -> str:
+        absent = self._snapshots.serving.absent()
+        if absent:
+            return f"{UNLOADED} {', '.join(absent)}"  # without the reasons, since anybody may ask
+        return "nothing was published to this gateway yet"
 
     def metadata(self, asked: str, version: str = "") -> ModelMetadata:
         """Return what a model takes and gives.

@@ -68,7 +68,7 @@ def share(state: StateFolder, project: str, say: Callable[[str], None] = _log.wa
     mark = read_mark(state.shared)
     if mark is not None and mark.id != own.removesuffix(_MOVING):
         raise ProjectError(
-            f"storage.shared, {state.shared}, is the shared folder of project {mark.project!r} with another state folder",
+            f"storage.shared, {state.shared}, is of project {mark.project!r} with another state folder",
             hint="give this project a shared folder of its own, or restore that state folder",
         )
     if own and not own.endswith(_MOVING):

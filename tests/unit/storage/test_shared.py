@@ -18,7 +18,7 @@ def project(folder: Path, shared: str | None = "shared") -> StateFolder:
 
 
 def begun(folder: Path) -> tuple[str, list[str]]:
-    """Let a project without a shared folder keep a model, a decision and counts; then share, and return what is said."""
+    """Let a project keep a model, a decision and counts; then share them, and return what is said."""
     alone = project(folder, None)
     share(alone, "fraud")
     digest = LocalBlobs(alone.blobs).put(b"model")
