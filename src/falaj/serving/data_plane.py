@@ -23,6 +23,7 @@ from falaj.serving.inference import InferenceAnswer, InferenceRequest
 from falaj.serving.intake import Instance, Intake, Receipt
 from falaj.serving.metadata import Health, IndexEntry, ModelMetadata, ModelReady, bare_metadata, endpoint_metadata
 from falaj.serving.model_statistics import ModelStatistics, statistics_of
+from falaj.serving.readiness import UNLOADED
 from falaj.serving.request_ids import RequestIds
 from falaj.serving.rows import Job
 from falaj.serving.snapshots import Snapshots
@@ -32,9 +33,6 @@ from falaj.serving.variants import LoadedRoute, LoadedVariant
 
 RAW = ":raw"
 """Behind an endpoint's name: the caller sends the features themselves."""
-
-UNLOADED = "these endpoints cannot be loaded:"
-"""So begins what `health` says of a worker that serves the others."""
 
 Finish = Callable[[InferenceAnswer | FalajError], None]
 """Gets the answer, or why there is none; called once, at once or later."""
