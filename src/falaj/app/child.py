@@ -76,7 +76,9 @@ class Child:
         self.refusal = self._said() if code == EXIT and not self._proven else None
         pause_s = _BACKOFF_S[min(self.failures, len(_BACKOFF_S)) - 1]
         self.process, self._restart_at = None, now + pause_s
-        how = f"ended with {_ended(code)}" if self.refusal is None else f"does not start: {self.refusal.message}"
+        how = f"ended with {_ended(code)}"
+        if self.refusal is not None:
+            how = "; ".join(filter(None, (f"does not start: {self.refusal.message}", self.refusal.hint)))
         return f"{self.name} {how}; back in {pause_s:g} s (see {self.log})"
 
     def _said(self) -> FalajError | None:

@@ -39,13 +39,17 @@ def check_online(settings: Settings) -> None:
         _need_redis()
 
 
-def reach_online(settings: Settings) -> None:
-    """Return if the store on a server answers, empty or not; asks nothing of one on this machine.
+def reach_online(settings: Settings, *, filled: bool = False) -> None:
+    """Return if the store on a server answers; asks nothing of one on this machine.
+
+    Args:
+        settings: The project's.
+        filled: Whether it must hold something of the project, too.
 
     Raises:
         ExtraMissing: The store's client is not installed.
         ProjectError: Its address is not one.
-        StorageError: The server does not answer, or refuses.
+        StorageError: The server does not answer, refuses, or holds nothing where it must.
     """
     check_online(settings)
     if settings.storage.online == "redis":
@@ -56,7 +60,10 @@ def reach_online(settings: Settings) -> None:
                 _address(settings), settings.project.name, connect_s=_REACH_S, timeout_s=_REACH_S, together=entity_part
             )
         ) as store:
-            store.reach()
+            if filled:
+                store.get_many([b"?"])
+            else:
+                store.reach()
 
 
 def open_online_reader(folder: Path, settings: Settings) -> KeyValueStore:

@@ -18,7 +18,7 @@ from falaj.app.supervisor import Supervisor, find_supervisor, stop_supervisor
 from falaj.app.worker_name import worker_name
 from falaj.cli.command import FalajCommand, Session, pass_session
 from falaj.cli.started import Started
-from falaj.kernel.errors import Conflict, ExtraMissing
+from falaj.kernel.errors import Conflict, ExtraMissing, StorageError
 from falaj.kernel.settings import Settings, load_settings
 from falaj.storage.folder import StateFolder
 from falaj.storage.shared import is_to_be_filled, refuse_foreign, share
@@ -101,6 +101,10 @@ def gateway(session: Session, *, workers: int | None) -> None:
     _refuse_running(state.path)
     _check_grpc(settings)
     count = workers or settings.gateway.workers
+    try:
+        reach_online(settings, filled=True)
+    except StorageError as error:  # control may fill it later than gateways start
+        session.say(f"not ready until this is over: {error.message}; {error.hint}")
     _supervisor(folder, settings, count, with_control=False, say=session.say).run()
 
 

@@ -76,7 +76,7 @@ def test_a_child_that_says_why_it_does_not_start_is_understood(tmp_path: Path) -
     one.start()
     ended(one)
     told = one.watch(now) or ""
-    assert told.startswith("control does not start: no luck; back in 0.2 s")
+    assert told.startswith("control does not start: no luck; try; back in 0.2 s")
     assert isinstance(one.refusal, ExtraMissing)
     assert one.refusal.hint == "try"
     one.watch(now + 1)
