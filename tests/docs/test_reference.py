@@ -9,7 +9,8 @@ import pytest
 from falaj.cli.command import EXIT_CODES
 from falaj.cli.main import COMMANDS, cli
 from falaj.cli.reference import pages, write
-from falaj.cli.reference_pages import STALE, all_commands, attributes_of, example_of
+from falaj.cli.reference_pages import STALE, all_commands, example_of
+from falaj.kernel.docstring import attributes_of
 from falaj.kernel.errors import FalajError
 from falaj.kernel.settings import Settings
 

@@ -53,6 +53,8 @@ BAD: dict[str, tuple[tuple[str, ...], str, int, str]] = {
     "replay_untimed": (("replay", "fraud", "untimed.jsonl"), "input_invalid", 2, "'event_time'"),
     "replay_badly_timed": (("replay", "fraud", "badly_timed.jsonl"), "input_invalid", 2, "badly_timed.jsonl line 1"),
     "replay_answers": (("replay", "fraud", "events.jsonl", "--answers", NONE), "input_invalid", 2, NONE),
+    "model_nowhere": (("models", "add", NONE, "--name", "bad"), "input_invalid", 2, f"cannot read {NONE}"),
+    "model_folder": (("models", "add", ".", "--name", "bad"), "input_invalid", 2, "is a directory"),
     "version_huge": (("models", "show", "fraud", "9" * 25), "input_invalid", 2, "version"),
     "deploy_huge": (("deploy", "fraud", "--version", "9" * 25), "input_invalid", 2, "version"),
     "html_nowhere": (("models", "show", "fraud", "1", "--card", "--html", NONE), "input_invalid", 2, NONE),
@@ -101,10 +103,12 @@ def test_it_is_the_same_sentence_without_control(serving: FalajProject, name: st
     [("deeper.jsonl", "nested too deeply"), ("latin.jsonl", "is not JSON"), ("large.jsonl", "event 0")],
 )
 def test_a_line_that_is_no_event_is_quarantined_with_its_reason(up: FalajProject, file: str, named: str) -> None:
-    done = up.falaj("push", "transactions", file)
+    done = up.run("push", "transactions", file)
     assert "0 events logged, 1 quarantined" in done.out
-    assert named in done.err
-    assert len(done.err.splitlines()) == 1, done.err
+    reason, *refusal = done.err.splitlines()
+    assert named in reason
+    assert "accepted none of 1 event" in refusal[0]
+    assert ("source quarantine transactions" in refusal[1], len(refusal), done.code) == (True, 2, 2)
 
 
 def _check(project: FalajProject, words: tuple[str, ...], code: str, exit_code: int, named: str) -> None:

@@ -26,6 +26,7 @@ from falaj.storage.feeds import Feed
 from falaj.storage.feeds.files import FileFeed
 from falaj.storage.folder import StateFolder
 from falaj.storage.keyvalue import KeyValueStore
+from falaj.storage.shared import share
 from falaj.storage.tables.delta import DeltaTables
 
 
@@ -85,10 +86,13 @@ def open_rooms(folder: Path, settings: Settings, *, writer: bool = True, clock: 
 
     Raises:
         CorruptionError: The metadata database is damaged.
-        Locked: It is on a server, and a process elsewhere holds the project.
+        ProjectError: The shared folder is not this project's.
+        Locked: The database is on a server, and a process elsewhere holds the project.
     """
     state = StateFolder.of(folder, settings.storage)
     state.create()
+    if writer:
+        share(state, settings.project.name)
     clock = clock or SystemClock()
     db = open_metadata(state, settings, writer=writer)
     logs = OpenLogs(state.log / "events", readonly=not writer)

@@ -5,8 +5,9 @@ import sys
 from pathlib import Path
 
 from falaj.app.online import check_online, open_online_reader
+from falaj.app.refusal import refuse
 from falaj.app.worker_name import worker_name
-from falaj.kernel.errors import FalajError
+from falaj.kernel.errors import FalajError, Locked
 from falaj.kernel.settings import Settings, load_settings
 from falaj.serving.gateway import GatewayConfig, run_worker
 from falaj.serving.http import Limits
@@ -76,9 +77,15 @@ def main(words: list[str]) -> None:
         config = config_for(folder, settings, *map(int, words[1:]))
         check_online(settings)
         online = StateFolder.of(folder, settings.storage).online
-        run_worker(config, lambda: open_online_reader(online, settings))
+        try:
+            run_worker(config, lambda: open_online_reader(online, settings))
+        except Locked:
+            raise Locked(
+                f"another gateway worker called {config.worker!r} writes in {config.log}",
+                hint="give each gateway a name of its own by gateway.name or FALAJ_GATEWAY_NAME, or end the other one",
+            ) from None
     except FalajError as error:
-        sys.exit(f"error [{error.code}] {error.message}\n  fix  {error.hint}")
+        refuse(error)
 
 
 if __name__ == "__main__":

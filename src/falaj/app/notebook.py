@@ -80,8 +80,6 @@ class Project:
         Raises:
             NotFound: There is no such model or feature service.
             InputError: The frame cannot be used; the message names the column or the row.
-
-        `docs/how-to/make-a-training-set.md` has examples that run.
         """
         called = name if isinstance(name, str) else name.name
         return TrainingSet(*build_training_set(self._client, called, frame, known_time=known_time, engine=engine or ""))

@@ -6,6 +6,7 @@
 | `redis`          | behind a breaker, with short timeouts | under a token, with long timeouts | 5,000            |
 """
 
+from contextlib import closing
 from pathlib import Path
 
 from falaj.features.entity_key import entity_part
@@ -16,6 +17,9 @@ from falaj.storage.keyvalue.redis.address import RedisAddress
 
 _REDIS_CHUNK_ROWS = 5_000
 """While a script writes, Redis answers nobody: so much takes some milliseconds."""
+
+
+_REACH_S = 2.0
 
 
 def chunk_rows(settings: Settings) -> int | None:
@@ -33,6 +37,33 @@ def check_online(settings: Settings) -> None:
     if settings.storage.online == "redis":
         _address(settings)
         _need_redis()
+
+
+def reach_online(settings: Settings, *, filled: bool = False) -> None:
+    """Return if the store on a server answers; asks nothing of one on this machine.
+
+    Args:
+        settings: The project's.
+        filled: Whether it must hold something of the project, too.
+
+    Raises:
+        ExtraMissing: The store's client is not installed.
+        ProjectError: Its address is not one.
+        StorageError: The server does not answer, refuses, or holds nothing where it must.
+    """
+    check_online(settings)
+    if settings.storage.online == "redis":
+        from falaj.storage.keyvalue.redis.store import RedisStore
+
+        with closing(
+            RedisStore.open_reader(
+                _address(settings), settings.project.name, connect_s=_REACH_S, timeout_s=_REACH_S, together=entity_part
+            )
+        ) as store:
+            if filled:
+                store.get_many([b"?"])
+            else:
+                store.reach()
 
 
 def open_online_reader(folder: Path, settings: Settings) -> KeyValueStore:

@@ -5,6 +5,7 @@ from datetime import datetime
 from falaj.lifecycle.catch_up import land_events
 from falaj.lifecycle.consistency import ScheduledVerify
 from falaj.lifecycle.counts import count_by_version, gateway_stats
+from falaj.lifecycle.load_watch import LoadWatch
 from falaj.lifecycle.mirror import MirrorStages
 from falaj.lifecycle.promotion import Promotions, Rollouts
 from falaj.lifecycle.publication import Publication
@@ -117,5 +118,6 @@ def reconcilers(rooms: Rooms) -> list[Reconciler]:
         Tidying(rooms),
         ScheduledVerify(rooms),
         StoreWatch(rooms),
+        LoadWatch(rooms),
         MirrorStages(rooms),
     ]

@@ -4,7 +4,6 @@ import itertools
 import os
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -13,16 +12,15 @@ from pathlib import Path
 
 import msgspec
 
+from falaj.app.child import DRAIN_S, Child
 from falaj.app.running import folder_mark
 from falaj.app.scaling import EVERY_S, Load, Scaling
-from falaj.kernel.errors import Conflict, Unavailable
+from falaj.kernel.errors import Conflict, Locked, Unavailable
 from falaj.pipelines.process import process_start
 from falaj.serving.signals import SHED
 
-_BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
-_STABLE_S = 30.0
-_LISTENS_S = 3.0
-DRAIN_S = 20.0
+_LOCKED_S = 20.0
+"""How long what another process holds is waited for at the start: one whose supervisor was killed drains as long."""
 
 
 class Supervised(msgspec.Struct, frozen=True):
@@ -35,90 +33,6 @@ class Supervised(msgspec.Struct, frozen=True):
 
     pid: int
     started: str
-
-
-class Child:
-    """One supervised process.
-
-    Args:
-        name: "control" or "gateway-0", ...
-        command: The words that start it.
-        log: The file that takes what it prints.
-        pass_fds: Descriptors that it inherits.
-    """
-
-    def __init__(self, name: str, command: Sequence[str], log: Path, pass_fds: Sequence[int] = ()) -> None:
-        self.pass_fds = tuple(pass_fds)
-        self.name = name
-        self.command = list(command)
-        self.log = log
-        self.process: subprocess.Popen[bytes] | None = None
-        self.failures = 0
-        self._started = 0.0
-        self._restart_at = 0.0
-        self._kill_at = 0.0
-
-    def start(self) -> None:
-        """Start it, in a process group of its own so that a Ctrl-C in the terminal reaches the supervisor only."""
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                self.command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                pass_fds=self.pass_fds,
-            )
-        self._started = time.monotonic()
-
-    def watch(self, now: float) -> str | None:
-        """Restart it if it died, after a pause that grows; return what happened, as a sentence."""
-        if self.process is None:
-            if now >= self._restart_at:
-                self.start()
-                return f"{self.name} restarted"
-            return None
-        code = self.process.poll()
-        if code is None:
-            return None
-        self.failures = 1 if now - self._started > _STABLE_S else self.failures + 1
-        pause_s = _BACKOFF_S[min(self.failures, len(_BACKOFF_S)) - 1]
-        self.process, self._restart_at = None, now + pause_s
-        return f"{self.name} ended with {_ended(code)}; back in {pause_s:g} s (see {self.log})"
-
-    def retire(self, now: float) -> None:
-        """Ask it to drain and end, and return at once; `ended` says when it has."""
-        self._kill_at = now + DRAIN_S
-        if self.process is not None and self.process.poll() is None:
-            self.process.terminate()
-
-    def ended(self, now: float) -> bool:
-        """Return whether a retired process has ended; one that does not in time is killed."""
-        if self.process is None or self.process.poll() is not None:
-            return True
-        if now >= self._kill_at:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        return False
-
-    def tell(self, number: signal.Signals, now: float) -> None:
-        """Send it a signal, if it runs and has had the time to listen to it: one that begins would be ended by it."""
-        if self.process is not None and self.process.poll() is None and now - self._started > _LISTENS_S:
-            self.process.send_signal(number)
-
-    def stop(self, *, within_s: float) -> None:
-        """Ask it to drain and end, and kill it when it does not."""
-        if self.process is None or self.process.poll() is not None:
-            return
-        self.process.terminate()
-        try:
-            self.process.wait(within_s)
-        except subprocess.TimeoutExpired:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-
-
-def _ended(code: int) -> str:
-    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
 class Supervisor:
@@ -185,8 +99,13 @@ class Supervisor:
         return [*([self.control] if self.control else []), *self.gateways]
 
     def run(self) -> None:
-        """Start everything, watch it until asked to stop, then stop: gateways drain first, control ends last."""
+        """Start everything, watch it until asked to stop, then stop: gateways drain first, control ends last.
+
+        Raises:
+            FalajError: What the first start of one of them was refused for; the others have been stopped.
+        """
         claim(self._state)
+        begun_s = time.monotonic()
         self._mark = folder_mark(self._state)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stop.set())
@@ -201,6 +120,10 @@ class Supervisor:
                     event = child.watch(time.monotonic())
                     if event:
                         self._say(event)
+                    refusal = child.refusal
+                    waits = isinstance(refusal, Locked) and time.monotonic() - begun_s < _LOCKED_S
+                    if refusal is not None and not waits:
+                        raise refusal
                 self._scale(time.monotonic())
         finally:
             self._stop_all()

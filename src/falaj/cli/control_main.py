@@ -7,6 +7,7 @@ from typing import Any
 
 from falaj.api.server import make_app
 from falaj.app.control import run_control
+from falaj.app.refusal import refuse
 from falaj.app.web import Authenticate
 from falaj.console.routes import page_handlers
 from falaj.kernel.errors import FalajError
@@ -33,4 +34,4 @@ if __name__ == "__main__":
     try:
         run(Path(sys.argv[1]).resolve(), int(sys.argv[2]) if len(sys.argv) > 2 else None)
     except FalajError as error:
-        sys.exit(f"error [{error.code}] {error.message}\n  fix  {error.hint}")
+        refuse(error)

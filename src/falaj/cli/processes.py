@@ -4,25 +4,24 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 
 import click
 
+from falaj.app.online import check_online, reach_online
 from falaj.app.running import find_control
 from falaj.app.scaling import Load, Scaling, read_load
 from falaj.app.supervisor import Supervisor, find_supervisor, stop_supervisor
 from falaj.app.worker_name import worker_name
 from falaj.cli.command import FalajCommand, Session, pass_session
-from falaj.kernel.errors import Conflict, DiskFull, ExtraMissing, Unavailable
+from falaj.cli.started import Started
+from falaj.kernel.errors import Conflict, ExtraMissing, StorageError
 from falaj.kernel.settings import Settings, load_settings
-from falaj.storage.disk import lacks_room
 from falaj.storage.folder import StateFolder
-
-_READY_S = 60.0
+from falaj.storage.shared import is_to_be_filled, refuse_foreign, share
 
 
 @click.command(cls=FalajCommand)
@@ -38,10 +37,14 @@ def up(session: Session, *, detach: bool, workers: int | None) -> None:
     StateFolder.of(client.folder, client.settings.storage).create()
     count = workers or client.settings.gateway.workers
     _refuse_running(client.state)
+    reach_online(client.settings)
+    _share(client.folder, client.settings)
     _refuse_taken_ports(client.settings)
     if detach:
         started = _detach(client.folder, client.state, count)
-        _wait_ready(client.state, client.settings, started)
+        addresses = _addresses(client.settings)
+        ready = {"control": f"{addresses['control']}/healthz", "gateway": f"{addresses['gateway']}/v2/health/ready"}
+        Started(client.state, started, ready).wait()
         session.show(_addresses(client.settings), lambda: _print_addresses(client.settings, client.token))
         return
     supervisor = _supervisor(client.folder, client.settings, count, with_control=True, say=session.say)
@@ -74,6 +77,7 @@ def control(session: Session) -> None:
     client = session.client()
     if find_control(client.state) is not None:
         raise Conflict("a control process already runs here", hint="stop it with 'falaj down'")
+    _share(client.folder, client.settings)
     run(client.folder)
 
 
@@ -91,11 +95,24 @@ def gateway(session: Session, *, workers: int | None) -> None:
     folder = session.folder.resolve()
     settings = load_settings(folder, need_file=False)
     state = StateFolder.of(folder, settings.storage)
+    check_online(settings)
+    refuse_foreign(state, settings.project.name)
     state.create()
     _refuse_running(state.path)
     _check_grpc(settings)
     count = workers or settings.gateway.workers
+    try:
+        reach_online(settings, filled=True)
+    except StorageError as error:  # control may fill it later than gateways start
+        session.say(f"not ready until this is over: {error.message}; {error.hint}")
     _supervisor(folder, settings, count, with_control=False, say=session.say).run()
+
+
+def _share(folder: Path, settings: Settings) -> None:
+    """Fill a shared folder before gateways write in it, and where the person at the terminal reads of it."""
+    state = StateFolder.of(folder, settings.storage)
+    with state.lock() if is_to_be_filled(state) else nullcontext():
+        share(state, settings.project.name, lambda said: click.echo(said, err=True))
 
 
 def _refuse_running(state: Path) -> None:
@@ -160,36 +177,6 @@ def _detach(folder: Path, state: Path, workers: int) -> "subprocess.Popen[bytes]
     command = [sys.executable, "-m", "falaj.cli.main", "up", "--project", str(folder), "--workers", str(workers)]
     with log.open("wb") as out:
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
-
-
-def _wait_ready(state: Path, settings: Settings, started: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + _READY_S
-    addresses = _addresses(settings)
-    waiting = {f"{addresses['control']}/healthz", f"{addresses['gateway']}/v2/health/ready"}
-    while waiting:
-        waiting = {url for url in waiting if not _answers(url)}
-        if waiting and started.poll() is not None:
-            if lacks_room(state):  # for what it had to say, too
-                raise DiskFull(f"no space is left for {state}", hint="free some space; nothing acknowledged was lost")
-            said = (state / "log" / "supervisor.log").read_text(errors="replace").strip().splitlines()
-            raise Unavailable(
-                f"it ended at once: {said[-1] if said else 'without a word'}", hint=f"see {state / 'log'}"
-            )
-        if waiting and time.monotonic() > deadline:
-            raise Unavailable(
-                f"{' and '.join(sorted(waiting))} did not become ready within {_READY_S:g} s",
-                hint=f"look into {state / 'log'}",
-            )
-        if waiting:
-            time.sleep(0.1)
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - our own address from the settings
-            return bool(answer.status == 200)
-    except (OSError, urllib.error.URLError):
-        return False
 
 
 def _addresses(settings: Settings) -> dict[str, str]:

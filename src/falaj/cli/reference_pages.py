@@ -11,6 +11,7 @@ import msgspec
 
 from falaj.app.operation import OPERATIONS
 from falaj.cli.command import EXIT_CODES, GATE_DID_NOT_PASS, FalajCommand
+from falaj.kernel.docstring import attributes_of
 from falaj.kernel.errors import FalajError
 from falaj.kernel.settings import Settings
 from falaj.serving.statuses import status_of
@@ -146,30 +147,6 @@ def _fields_table(kind: type[msgspec.Struct]) -> str:
         text = texts.get(field.name) or _summary(kind)
         rows.append(f"| `{field.name}` | `{_cell(type_name(field.type))}` | {_default(field)} | {_cell(text)} |\n")
     return "".join(rows)
-
-
-def attributes_of(kind: type) -> dict[str, str]:
-    """Return what a class's docstring says of each attribute.
-
-    Example:
-        >>> from falaj.kernel.settings import AlertSettings
-        >>> attributes_of(AlertSettings)["timeout_s"]
-        'How long the webhook may take.'
-    """
-    found: dict[str, str] = {}
-    inside, name = False, ""
-    for line in inspect.cleandoc(kind.__doc__ or "").splitlines():
-        match = re.fullmatch(r"    (\w+): (.+)", line)
-        if line in ("Attributes:", "Args:"):
-            inside = True
-        elif inside and match:
-            name = match[1]
-            found[name] = match[2]
-        elif inside and name and line.startswith("        "):
-            found[name] += " " + line.strip()
-        elif line.strip():
-            inside = False
-    return found
 
 
 def type_name(kind: Any) -> str:

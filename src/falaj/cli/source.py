@@ -15,7 +15,7 @@ from falaj.data.quarantine import Replayed
 from falaj.data.report import FeedState, refuse_incomplete
 from falaj.kernel.clock import from_us, rfc3339
 from falaj.kernel.codec import from_json
-from falaj.kernel.errors import InputError, Overloaded
+from falaj.kernel.errors import DataError, InputError, Overloaded
 
 _TELL_EVERY_S = 1.0
 
@@ -64,7 +64,8 @@ def ingest(session: Session, *, name: str) -> None:
 def push(session: Session, *, name: str, file: IO[bytes], wait: Literal["logged", "applied"], patience: float) -> None:
     """Send events, one JSON object a line, from FILE or standard input, to source NAME.
 
-    A line that is no event, and an event that breaks a check, goes to quarantine.
+    A line that is no event, and an event that breaks a check, goes to quarantine. When all of them do, the command
+    ends with 2.
 
     Example: falaj push transactions events.jsonl --wait applied
     """
@@ -93,6 +94,12 @@ def push(session: Session, *, name: str, file: IO[bytes], wait: Literal["logged"
     session.show(
         result, lambda: click.echo(f"{name}: {counted(done.accepted, 'event')} {wait}, {refused:,} quarantined")
     )
+    if refused and not done.accepted:
+        raise DataError(
+            f"source {name!r} accepted none of {counted(refused, 'event')}: all are in quarantine",
+            hint=f"'falaj source quarantine {name}' shows why; correct them and push them again, or correct the source "
+            f"and run 'falaj source replay {name}'",
+        )
 
 
 def feed_lines(feed: FeedState, most: int | None = None) -> list[str]:

@@ -36,7 +36,8 @@ def _print(s: Status) -> None:
     running = f"control {'runs' if s.control else 'is not running'}, {counted(s.gateway_workers, 'gateway worker')}"
     click.echo(f"{click.style(plain(s.project), bold=True)}  {running}")
     for endpoint in s.endpoints:
-        _print_endpoint(endpoint)
+        for line in endpoint_lines(endpoint):
+            click.echo(line)
     if not s.endpoints:
         click.echo("nothing serves yet")
     for version in s.versions[:_MOST_VERSIONS]:
@@ -71,21 +72,25 @@ def _consistency(found: ConsistencyStatus) -> str:
     return f"{outcome}  {plain(found.reason)}, checked {age} ago{off}"
 
 
-def _print_endpoint(endpoint: EndpointStatus) -> None:
-    click.echo(f"endpoint  {click.style(endpoint.name, bold=True)}  {endpoint.rollout}")
+def endpoint_lines(endpoint: EndpointStatus) -> list[str]:
+    """Return what serves at an endpoint, and how well, as lines."""
+    lines = [f"endpoint  {click.style(endpoint.name, bold=True)}  {endpoint.rollout}"]
     for v in endpoint.variants:
         rate = "" if v.rate_per_s is None else f", {v.rate_per_s:.1f}/s"
         latency = "" if v.p99_ms is None else f"p50 {v.p50_ms:.2f} ms, p99 {v.p99_ms:.2f} ms"
-        click.echo(
+        lines.append(
             f"  {v.variant:<10} version {v.version:<4} {v.weight_percent:5.1f} %  {v.requests:>9,} decisions, "
             f"{v.errors:,} errors{rate}  {latency}"
         )
+    if endpoint.load_error:
+        lines.append(f"  {click.style('not loaded', fg='red')}  {plain(endpoint.load_error)}")
     word, colour = _DRIFT[endpoint.monitor.outcome]
-    click.echo(f"  {click.style(word, fg=colour)}  {drift_subject(endpoint.monitor)}{plain(endpoint.monitor.reason)}")
-    for line in realised_lines(endpoint.monitor):
-        click.echo(f"  {line}")
+    drift = f"{drift_subject(endpoint.monitor)}{plain(endpoint.monitor.reason)}"
+    lines.append(f"  {click.style(word, fg=colour)}  {drift}")
+    lines += [f"  {line}" for line in realised_lines(endpoint.monitor)]
     if endpoint.cost_per_thousand is not None:
-        click.echo(f"  {endpoint.cost_per_thousand:.2g} {endpoint.currency} per 1,000 decisions")
+        lines.append(f"  {endpoint.cost_per_thousand:.2g} {endpoint.currency} per 1,000 decisions")
+    return lines
 
 
 def freshness_line(view: ViewFreshness) -> str:

@@ -155,5 +155,5 @@ def refuse(function: str, dialect: Dialect) -> None:
     if function in dialect.refused:
         raise Unsupported(
             f"{dialect.name} cannot compute {function}: {dialect.refused[function]}",
-            hint="see docs/reference/engines.md for the engines that can",
+            hint="set features.engine to one that can: 'falaj reference --out DIR' writes DIR/engines.md, which says",
         )

@@ -11,8 +11,14 @@ import msgspec
 from falaj.kernel.errors import DefinitionError, ProjectError
 from falaj.kernel.python_settings import PythonSettings
 from falaj.kernel.rate import Rate
+from falaj.kernel.settings_source import overlay, refusal
 
 PROJECT_FILE = "falaj.toml"
+_NO_FILE = "run the command in a project's folder; 'falaj init' makes one, of definitions of your own or of a template"
+_NO_NAME = (
+    "run it in a project's folder, or give the settings by the environment: FALAJ_PROJECT_NAME, which is control's "
+    "[project] name, FALAJ_STORAGE_ONLINE, FALAJ_STORAGE_ONLINE_URL and FALAJ_STORAGE_SHARED"
+)
 MOST_WORKERS = 64
 """Of one gateway on one machine."""
 
@@ -441,7 +447,8 @@ def load_settings(folder: Path, environ: Mapping[str, str] | None = None, *, nee
             the environment alone.
 
     Raises:
-        ProjectError: The file is absent, is not TOML, or names a setting that does not exist.
+        ProjectError: The file is absent, is not TOML, or it or a variable names a setting that does not exist, or gives
+            one a value that it cannot have.
     """
     path = folder / PROJECT_FILE
     environ = os.environ if environ is None else environ
@@ -449,27 +456,13 @@ def load_settings(folder: Path, environ: Mapping[str, str] | None = None, *, nee
         alone = not need_file and "FALAJ_PROJECT_NAME" in environ and folder.is_dir() and not path.exists()
         tree: dict[str, Any] = {} if alone else tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ProjectError(
-            f"{path} does not exist",
-            hint="run the command in a project's folder; 'falaj init' makes one, of definitions of your own or of a "
-            "template",
-        ) from None
+        raise ProjectError(f"{path} does not exist", hint=_NO_FILE if need_file else _NO_NAME) from None
     except NotADirectoryError:
         raise ProjectError(f"{folder} is not a folder", hint="give the project's folder with --project") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise ProjectError(f"{path}: {error}", hint="correct the file") from None
-    _overlay(tree, environ)
+    overlay(tree, environ, Settings)
     try:
         return msgspec.convert(tree, Settings, strict=False)
     except msgspec.ValidationError as error:
-        raise ProjectError(
-            f"{path}: {error}", hint="see the settings reference in docs/reference/settings.md"
-        ) from None
-
-
-def _overlay(tree: dict[str, Any], environ: Mapping[str, str]) -> None:
-    for section in msgspec.structs.fields(Settings):
-        for field in msgspec.structs.fields(section.type):
-            value = environ.get(f"FALAJ_{section.name}_{field.name}".upper())
-            if value is not None and field.type is not tuple:
-                tree.setdefault(section.name, {})[field.name] = value
+        raise refusal(error, path, environ, Settings) from None

@@ -22,7 +22,7 @@ from falaj.models.bare_file import read_bare_file
 from falaj.models.version import ModelVersion, NewVersion
 from falaj.rollout.deploy import replace
 from falaj.rollout.rollouts import Rollout
-from falaj.storage.disk import chosen_path
+from falaj.storage.disk import given_file
 
 
 def add_bare(rooms: Rooms, actor: Actor, name: str, file: Path) -> ModelVersion:
@@ -41,12 +41,13 @@ def add_bare(rooms: Rooms, actor: Actor, name: str, file: Path) -> ModelVersion:
         AccessDenied: The actor may not do `model.register`.
         Conflict: A model or an endpoint of the project has the name.
         DataError: The file is no ONNX model.
+        InputError: It cannot be read.
         Unsupported: It keeps weights in other files, or takes or gives what is no tensor.
     """
     authorise(actor, "model.register", check_name("model", name))
     if name in rooms.definitions.models or name in rooms.definitions.endpoints or name in rooms.registry.models():
         raise Conflict(f"{name!r} is a model or an endpoint of this project", hint="give another --name")
-    with chosen_path(file):
+    with given_file(file):
         model = file.read_bytes()
     tensors = read_bare_file(model, file.name)
     digest = rooms.blobs.put(model)

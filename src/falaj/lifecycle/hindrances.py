@@ -8,7 +8,7 @@ from falaj.models.stages import Stage
 from falaj.models.version import ModelVersion
 from falaj.monitoring.alerts import list_alerts
 
-OF_WHAT_SERVES = ("drift", "performance")
+OF_WHAT_SERVES = ("drift", "performance", "endpoint_load")
 """Alerts about what a new version is to replace: they ask for one, and are no reason to wait with it."""
 
 

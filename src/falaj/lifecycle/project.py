@@ -54,7 +54,7 @@ def begin_project(folder: Path) -> Path | None:
         raise Conflict(f"{path} exists: the folder is a project already", hint="go on with 'falaj plan'")
     names = json.dumps([glob.escape(file.name) for file in files], ensure_ascii=False)
     lines = (
-        "# Settings of this project. Every one has a default; see `docs/reference/settings.md`.",
+        "# Settings of this project. Every one has a default; 'falaj reference --out DIR' writes what they mean.",
         "[project]",
         f"name = {json.dumps(folder.resolve().name, ensure_ascii=False)}",
         f"files = {names}  # where the definitions are",

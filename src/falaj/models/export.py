@@ -72,7 +72,7 @@ def export(fitted: Fitted, matrix: Matrix, *, tolerance: float = TOLERANCE, plac
         found = "; ".join(f"{file.runtime}: {file.error}" for file in files)
         raise Unsupported(
             f"this {fitted.kind} model has no served form ({found})",
-            hint="serve it by a class of your own: fj.python(...), see docs/how-to/serve-a-class-of-your-own.md",
+            hint="serve it by a class of your own, which has load and predict: fj.python(...)",
         )
     agreeing = [file for file in answering if file.parity is not None and file.parity.holds]
     return Export(tuple(files), (agreeing or answering)[0])

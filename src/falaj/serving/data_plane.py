@@ -23,6 +23,7 @@ from falaj.serving.inference import InferenceAnswer, InferenceRequest
 from falaj.serving.intake import Instance, Intake, Receipt
 from falaj.serving.metadata import Health, IndexEntry, ModelMetadata, ModelReady, bare_metadata, endpoint_metadata
 from falaj.serving.model_statistics import ModelStatistics, statistics_of
+from falaj.serving.readiness import UNLOADED
 from falaj.serving.request_ids import RequestIds
 from falaj.serving.rows import Job
 from falaj.serving.snapshots import Snapshots
@@ -66,7 +67,7 @@ class DataPlane:
 
     @property
     def ready(self) -> bool:
-        """Whether routing and tokens are known and the worker is not about to stop."""
+        """Whether routing and tokens are known, every endpoint was loaded, and the worker is not about to stop."""
         return self._snapshots.ready and not self.draining
 
     def health(self) -> Health:
@@ -76,8 +77,14 @@ class DataPlane:
             Unavailable: They should not, although it still serves while draining.
         """
         if not self.ready:
-            raise Unavailable("draining" if self.draining else "nothing was published to this gateway yet")
+            raise Unavailable("draining" if self.draining else self._why_not_ready())
         return Health(live=True, ready=True)
+
+    def _why_not_ready(self) -> str:
+        absent = self._snapshots.serving.absent()
+        if absent:
+            return f"{UNLOADED} {', '.join(absent)}"  # without the reasons, since anybody may ask
+        return "nothing was published to this gateway yet"
 
     def metadata(self, asked: str, version: str = "") -> ModelMetadata:
         """Return what a model takes and gives.

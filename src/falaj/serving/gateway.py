@@ -401,7 +401,10 @@ async def _serve(config: GatewayConfig, open_store: Callable[[], KeyValueStore])
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     asyncio.get_running_loop().add_signal_handler(SHED, worker.shed)
-    await worker.start()
+    if not await _started(worker, stop):
+        await worker.stop()
+        _log.info("%s ended before it listened", config.worker)
+        return
     _log.info("%s listens on port %d", config.worker, worker.server.port)
     if worker.grpc is not None:
         _log.info("%s listens for gRPC on port %d", config.worker, worker.grpc.port)
@@ -412,6 +415,22 @@ async def _serve(config: GatewayConfig, open_store: Callable[[], KeyValueStore])
         _log.error("the supervisor, process %d, is gone: ending", config.supervisor)
     finished = await worker.stop()
     _log.info("%s ended, %s", config.worker, "everything answered" if finished else "some requests were cut off")
+
+
+async def _started(worker: GatewayWorker, stop: asyncio.Event) -> bool:
+    """Start the worker, and return whether it listens: it may be told to stop while it still waits for what to load."""
+    starting, stopping = asyncio.ensure_future(worker.start()), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+    if starting.done():
+        starting.result()
+        return True
+    starting.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await starting
+    return False
 
 
 def _inherited(fd: int | None) -> socket.socket | None:

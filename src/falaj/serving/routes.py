@@ -109,8 +109,8 @@ ROUTES: tuple[RouteSpec, ...] = (
     ),
     RouteSpec(
         method="GET", path="/v2/health/ready", operation="server_ready",
-        summary="Tell whether requests should be sent here; 503 while draining, although it still serves", action="",
-        answer=Health,
+        summary="Tell whether requests should be sent here; 503 before all endpoints are loaded, and while draining",
+        action="", answer=Health,
     ),
     RouteSpec(
         method="POST", path="/v2/repository/index", operation="repository_index",

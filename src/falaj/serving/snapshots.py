@@ -14,7 +14,7 @@ from falaj.serving.buckets import Buckets
 from falaj.serving.guard import Guard
 from falaj.serving.loading import LoadModel, load_serving
 from falaj.serving.routing import HashRouter
-from falaj.serving.stats import WorkerStats
+from falaj.serving.stats import LoadError, WorkerStats
 from falaj.serving.variant_router import RouterMaker
 from falaj.serving.variants import LoadedVariant, Serving
 from falaj.storage.keyvalue import KeyValueStore
@@ -47,7 +47,8 @@ class Snapshots:
     Attributes:
         serving: What serves now. Requests keep the one they began with, so the old models go when those are done.
         guard: Who is let in now.
-        ready: Whether both have been read once.
+        ready: Whether both have been read, and every endpoint of a table loaded, once. It stays so: an endpoint that
+            comes later and cannot be loaded anywhere must not take those that serve away with it.
     """
 
     def __init__(
@@ -133,9 +134,14 @@ class Snapshots:
         self._loading = False
         self.serving = serving
         self._stats.routing_epoch = serving.epoch
-        self.ready = True
+        absent = serving.absent()
+        self.ready = self.ready or not absent
         for endpoint, reason in serving.failures.items():
-            self._failed(f"endpoint {endpoint!r} keeps its old route: {reason}")
+            kept = "cannot be loaded" if endpoint in absent else "keeps its old route"
+            self._failed(f"endpoint {endpoint!r} {kept}: {reason}")
+        self._stats.load_errors = [
+            LoadError(name, reason, name not in absent) for name, reason in serving.failures.items()
+        ]
         self._polls_to_retry = _RETRY_POLLS if serving.failures else 0
         self._switched()
         if serving.awaited:

@@ -172,6 +172,20 @@ class CacheCounts(msgspec.Struct):
         self.evictions += other.evictions
 
 
+class LoadError(msgspec.Struct, frozen=True):
+    """An endpoint whose published route a worker could not load.
+
+    Attributes:
+        endpoint: Its name.
+        reason: Why, as a sentence.
+        older: Whether its older route goes on serving.
+    """
+
+    endpoint: str
+    reason: str
+    older: bool
+
+
 class WorkerStats(msgspec.Struct, kw_only=True):
     """Everything that one worker counts.
 
@@ -205,6 +219,7 @@ class WorkerStats(msgspec.Struct, kw_only=True):
         tokens_epoch: Of the publication whose tokens are in force; a gauge.
         connections: Open now; a gauge.
         queue_rows: Rows waiting now; a gauge.
+        load_errors: The endpoints that cannot be loaded now; a gauge.
         late_us: How late the event loop came to its timer, at worst since the counts were written before: so long waits
             what has arrived and is not read yet; a gauge.
     """
@@ -238,6 +253,7 @@ class WorkerStats(msgspec.Struct, kw_only=True):
     tokens_epoch: int = 0
     connections: int = 0
     queue_rows: int = 0
+    load_errors: list[LoadError] = []
     late_us: int = 0
 
     def find(self, endpoint: str, variant: str, version: int, role: str = "live") -> Series:
@@ -297,11 +313,23 @@ class GatewayStats(msgspec.Struct, frozen=True):
             rows are those of live workers; its routing epoch is the lowest of theirs: what every worker has adopted.
         live: Names of the workers that wrote lately.
         unreadable: Files that could not be read; their counts are missing from the sum.
+        load_errors: By endpoint, the errors of those live workers that cannot load its route.
     """
 
     total: WorkerStats
     live: tuple[str, ...]
     unreadable: tuple[str, ...]
+    load_errors: dict[str, list[LoadError]] = {}
+
+    def load_error(self, endpoint: str) -> str:
+        """Return how many workers cannot load an endpoint's route and why, as a sentence; empty where all can."""
+        errors = self.load_errors.get(endpoint, [])
+        if not errors:
+            return ""
+        worst = min(errors, key=lambda error: error.older)
+        then = "its older version goes on serving" if worst.older else "it is answered with 503 there"
+        many = f"{len(errors)} of {len(self.live)} gateway workers cannot load it"
+        return f"{many}, and {then}: {worst.reason}"
 
     def variants(self, endpoint: str) -> dict[str, Series]:
         """Return the counts of an endpoint's live variants by name, all versions that bore the name together."""
@@ -378,4 +406,8 @@ def read_stats(folder: Path, now_us: int) -> GatewayStats:
         counts.size_bytes = sum(stats.caches[name].size_bytes for stats in live if name in stats.caches)
     total.routing_epoch = min((stats.routing_epoch for stats in live), default=0)
     total.tokens_epoch = min((stats.tokens_epoch for stats in live), default=0)
-    return GatewayStats(total, tuple(stats.worker for stats in live), tuple(unreadable))
+    errors: dict[str, list[LoadError]] = {}
+    for stats in live:
+        for error in stats.load_errors:
+            errors.setdefault(error.endpoint, []).append(error)
+    return GatewayStats(total, tuple(stats.worker for stats in live), tuple(unreadable), errors)

@@ -207,6 +207,10 @@ class Serving(msgspec.Struct, frozen=True):
     left_out: dict[str, str] = {}
     awaited: list[str] = []
 
+    def absent(self) -> list[str]:
+        """Return the endpoints that are routed and of which nothing could be loaded, not even an older version."""
+        return [name for name in self.failures if name not in self.routes and name not in self.bare]
+
     def python_runtimes(self) -> list[PythonRuntime]:
         """Return the Python models among what serves; those of shadows are waited for in a thread of their own."""
         variants = (variant for route in self.routes.values() for variant in route.variants)

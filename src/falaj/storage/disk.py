@@ -118,6 +118,21 @@ def chosen_path(path: Path) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def given_file(path: Path) -> Iterator[None]:
+    """Say plainly why the file that a person gave cannot be read, while the block tries.
+
+    Raises:
+        InputError: The file does not exist, is a folder, or may not be read.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"cannot read {path}: {(error.strerror or str(error)).lower()}", hint="give a file that you may read"
+        ) from error
+
+
 def refuse_network(path: Path, *, mounts: Path = MOUNTS) -> None:
     """Check that the path is on a disk of this machine.
 

@@ -28,14 +28,19 @@ class StateFolder:
         self.database_mark = path / "database.id"
         self.mlflow_db = path / "mlflow.db"
         self.tables = path / "tables"
-        self.blobs = (shared or path) / "blobs"
+        self.shared = shared
+        self.shared_mark = path / "shared.id"
+        self.own_blobs = path / "blobs"
+        self.blobs = shared / "blobs" if shared else self.own_blobs
         self.online = path / "online"
         self.log = path / "log"
         self.frames = path / "frames"
         self.run = path / "run"
         self.owner_token = path / "owner.token"
-        self.predictions = shared / "predictions" if shared else self.log / "predictions"
-        self.stats = shared / "stats" if shared else self.run / "stats"
+        self.own_predictions = self.log / "predictions"
+        self.predictions = shared / "predictions" if shared else self.own_predictions
+        self.own_stats = self.run / "stats"
+        self.stats = shared / "stats" if shared else self.own_stats
 
     @classmethod
     def of(cls, folder: Path, storage: StorageSettings) -> Self:
@@ -52,7 +57,7 @@ class StateFolder:
         return cls(folder / storage.path, folder / storage.shared if storage.shared else None)
 
     def create(self) -> None:
-        """Make the folders that are absent, readable by their owner only.
+        """Make the folders that are absent, readable by their owner only; a shared one is made by `shared.share`.
 
         Raises:
             Unsupported: The folder is on a network file system.
@@ -63,7 +68,7 @@ class StateFolder:
             for folder in (self.path, self.tables, self.online, self.log, self.frames, self.run):
                 folder.mkdir(parents=True, exist_ok=True)
                 folder.chmod(0o700)
-            for folder in (self.blobs, self.predictions, self.stats):  # may be another machine's: its rights stay
+            for folder in () if self.shared else (self.blobs, self.predictions, self.stats):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             raise failure(error, f"cannot make the state folder {self.path}") from error

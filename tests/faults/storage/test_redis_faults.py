@@ -217,14 +217,14 @@ def test_what_was_emptied_is_filled_again_from_the_first_row(
 ) -> None:
     store = open_writer(place.url, tmp_path)
     reader = RedisStore.open_reader(RedisAddress.parse(place.url), "fraud")
-    with pytest.raises(StorageError, match="is empty"):
+    with pytest.raises(StorageError, match="holds nothing of project"):
         features(reader)
     applier = applier_of(store)
     applier.catch_up("tx")
     assert features(reader) == expected
     for node in place.nodes if isinstance(place, RedisCluster) else [place]:
         node.client().flushall()
-    with pytest.raises(StorageError, match="is empty"):
+    with pytest.raises(StorageError, match="holds nothing of project"):
         features(reader)
     assert applier.applied_seq("tx") == 0
     assert applier.catch_up("tx") == len(ROWS)
@@ -482,6 +482,6 @@ def test_a_server_that_is_emptied_in_the_middle_of_a_large_read_is_told(running:
 
     address = RedisAddress.parse(running.url)
     store = RedisStore(Emptied(address, 1.0, 10.0), RedisKeys("fraud"), address)
-    with pytest.raises(StorageError, match="is empty"):  # and not: most of the keys do not exist
+    with pytest.raises(StorageError, match="holds nothing of project"):  # and not: most of the keys do not exist
         store.get_many(names)
     store.close()

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from falaj.kernel.errors import ProjectError
-from falaj.kernel.settings import load_settings
+from falaj.app.online import reach_online
+from falaj.kernel.errors import ProjectError, StorageError
+from falaj.kernel.settings import Settings, StorageSettings, load_settings
 
 _CHOOSE = """
 import sys
@@ -33,6 +34,16 @@ def chosen(folder: Path, settings: dict[str, object], before: str = "") -> list[
 def test_only_the_store_that_was_chosen_is_loaded(tmp_path: Path) -> None:
     assert chosen(tmp_path / "a", {"online_map_gib": 1}) == ["['lmdb']"]
     assert chosen(tmp_path / "b", {"online": "redis", "online_url": "redis://127.0.0.1:1"}) == ["['hiredis', 'redis']"]
+
+
+def test_a_server_that_does_not_answer_is_told_before_anything_starts() -> None:
+    reach_online(Settings())
+    redis = {"online": "redis", "online_url": "redis://127.0.0.1:1/0"}
+    for filled in (False, True):
+        with pytest.raises(StorageError, match="cannot be reached"):
+            reach_online(Settings(storage=StorageSettings(**redis)), filled=filled)  # type: ignore[arg-type]
+    with pytest.raises(ProjectError, match="does not begin with redis://"):
+        reach_online(Settings(storage=StorageSettings(online="redis", online_url="http://127.0.0.1")))
 
 
 def test_without_its_client_the_line_that_installs_it_is_said(tmp_path: Path) -> None:

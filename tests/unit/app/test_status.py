@@ -19,6 +19,7 @@ from falaj.app.values.monitor import MonitorQuery
 from falaj.app.values.status import EndpointStatus, MonitorStatus, StatusQuery
 from falaj.app.values.token import CreateToken
 from falaj.cli.monitor import drift_subject, realised_lines
+from falaj.cli.status import endpoint_lines
 from falaj.governance.access import Actor, Role
 from falaj.kernel.clock import to_us
 from falaj.kernel.errors import DefinitionError, InputError
@@ -27,6 +28,7 @@ from falaj.lifecycle.promotion import Promotions, roll_back_endpoint, withdraw_e
 from falaj.models.version import ModelVersion
 from falaj.pipelines.runs import RunState
 from falaj.pipelines.submission import end_run
+from falaj.serving.stats import LoadError, WorkerStats, write_stats
 from support.rooms_world import ADA, World, definitions, endpoint, event, model, opened, view
 
 OWNER = Actor("owner", Role.OWNER)
@@ -188,3 +190,16 @@ def test_a_token_that_would_be_turned_away_or_never_limited_is_not_made(
         create(world.rooms, OWNER, CreateToken("app", "service", **more))
     assert "app" not in {one.name for one in world.rooms.actors.list()}
     assert create(world.rooms, OWNER, CreateToken("app", "service", scopes=("endpoint.*", "feedback.push"))).token
+
+
+def test_an_endpoint_that_workers_cannot_load_says_so(world: World) -> None:
+    deploy(world)
+    folder, now_us = world.rooms.state.stats, to_us(world.clock.now())
+    write_stats(WorkerStats(worker="gateway-0", written_us=now_us), folder)
+    assert "not loaded" not in "".join(endpoint_lines(endpoint_shown(world)))
+    for worker, older in (("gateway-1", True), ("gateway-2", False)):
+        error = LoadError("fraud", "artifact ab12 is missing", older)
+        write_stats(WorkerStats(worker=worker, written_us=now_us, load_errors=[error]), folder)
+    (line,) = [line for line in endpoint_lines(endpoint_shown(world)) if "not loaded" in line]
+    assert "2 of 3 gateway workers cannot load it" in line
+    assert line.endswith("answered with 503 there: artifact ab12 is missing")

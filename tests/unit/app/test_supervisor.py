@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -10,8 +11,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from falaj.app.supervisor import Child, Supervised, claim, find_supervisor, stop_supervisor
-from falaj.kernel.errors import Conflict
+from falaj.app.child import Child
+from falaj.app.supervisor import Supervised, Supervisor, claim, find_supervisor, stop_supervisor
+from falaj.kernel.errors import Conflict, ExtraMissing, ProjectError
 from falaj.pipelines.process import process_start
 from support.waiting import until
 
@@ -63,6 +65,44 @@ def test_a_child_that_does_not_listen_is_killed(tmp_path: Path) -> None:
     one.stop(within_s=0.2)
     assert ended(one) == -signal.SIGKILL
     one.stop(within_s=0.2)
+
+
+REFUSES = "import sys; sys.stderr.write('error [{}] no luck\\n  fix  try\\n'); sys.exit(78)"
+
+
+def test_a_child_that_says_why_it_does_not_start_is_understood(tmp_path: Path) -> None:
+    one, now = child(tmp_path, REFUSES.format("extra_missing")), time.monotonic()
+    one.log.write_text("error [not_found] of an earlier run\n")
+    one.start()
+    ended(one)
+    told = one.watch(now) or ""
+    assert told.startswith("control does not start: no luck; try; back in 0.2 s")
+    assert isinstance(one.refusal, ExtraMissing)
+    assert one.refusal.hint == "try"
+    one.watch(now + 1)
+    ended(one)
+    one.watch(now + 3600)
+    assert one.refusal is None  # it ran for long: it had started
+
+
+@pytest.mark.parametrize("file", ["", "[gateway]\nport = 'x'\n"])
+def test_a_supervisor_ends_with_the_reason_of_a_child_that_does_not_start(tmp_path: Path, file: str) -> None:
+    state = tmp_path / ".falaj"
+    (state / "run").mkdir(parents=True)
+    (state / "log").mkdir()
+    if file:
+        (tmp_path / "falaj.toml").write_text(file)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        supervisor = Supervisor(state, tmp_path, listener, workers=1, with_control=False, say=print)
+        before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            with pytest.raises(ProjectError, match=r"\[gateway\] port" if file else "does not exist"):
+                supervisor.run()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+    assert [one.process for one in supervisor.children] == [None]
+    assert find_supervisor(state) is None
 
 
 @pytest.fixture

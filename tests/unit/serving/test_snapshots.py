@@ -10,7 +10,7 @@ from falaj.definitions.routing_table import RoutingTable
 from falaj.governance.tokens import TokenSnapshot
 from falaj.kernel.codec import to_msgpack
 from falaj.serving.snapshots import ROUTING_KEY, TOKENS_KEY, Snapshots
-from falaj.serving.stats import WorkerStats
+from falaj.serving.stats import LoadError, WorkerStats
 from falaj.serving.variants import Serving
 from falaj.storage.keyvalue.memory import MemoryStore
 from falaj.storage.keyvalue.snapshots import EPOCH_KEY, write_snapshots
@@ -80,13 +80,28 @@ def test_an_endpoint_that_never_loaded_is_unavailable_and_tried_again(caplog: py
     status, answer = world.predict(ask())
     assert status == 503
     assert "the disk is not mounted" in answer["error"]
+    assert world.stats.load_errors == [LoadError("fraud", "RuntimeError: the disk is not mounted", older=False)]
+    status, answer = world.call("GET", "/v2/health/ready", token=None)
+    assert (status, answer["error"]) == (503, "these endpoints cannot be loaded: fraud")
     repaired = True
     for _ in range(49):
         world.snapshots.poll(world.store)
     assert world.predict(ask())[0] == 503
     world.snapshots.poll(world.store)
     assert world.predict(ask())[0] == 200
-    assert "RuntimeError" in caplog.text
+    assert world.call("GET", "/v2/health/ready", token=None)[0] == 200
+    assert world.stats.load_errors == []
+    assert "endpoint 'fraud' cannot be loaded: RuntimeError" in caplog.text
+
+
+def test_a_worker_that_was_ready_stays_so_whatever_is_deployed(caplog: pytest.LogCaptureFixture) -> None:
+    world = World()
+    broken = variant("champion", 2, digest="damaged")
+    world.publish(route(broken, epoch=2), route(broken, endpoint="new"))
+    assert [(one.endpoint, one.older) for one in world.stats.load_errors] == [("fraud", True), ("new", False)]
+    assert world.call("GET", "/v2/health/ready", token=None)[0] == 200
+    assert (version(world), world.predict(ask(), "new")[0]) == (1, 503)
+    assert "endpoint 'new' cannot be loaded" in caplog.text
 
 
 def test_a_table_without_sense_is_refused(caplog: pytest.LogCaptureFixture) -> None:

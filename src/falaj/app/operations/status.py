@@ -86,6 +86,7 @@ def _endpoints(rooms: Rooms, stats: GatewayStats) -> list[EndpointStatus]:
                 monitor_status(rooms, name),
                 price(used, rooms.settings.cost).per_thousand_requests,
                 rooms.settings.cost.currency,
+                stats.load_error(name),
             )
         )
     return found

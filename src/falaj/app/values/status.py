@@ -96,6 +96,7 @@ class EndpointStatus(msgspec.Struct, frozen=True):
         monitor: Drift and realised quality.
         cost_per_thousand: Of a thousand decisions; None before any.
         currency: Of the cost.
+        load_error: How many gateway workers cannot load what is published, and why; empty where all can.
     """
 
     name: str
@@ -106,6 +107,7 @@ class EndpointStatus(msgspec.Struct, frozen=True):
     monitor: MonitorStatus = MonitorStatus()
     cost_per_thousand: float | None = None
     currency: str = ""
+    load_error: str = ""
 
 
 class VersionStatus(msgspec.Struct, frozen=True):

@@ -22,7 +22,8 @@ def check_views(views: Sequence[ViewSpec], dialect: Dialect) -> None:
         for name, why in refusals(view, dialect):
             raise Unsupported(
                 f"feature view {view.name!r}: {name!r} cannot be computed by {dialect.name}: {why}",
-                hint="choose another engine by features.engine; docs/reference/engines.md says which can",
+                hint="choose another engine by features.engine: 'falaj reference --out DIR' writes DIR/engines.md, "
+                "which says which can",
             )
 
 

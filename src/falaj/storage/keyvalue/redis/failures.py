@@ -36,8 +36,8 @@ def named(address: RedisAddress, error: Exception) -> FalajError:
     ):
         return StorageError(
             f"{what} refuses the user or the password, or the user may not do this",
-            hint="correct storage.online_username and FALAJ_STORAGE_ONLINE_PASSWORD, and look at the ACL in "
-            "docs/how-to/use-redis.md",
+            hint="correct storage.online_username and FALAJ_STORAGE_ONLINE_PASSWORD; the user needs "
+            "~falaj:* +@read +@write +@scripting +@connection +info, and of a cluster +cluster +command",
         )
     if isinstance(error, said.OutOfMemoryError) or text.startswith("OOM"):
         return StorageError(f"{what} is full", hint="raise maxmemory of Redis, or add nodes to the cluster")

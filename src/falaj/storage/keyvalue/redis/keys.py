@@ -24,6 +24,7 @@ class RedisKeys:
         together: What of a key decides on its partition: the same for the records of one entity.
 
     Attributes:
+        project: The project's name.
         control: The hash that says who writes, and how far writing got.
         redo: The list with the pieces of the last batch; of a cluster only.
         pattern: What `SCAN` takes to find all of them.
@@ -37,6 +38,7 @@ class RedisKeys:
     """
 
     def __init__(self, project: str, partitions: int = 1, together: Together = bytes) -> None:
+        self.project = project
         self.partitions = partitions
         self._together = together
         name = quote(project, safe="")  # neither braces, slashes, nor what SCAN reads as a pattern

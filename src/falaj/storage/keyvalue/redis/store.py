@@ -120,7 +120,9 @@ class RedisStore:
             values, markers = self._fetch(keys)
             if None in markers:
                 raise StorageError(
-                    f"online store {self._address} is empty", hint="start control, which fills it from the tables"
+                    f"online store {self._address} holds nothing of project {self._keys.project!r}",
+                    hint="start control, which fills it from the tables; a gateway of its own is told the name by "
+                    "FALAJ_PROJECT_NAME, which is control's [project] name",
                 )
             return values
         self._writer.settle()
@@ -130,6 +132,14 @@ class RedisStore:
             self._writer.settle()
             values, _ = self._fetch(keys)
         return values
+
+    def reach(self) -> None:
+        """Return if the server answers, whatever it holds.
+
+        Raises:
+            StorageError: It does not, or refuses.
+        """
+        self._fetch([b"?"])
 
     def write(
         self,

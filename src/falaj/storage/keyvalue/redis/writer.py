@@ -166,8 +166,8 @@ class RedisWriter(ABC):
         if "FALAJ_FOREIGN" in said:
             return Conflict(
                 f"online store {self._address} holds another project of this name, or this one's former state folder",
-                hint="give this project another name in [project], or remove that one's keys as "
-                "docs/how-to/use-redis.md says",
+                hint="give this project another name in [project], or remove that one's keys: those that redis-cli "
+                f"--scan --pattern '{self._keys.pattern.decode()}' lists",
             )
         if "FALAJ_" in said:
             return self._refused()
