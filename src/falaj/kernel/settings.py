@@ -4,10 +4,11 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_origin
 
 import msgspec
 
+from falaj.kernel.alert_settings import AlertSettings, RouteSettings
 from falaj.kernel.errors import DefinitionError, ProjectError
 from falaj.kernel.python_settings import PythonSettings
 from falaj.kernel.rate import Rate
@@ -379,21 +380,6 @@ class ConsistencySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
         _check_ranges(every_s=self.every_s, decisions=self.decisions)
 
 
-class AlertSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where alerts go besides the alert log.
-
-    Attributes:
-        webhook_url: Receives each alert as a JSON POST; empty for none.
-        timeout_s: How long the webhook may take.
-    """
-
-    webhook_url: str = ""
-    timeout_s: float = 5.0
-
-    def __post_init__(self) -> None:
-        _check_ranges(timeout_s=self.timeout_s)
-
-
 class CostSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Prices that turn measured use into money.
 
@@ -473,3 +459,15 @@ def _overlay(tree: dict[str, Any], environ: Mapping[str, str]) -> None:
             value = environ.get(f"FALAJ_{section.name}_{field.name}".upper())
             if value is not None and field.type is not tuple:
                 tree.setdefault(section.name, {})[field.name] = value
+    _overlay_routes(tree, environ)
+
+
+def _overlay_routes(tree: dict[str, Any], environ: Mapping[str, str]) -> None:
+    """Take what a named route keeps out of the file, such as `FALAJ_ALERTS_ROUTES_ONCALL_SECRET`."""
+    alerts = tree.get("alerts")
+    routes = alerts.get("routes") if isinstance(alerts, dict) else None
+    for name, route in routes.items() if isinstance(routes, dict) else ():
+        for field in msgspec.structs.fields(RouteSettings):
+            value = environ.get(f"FALAJ_ALERTS_ROUTES_{name}_{field.name}".upper())
+            if value is not None and isinstance(route, dict) and get_origin(field.type) is not tuple:
+                route[field.name] = value

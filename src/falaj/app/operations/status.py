@@ -1,16 +1,17 @@
 """The status operation: what serves, how well, at what cost."""
 
+from falaj.app.operations.alert import list_alerts
 from falaj.app.operations.consistency import consistency
 from falaj.app.operations.freshness import freshness
 from falaj.app.operations.model import list_versions
-from falaj.app.operations.monitor import list_alerts, monitor_status
+from falaj.app.operations.monitor import monitor_status
 from falaj.app.operations.run import list_runs
 from falaj.app.operations.source import source_facts
 from falaj.app.running import find_control
+from falaj.app.values.alert import AlertsQuery
 from falaj.app.values.consistency import ConsistencyQuery
 from falaj.app.values.freshness import FreshnessQuery
 from falaj.app.values.model import VersionsQuery
-from falaj.app.values.monitor import AlertsQuery
 from falaj.app.values.run import RunsQuery
 from falaj.app.values.status import EndpointStatus, Status, StatusQuery, VariantStatus, VersionStatus
 from falaj.cost.meter import Usage
