@@ -152,7 +152,8 @@ def _reads(handlers: Handlers) -> list[Any]:
         """What control watches, for Prometheus; the gateway's own numbers are on its port."""
         views = handlers.result(request, "features.freshness", {})
         checked = handlers.result(request, "features.consistency", {})
-        return Response(render_control(views, checked), media_type=CONTENT_TYPE.decode())
+        figures = handlers.result(request, "monitor.figures", {})
+        return Response(render_control(views, checked, figures), media_type=CONTENT_TYPE.decode())
 
     return [status, models, version, runs, run, why, alerts, incidents, incident, audit, metrics]
 

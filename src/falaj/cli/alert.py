@@ -1,17 +1,21 @@
 """Commands about alerts."""
 
+from pathlib import Path
+
 import click
 
 from falaj.app.values.alert import AlertsQuery, EndSilence, RoutesQuery, RouteStatus, SilenceAlerts, SilencesQuery
+from falaj.app.values.observability import Generated, GenerateQuery
 from falaj.app.values.status import AlertStatus
 from falaj.cli.command import FalajGroup, Session, counted, pass_session, plain
+from falaj.cli.generated import write_generated
 from falaj.kernel.clock import from_us, rfc3339
 from falaj.monitoring.silence import Silence
 
 
 @click.group(cls=FalajGroup)
 def alerts() -> None:
-    """Alerts: list, silence, and the routes by which people are told."""
+    """Alerts: list, silence, the routes by which people are told, and rules for Prometheus."""
 
 
 @alerts.command("list")
@@ -115,3 +119,15 @@ def routes(session: Session) -> None:
             click.echo(f"{one.route:<16} {told}: {state}")
 
     session.show(found, human)
+
+
+@alerts.command()
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("prometheus"), show_default=True,
+              help="The folder; what is generated there is written over.")  # fmt: skip
+@pass_session
+def rules(session: Session, *, out: Path) -> None:
+    """Write Prometheus recording and alerting rules out of the applied definitions.
+
+    Example: falaj alerts rules --out /etc/prometheus/rules
+    """
+    write_generated(session, session.client().perform("monitor.rules", GenerateQuery(), Generated), out)

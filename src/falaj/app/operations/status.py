@@ -38,10 +38,6 @@ def status(rooms: Rooms, actor: Actor, params: StatusQuery) -> Status:
     """Return the project at a glance."""
     del params
     stats = gateway_stats(rooms)
-    lines = report(rooms.db, rooms.settings.cost)
-    cost: dict[str, float] = {}
-    for line in lines:
-        cost[line.used.kind] = cost.get(line.used.kind, 0.0) + line.amount
     control = find_control(rooms.state.path) is not None
     audit = list_records(rooms.db, limit=12) if is_allowed(actor, "audit.read", "project") else []
     return Status(
@@ -56,10 +52,18 @@ def status(rooms: Rooms, actor: Actor, params: StatusQuery) -> Status:
         tuple(list_runs(rooms, actor, RunsQuery(limit=10))),
         tuple(list_alerts(rooms, actor, AlertsQuery(limit=10))),
         tuple({"at": r.at, "actor": r.actor, "action": r.action, "resource": r.resource} for r in audit),
-        cost,
+        cost_by_kind(rooms),
         rooms.settings.cost.currency,
         consistency=consistency(rooms, actor, ConsistencyQuery()),
     )
+
+
+def cost_by_kind(rooms: Rooms) -> dict[str, float]:
+    """Return what measured use cost, by kind."""
+    cost: dict[str, float] = {}
+    for line in report(rooms.db, rooms.settings.cost):
+        cost[line.used.kind] = cost.get(line.used.kind, 0.0) + line.amount
+    return cost
 
 
 def _endpoints(rooms: Rooms, stats: GatewayStats) -> list[EndpointStatus]:
@@ -76,7 +80,7 @@ def _endpoints(rooms: Rooms, stats: GatewayStats) -> list[EndpointStatus]:
             words = f"canary step {step + 1} of {len(steps)}: {steps[step]} %"
         elif name in wanted:
             words = _waiting(rooms, wanted[name])
-        used = _used(name, stats)
+        used = used_by(name, stats)
         found.append(
             EndpointStatus(
                 name,
@@ -126,7 +130,7 @@ def _variant(rooms: Rooms, route: EndpointRoute, variant: Variant, stats: Gatewa
     )
 
 
-def _used(endpoint: str, stats: GatewayStats) -> Usage:
+def used_by(endpoint: str, stats: GatewayStats) -> Usage:
     """Return what an endpoint's decisions used: their time in the gateway, as if each had held a core for it.
 
     That is an upper bound, because decisions of one batch share their time.
