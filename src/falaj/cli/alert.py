@@ -112,7 +112,9 @@ def routes(session: Session) -> None:
         for one in found:
             told = f"{one.kind}, {one.severity} and above, about {', '.join(one.subjects)}"
             state = click.style("well", fg="green")
-            if one.failures:
+            if one.error and not one.failures:
+                state = click.style(plain(one.error), fg="red")
+            elif one.failures:
                 again = rfc3339(from_us(one.not_before_us))[:19]
                 tried = counted(one.failures, "failure")
                 state = click.style(f"{tried}, {one.waiting} waiting, again at {again}: {plain(one.error)}", fg="red")

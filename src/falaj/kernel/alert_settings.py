@@ -9,6 +9,7 @@ Severity = Literal["info", "warning", "critical"]
 RouteKind = Literal["webhook", "slack", "pagerduty", "email"]
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
+_ADDRESS = re.compile(r"[^\s@<>,;:\"]+@[^\s@<>,;:\"]+")
 _HIDDEN = ("url", "secret")
 
 
@@ -28,7 +29,7 @@ class AlertRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class RouteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One way to tell people. A field that is no list may also come from the environment, as
-    `FALAJ_ALERTS_ROUTES_ONCALL_SECRET` does for the route `oncall`.
+    `FALAJ_ALERTS_ROUTES_ONCALL_SECRET` does for the route `oncall`; url and secret are needed where control runs only.
 
     Attributes:
         kind: What is at the other end: webhook, slack, pagerduty or email.
@@ -66,17 +67,22 @@ class RouteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"timeout_s {self.timeout_s} is not above 0")
         if not 1 <= self.port <= 65_535:
             raise ValueError(f"port {self.port} is not between 1 and 65535")
-        needs = {
-            "webhook": ("url",),
-            "slack": ("url",),
-            "pagerduty": (),
-            "email": ("host", "sender", "to"),
-        }[self.kind]
-        missing = [name for name in needs if not getattr(self, name)]
+        if self.kind == "email":
+            missing = [name for name in ("host", "sender", "to") if not getattr(self, name)]
+            if missing:
+                raise ValueError(f"a route of kind email needs {' and '.join(missing)}")
+            for address in (self.sender, *self.to):
+                if not _ADDRESS.fullmatch(address):
+                    raise ValueError(f"{address!r} is not an address such as team@example.org")
+
+    @property
+    def lacks(self) -> str:
+        """What keeps it from being used in this process; empty where nothing does."""
+        if self.kind in ("webhook", "slack") and not self.url:
+            return "no url is set"
         if self.kind == "pagerduty" and not (self.secret or self.secret_file):
-            missing.append("secret_file")
-        if missing:
-            raise ValueError(f"a route of kind {self.kind} needs {' and '.join(missing)}")
+            return "no secret is set"
+        return ""
 
     def __repr__(self) -> str:
         fields = msgspec.structs.asdict(self)

@@ -3,7 +3,6 @@
 import hashlib
 import smtplib
 import ssl
-from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime
 
@@ -47,7 +46,7 @@ def to_mail(route: RouteSettings, secret: Secret) -> Send:
 
 def mail_of(message: AlertMessage, sender: str, to: tuple[str, ...]) -> EmailMessage:
     """Return the mail; one that is sent again has the same Message-ID."""
-    domain = Address(addr_spec=sender).domain or "localhost"
+    domain = sender.rpartition("@")[2]
     thread = hashlib.sha256(message.key.encode()).hexdigest()[:24]
     mail = EmailMessage()
     mail["Subject"] = " ".join(f"[{message.severity}, {message.event}] {message.summary}".split())

@@ -19,7 +19,9 @@ LOG = "log"
 
 
 def sender_of(route: RouteSettings) -> Send:
-    """Return what delivers messages to a route."""
+    """Return what delivers messages to a route; to one that lacks its url or secret nothing is delivered."""
+    if route.lacks:
+        return lambda _: route.lacks
     secret = partial(_secret, route)
     makers: dict[str, Callable[[], Send]] = {
         "webhook": lambda: to_webhook(route.url, route.timeout_s, secret),
@@ -52,4 +54,4 @@ def _secret(route: RouteSettings) -> str:
     """Return the route's secret, as its file has it now."""
     if route.secret_file:
         return Path(route.secret_file).read_text(encoding="utf-8").strip()
-    return route.secret
+    return route.secret.strip()

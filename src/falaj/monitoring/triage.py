@@ -18,6 +18,7 @@ from falaj.monitoring.incidents import Incident, get_incident, list_incidents, o
 from falaj.monitoring.silences import is_silenced, list_silences
 from falaj.storage.metadata.database import Database
 
+_EVERY = 1_000_000
 _Waiting = tuple[Notice, AlertRecord]
 
 
@@ -75,7 +76,7 @@ def _open_incidents(connection: sa.Connection, settings: AlertSettings, waiting:
 
 def _close_incidents(connection: sa.Connection, now_us: int) -> bool:
     closed = False
-    for incident in list_incidents(connection, only_open=True):
+    for incident in list_incidents(connection, only_open=True, limit=_EVERY):
         ended = [one.resolved_us for one in alerts_of(connection, incident.id)]
         if ended and None not in ended:
             resolve(connection, incident.id, "system", "its alerts are over", now_us)
@@ -87,13 +88,17 @@ def _tell(connection: sa.Connection, settings: AlertSettings, project: str, now_
     """Make a message for each incident whose news have waited long enough."""
     waiting = notices_waiting(connection)
     silent = _silent(connection, waiting, now_us)
-    dropped = [notice.id for notice, record in waiting if record.id in silent and record.resolved_us is not None]
+    by_incident: dict[int, list[_Waiting]] = {}
+    dropped: list[int] = []
+    for notice, record in waiting:
+        if record.incident is None:
+            continue
+        if record.id not in silent or _owes_an_end(connection, record.incident):
+            by_incident.setdefault(record.incident, []).append((notice, record))
+        elif record.resolved_us is not None:
+            dropped.append(notice.id)
     if dropped:
         settle(connection, dropped, 0)
-    by_incident: dict[int, list[_Waiting]] = {}
-    for notice, record in waiting:
-        if record.id not in silent and record.incident is not None:
-            by_incident.setdefault(record.incident, []).append((notice, record))
     due_us = now_us - round(settings.group_s * 1e6)
     due = {one: news for one, news in by_incident.items() if min(n.alert.at_us for n, _ in news) <= due_us}
     for number, news in due.items():
@@ -103,6 +108,13 @@ def _tell(connection: sa.Connection, settings: AlertSettings, project: str, now_
         message = add_message(connection, project, incident, event, alerts, actor=incident.resolved_by, at_us=now_us)
         settle(connection, [notice.id for notice, _ in news], message)
     return bool(due or dropped)
+
+
+def _owes_an_end(connection: sa.Connection, incident: int) -> bool:
+    """Return whether people were told of an incident and not that it is over: its last alert may end in silence."""
+    query = sa.select(MESSAGE.c.event).where(MESSAGE.c.incident_id == incident).order_by(MESSAGE.c.id.desc()).limit(1)
+    last = connection.execute(query).scalar()
+    return last not in (None, "resolved") and get_incident(connection, incident).state == "resolved"
 
 
 def _silent(connection: sa.Connection, waiting: list[_Waiting], now_us: int) -> set[int]:

@@ -6,7 +6,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from falaj.kernel.codec import to_json
 from falaj.monitoring.alert_message import AlertMessage
@@ -35,7 +35,9 @@ def to_webhook(url: str, timeout_s: float, secret: Secret = str) -> Send:
             token = secret()
         except OSError as error:
             return f"the secret's file: {error.strerror}"
-        headers = {"Idempotency-Key": f"{message.key}/{message.id}"}
+        headers = {"Idempotency-Key": quote(f"{message.key}/{message.id}")}
+        if token and not (token.isascii() and token.isprintable()):  # the library would say it in its error
+            return "the secret is not one line of printable ASCII"
         if token:
             headers["Authorization"] = f"Bearer {token}"
         return post("webhook", url, message, timeout_s, headers)

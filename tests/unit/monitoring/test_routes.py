@@ -191,14 +191,14 @@ def test_what_is_secret_comes_from_the_environment_and_is_never_shown(tmp_path: 
     settings = load_settings(tmp_path, environ)
     assert settings.alerts.routes["oncall"].secret == SECRET
     assert SECRET not in repr(settings)
-    with pytest.raises(Exception, match="a route of kind pagerduty needs secret_file"):
-        load_settings(tmp_path, {})
+    elsewhere = load_settings(tmp_path, {}).alerts.routes["oncall"]  # a gateway, or a command of somebody else
+    assert sender_of(elsewhere)(MESSAGE) == elsewhere.lacks == "no secret is set"
 
 
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"kind": "webhook"}, "needs url"),
+        ({"kind": "email", "host": "h", "sender": "Ada <a@b>", "to": ["a@b"]}, "not an address"),
         ({"kind": "email", "host": "h"}, "needs sender and to"),
         ({"kind": "slack", "url": "http://x/", "timeout_s": 0}, "timeout_s"),
         ({"kind": "slack", "url": "http://x/", "severity": "loud"}, "severity"),
@@ -214,3 +214,12 @@ def test_a_route_that_makes_no_sense_is_refused(fields: dict[str, Any], said: st
 def test_a_route_has_a_name_that_the_environment_can_say(name: str) -> None:
     with pytest.raises(ValueError, match="a name is"):
         AlertSettings(routes={name: RouteSettings("webhook", url="http://x/")})
+
+
+def test_a_project_may_have_any_name_and_a_secret_no_second_line(receiver: Webhook) -> None:
+    named = msgspec.structs.replace(MESSAGE, key="falaj/فلج\r\nx/3/99")
+    for kind in ("webhook", "slack", "pagerduty"):
+        assert sender_of(RouteSettings(kind, url=url(receiver), secret=SECRET))(named) == ""
+    assert receiver.accepted[2]["dedup_key"] == named.key
+    error = sender_of(RouteSettings("webhook", url=url(receiver), secret=f"{SECRET}\nx"))(MESSAGE)
+    assert error == "the secret is not one line of printable ASCII"

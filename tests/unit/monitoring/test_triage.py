@@ -159,6 +159,19 @@ def test_a_pager_that_rang_stops_in_silence_too(desk: Desk) -> None:
     assert [event for event, _ in desk.said()] == ["opened", "resolved"]
 
 
+def test_who_was_told_of_one_alert_is_told_the_end_though_the_other_ended_in_silence(desk: Desk) -> None:
+    desk.silence(60, rule="performance")
+    desk.opens("drift")
+    desk.opens("performance")
+    desk.after(1)
+    desk.ends("drift")
+    desk.after(1)
+    desk.ends("performance")
+    desk.after(1)
+    assert [event for event, _ in desk.said()] == ["opened", "changed", "resolved"]
+    assert {alert.rule for one in desk.told() for alert in one.alerts} == {"drift"}
+
+
 def test_a_message_says_nothing_of_the_alerts_that_are_silenced(desk: Desk) -> None:
     desk.silence(60, rule="drift")
     desk.opens("drift")
@@ -225,7 +238,7 @@ STEPS = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(STEPS)
 def test_whatever_happens_who_was_told_of_an_incident_is_told_its_end(steps: list[tuple[str, str, int]]) -> None:
     db = Database.memory()

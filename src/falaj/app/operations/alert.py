@@ -72,14 +72,16 @@ def list_routes(rooms: Rooms, actor: Actor, params: RoutesQuery) -> list[RouteSt
     named += [
         RouteStatus(name, one.kind, one.severity, one.subjects) for name, one in rooms.settings.alerts.routes.items()
     ]
+    lacks = {name: one.lacks for name, one in rooms.settings.alerts.routes.items()}
     found = []
     with rooms.db.read() as connection:
         for one in named:
             state = route_state(connection, one.route)
             waiting = count_after(connection, state.cursor)
+            error = state.error or lacks.get(one.route, "")
             found.append(
                 RouteStatus(
-                    one.route, one.kind, one.severity, one.subjects, waiting, state.failures, state.error,
+                    one.route, one.kind, one.severity, one.subjects, waiting, state.failures, error,
                     state.not_before_us,
                 )
             )  # fmt: skip
