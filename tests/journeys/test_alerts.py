@@ -57,7 +57,8 @@ def watched(serving: FalajProject, webhook: Webhook) -> FalajProject:
     )
     serving.edit("fraud.py", "[fj.on.drift(), ", "[")  # alerts alone are looked at here
     with (serving.folder / "falaj.toml").open("a") as file:
-        file.write(f'[alerts]\nwebhook_url = "http://127.0.0.1:{webhook.port}/hook?key=secret"\ntimeout_s = 1.0\n')
+        url = f"http://127.0.0.1:{webhook.port}/hook?key=secret"
+        file.write(f'[alerts]\ngroup_s = 0.2\n[alerts.routes.hook]\nkind = "webhook"\nurl = "{url}"\ntimeout_s = 1.0\n')
     serving.falaj("apply")
     return serving.up()
 
@@ -74,12 +75,12 @@ def decide(project: FalajProject, *, times: float = 1.0) -> None:
 
 def drift_opens(project: FalajProject) -> None:
     decide(project, times=30)
-    until(lambda: project.json("alerts", "--open"), "the alert opens")
+    until(lambda: project.json("alerts", "list", "--open"), "the alert opens")
 
 
 def drift_ends(project: FalajProject) -> None:
     decide(project)
-    until(lambda: not project.json("alerts", "--open"), "the alert is over")
+    until(lambda: not project.json("alerts", "list", "--open"), "the alert is over")
 
 
 def told(notices: list[dict[str, Any]]) -> list[tuple[int, str]]:
@@ -100,9 +101,11 @@ def test_every_alert_arrives_once_and_in_order_however_long_the_receiver_is_away
     assert told(webhook.received) == [(1, "opened")] * 4 + [(2, "resolved")]
     first = webhook.received[0]
     assert (first["path"], first["type"]) == ("/hook?key=secret", "application/json")
-    assert (first["rule"], first["subject"], first["severity"]) == ("drift", "fraud", "warning")
-    assert "amount" in first["message"]
-    assert first["evidence"]["drifted"]
+    assert (first["cause"], first["severity"], first["incident"]) == ("fraud", "warning", 1)
+    (alert,) = first["alerts"]
+    assert (alert["rule"], alert["subject"], alert["open"]) == ("drift", "fraud", True)
+    assert "amount" in alert["message"]
+    assert alert["evidence"]["drifted"]
     assert first["at"].endswith("Z")
     # The next one needs no retry, and none of the old ones comes again.
     drift_opens(watched)
@@ -137,6 +140,9 @@ def test_a_control_killed_between_sending_and_noting_it_sends_again_under_the_sa
 
 
 def test_a_receiver_that_hangs_holds_up_nothing_else(watched: FalajProject, webhook: Webhook) -> None:
+    watched.edit("falaj.toml", "timeout_s = 1.0", "timeout_s = 120.0")
+    watched.down()
+    watched.up()
     webhook.silent.set()
     webhook.start()
     drift_opens(watched)
@@ -144,8 +150,42 @@ def test_a_receiver_that_hangs_holds_up_nothing_else(watched: FalajProject, webh
     for number in range(5):
         assert watched.json("status")["gateway_workers"] == 1
         assert watched.json("token", "create", "--actor", f"a{number}", "--role", "viewer")["token"]
-    drift_ends(watched)  # judged while the first notice still waits
-    assert webhook.accepted == []
+    drift_ends(watched)  # judged while the first message still waits
+    log = watched.state / "log" / "alerts.jsonl"
+    until(lambda: len(log.read_text().splitlines()) == 2, "the log is told of both")
+    assert (len(webhook.received), webhook.accepted) == (1, [])
     webhook.silent.clear()
     webhook.released.set()
     until(lambda: told(webhook.accepted) == [(1, "opened"), (2, "resolved")], "both arrive", within_s=90)
+
+
+def test_an_incident_from_its_first_alert_to_its_post_mortem(watched: FalajProject) -> None:
+    drift_opens(watched)
+    (incident,) = until(lambda: watched.json("incidents", "list", "--open"), "the incident opens")
+    assert (incident["cause"], incident["state"], incident["open_alerts"]) == ("fraud", "open", 1)
+    viewer = watched.json("token", "create", "--actor", "eve", "--role", "viewer")["token"]
+    refused = watched.run("incidents", "ack", "1", "--json", token=viewer)
+    assert refused.error()["code"] == "access_denied"
+    assert watched.json("incidents", "ack", "1", "--comment", "looking")["state"] == "acknowledged"
+    watched.falaj("incidents", "comment", "1", "amounts are in cents since noon")
+    silence = watched.json("alerts", "silence", "--subject", "fraud", "--for", "2h", "--comment", "known")
+    assert watched.json("alerts", "silences")[0]["id"] == silence["id"]
+    assert watched.json("alerts", "list")[0]["silenced"]
+    drift_ends(watched)
+    until(lambda: not watched.json("incidents", "list", "--open"), "the incident is over")
+    shown = watched.json("incidents", "show", "1")
+    kinds = [entry["kind"] for entry in shown["timeline"]]
+    assert [kind for kind in kinds if kind in ("acknowledged", "commented", "resolved")] == [
+        "acknowledged",
+        "commented",
+        "resolved",
+    ]
+    assert {"project.apply", "alert", "message", "alert.silence"} <= set(kinds)
+    written = watched.falaj("incidents", "post-mortem", "1")
+    text = (watched.folder / "incident-1.md").read_text()
+    assert "wrote incident-1.md" in written.out
+    assert "amounts are in cents since noon" in text
+    assert watched.run("incidents", "post-mortem", "1").code == 5  # what somebody wrote into it is not lost
+    acts = [record["action"] for record in watched.json("audit", "list")]
+    assert {"incident.acknowledge", "incident.comment", "alert.silence"} <= set(acts)
+    assert "failure" in watched.falaj("alerts", "routes").out  # the webhook is away in this test

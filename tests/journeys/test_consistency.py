@@ -69,11 +69,11 @@ def test_the_schedule_finds_a_planted_corruption(checked: FalajProject) -> None:
     assert seen["falaj_consistency_non_default_ratio"] > 0.5
     assert seen["falaj_consistency_age_seconds"] < 30
     assert "PASS" in checked.falaj("status").out
-    assert checked.json("alerts", "--open") == []
+    assert checked.json("alerts", "list", "--open") == []
 
     plant(checked, served_view(checked))
     checked.ask(CARD, at=NOW)
-    (alert,) = until(lambda: checked.json("alerts", "--open"), "the alert opens")
+    (alert,) = until(lambda: checked.json("alerts", "list", "--open"), "the alert opens")
     assert (alert["severity"], alert["subject"]) == ("critical", "consistency of all endpoints")
     assert "are not what the events say" in alert["message"]
     seen = scraped(checked)

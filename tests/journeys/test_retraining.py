@@ -44,7 +44,7 @@ def test_a_project_retrains_itself_and_people_let_it_out(pumps: FalajProject) ->
     drift = until(lambda: _drift(pumps), "drift is found")
     assert drift["features"][0]["feature"] == "temperature"
     assert {one["feature"] for one in drift["features"] if one["outcome"] == "DRIFT"} == {"temperature"}
-    alert = pumps.json("alerts", "--open")[0]
+    alert = pumps.json("alerts", "list", "--open")[0]
     assert alert["subject"] == "drift of pumps"
     run_id = until(lambda: _triggered(pumps), "drift starts a run")
     run = pumps.json("runs", "follow", run_id)

@@ -15,6 +15,7 @@ class Webhook:
     Attributes:
         received: Every body that came, whatever was answered.
         accepted: Those that were answered with 200.
+        headers: The headers of every request, names in lower case.
         answers: Statuses to answer with, the next first; 200 once there are none.
         silent: While it is set, a request is read and not answered.
     """
@@ -23,6 +24,7 @@ class Webhook:
         self.port = port
         self.received: list[dict[str, Any]] = []
         self.accepted: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
         self.answers: list[int] = []
         self.silent = threading.Event()
         self.released = threading.Event()
@@ -35,6 +37,7 @@ class Webhook:
         class Receiver(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                webhook.headers.append({name.lower(): value for name, value in self.headers.items()})
                 webhook.received.append({**body, "path": self.path, "type": self.headers["content-type"]})
                 if webhook.silent.is_set():
                     webhook.released.wait()

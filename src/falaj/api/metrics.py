@@ -1,20 +1,22 @@
-"""Control's metrics as Prometheus text: how fresh the online views are, and whether what was served is right."""
+"""Control's metrics as Prometheus text: freshness, the check of what was served, and what it watches."""
 
 from collections.abc import Sequence
 
 from falaj.api.consistency_metrics import consistency_lines
+from falaj.api.monitor_metrics import monitor_lines
 from falaj.app.values.consistency import ConsistencyStatus
+from falaj.app.values.figures import Figures
 from falaj.app.values.freshness import ViewFreshness
 from falaj.features.freshness import BOUNDS_MS
 from falaj.serving.exposition import Labels, family, head, histogram
 
 
-def render_control(views: Sequence[ViewFreshness], checked: ConsistencyStatus) -> bytes:
+def render_control(views: Sequence[ViewFreshness], checked: ConsistencyStatus, figures: Figures) -> bytes:
     """Return the text.
 
     Example:
         >>> view = ViewFreshness("cards", "ab12", "tx", 7, 2, 0.5, 3.0, False, 0, None, None, [0] * 21, 0.0)
-        >>> print(render_control([view], ConsistencyStatus(None)).decode().splitlines()[2])
+        >>> print(render_control([view], ConsistencyStatus(None), Figures()).decode().splitlines()[2])
         falaj_view_applied_seq{view="cards",definition="ab12",source="tx"} 7
     """
     named = [(view, _labels(view)) for view in views]
@@ -44,7 +46,7 @@ def render_control(views: Sequence[ViewFreshness], checked: ConsistencyStatus) -
     bounds = [f"{bound / 1000:g}" for bound in BOUNDS_MS]
     for view, of in named:
         lines += histogram("falaj_view_freshness_seconds", of, bounds, view.buckets, f"{view.delay_total_s:g}")
-    return ("\n".join([*lines, *consistency_lines(checked)]) + "\n").encode()
+    return ("\n".join([*lines, *consistency_lines(checked), *monitor_lines(figures)]) + "\n").encode()
 
 
 def _labels(view: ViewFreshness) -> Labels:

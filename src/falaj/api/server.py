@@ -132,6 +132,16 @@ def _reads(handlers: Handlers) -> list[Any]:
         """Open and past alerts."""
         return handlers.perform(request, "alert.list", {})
 
+    @get("/v1/incidents", sync_to_thread=True)
+    def incidents(request: Request[Any, Any, Any]) -> Response[bytes]:
+        """Open and past incidents."""
+        return handlers.perform(request, "incident.list", {})
+
+    @get("/v1/incidents/{incident:int}", sync_to_thread=True)
+    def incident(request: Request[Any, Any, Any], incident: FromPath[int]) -> Response[bytes]:
+        """One incident with its alerts and its timeline."""
+        return handlers.perform(request, "incident.show", {"incident": incident})
+
     @get("/v1/audit", sync_to_thread=True)
     def audit(request: Request[Any, Any, Any]) -> Response[bytes]:
         """The newest audit records."""
@@ -142,9 +152,10 @@ def _reads(handlers: Handlers) -> list[Any]:
         """What control watches, for Prometheus; the gateway's own numbers are on its port."""
         views = handlers.result(request, "features.freshness", {})
         checked = handlers.result(request, "features.consistency", {})
-        return Response(render_control(views, checked), media_type=CONTENT_TYPE.decode())
+        figures = handlers.result(request, "monitor.figures", {})
+        return Response(render_control(views, checked, figures), media_type=CONTENT_TYPE.decode())
 
-    return [status, models, version, runs, run, why, alerts, audit, metrics]
+    return [status, models, version, runs, run, why, alerts, incidents, incident, audit, metrics]
 
 
 def _writes(handlers: Handlers) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from falaj.lifecycle.alerting import Triage, deliveries
 from falaj.lifecycle.catch_up import land_events
 from falaj.lifecycle.consistency import ScheduledVerify
 from falaj.lifecycle.counts import count_by_version, gateway_stats
@@ -120,4 +121,6 @@ def reconcilers(rooms: Rooms) -> list[Reconciler]:
         StoreWatch(rooms),
         LoadWatch(rooms),
         MirrorStages(rooms),
+        Triage(rooms),
+        *deliveries(rooms),
     ]

@@ -16,9 +16,12 @@ from falaj.lifecycle.triggers import TRIGGER
 from falaj.lifecycle.wishes import WISH
 from falaj.models.registry import MODEL_VERSION
 from falaj.models.stages import MODEL_TRANSITION
+from falaj.monitoring.alert_message import MESSAGE
 from falaj.monitoring.alerts import ALERT, NOTICE
+from falaj.monitoring.delivery import DELIVERY
+from falaj.monitoring.incidents import ENTRY, INCIDENT
 from falaj.monitoring.monitors import MONITOR, WINDOW
-from falaj.monitoring.notify import DELIVERY
+from falaj.monitoring.silences import SILENCE
 from falaj.monitoring.verdicts import VERDICT
 from falaj.pipelines.tables import ARTIFACT, ATTEMPT, LINEAGE, RECONCILER, RUN, STEP
 from falaj.rollout.rollouts import ROLLOUT, ROLLOUT_VERDICT
@@ -37,11 +40,14 @@ ALL: tuple[sa.Table, ...] = (
     DATASET,
     DELIVERY,
     ENDPOINT_ROUTING,
+    ENTRY,
     FEED_POSITION,
+    INCIDENT,
     INGESTED_FILE,
     INGEST_RANGE,
     LINEAGE,
     LINEAGE_EDGE,
+    MESSAGE,
     MODEL_TRANSITION,
     MODEL_VERSION,
     MONITOR,
@@ -54,6 +60,7 @@ ALL: tuple[sa.Table, ...] = (
     ROLLOUT,
     ROLLOUT_VERDICT,
     RUN,
+    SILENCE,
     SOURCE_STATE,
     STATE_FOLDER,
     STEP,

@@ -146,7 +146,7 @@ class DemoRun:
             self._facts["shifted"] = self._replay(stream / "2-shifted.transactions.jsonl", "--with", chargebacks)
             self._wait_for("drift to be found", lambda: self._monitor()["outcome"] == "DRIFT")
             self._facts["drift"] = self._monitor()
-            self._facts["alerts"] = self._json("alerts", "--open")
+            self._facts["alerts"] = self._json("alerts", "list", "--open")
         with self._stage("new labels", "weeks later the labels of the changed world are in"):
             self._late_labels("2-shifted")
             for source in ("transactions", "chargebacks"):

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import click
 
-from falaj.app.values.monitor import AlertsQuery, MonitorQuery
-from falaj.app.values.status import AlertStatus, MonitorStatus
+from falaj.app.values.monitor import MonitorQuery
+from falaj.app.values.status import MonitorStatus
 from falaj.cli.command import FalajCommand, Session, counted, pass_session, plain
 from falaj.kernel.clock import from_us, rfc3339
 
@@ -55,24 +55,3 @@ def realised_lines(found: MonitorStatus) -> Iterator[str]:
         yield f"{counted(found.early, 'outcome')} of decisions younger than the label's delay, which do not count yet"
     if found.unknown:
         yield f"{counted(found.unknown, 'outcome')} of request ids that no decision has, which count for nothing"
-
-
-@click.command(cls=FalajCommand)
-@click.option("--open", "only_open", is_flag=True, help="Only those that still hold.")
-@pass_session
-def alerts(session: Session, *, only_open: bool) -> None:
-    """List alerts, the newest first.
-
-    Example: falaj alerts --open
-    """
-    found = session.client().perform("alert.list", AlertsQuery(only_open), list[AlertStatus])
-
-    def human() -> None:
-        for one in found:
-            state = click.style("open  ", fg="red") if one.open else "closed"
-            at = rfc3339(from_us(one.opened_us))[:19]
-            click.echo(f"{state} {at} {one.severity} {one.subject}: {plain(one.message)}")
-        if not found:
-            click.echo("no alerts")
-
-    session.show(found, human)

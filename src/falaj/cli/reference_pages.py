@@ -96,7 +96,18 @@ def settings_page() -> str:
     for section in msgspec.structs.fields(Settings):
         parts.append(f"\n## `[{section.name}]`\n\n{_summary(section.type)}\n\n")
         parts.append(_fields_table(section.type))
+        for field in msgspec.structs.fields(section.type):
+            parts += _nested(section.name, field)
     return "".join(parts)
+
+
+def _nested(section: str, field: msgspec.structs.FieldInfo) -> Iterator[str]:
+    """Give the page of settings that have settings of their own: one table per name, or a list of tables."""
+    for kind in get_args(field.type):
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+            head = f"[{section}.{field.name}.NAME]" if get_origin(field.type) is dict else f"[[{section}.{field.name}]]"
+            yield f"\n### `{head}`\n\n{inspect.cleandoc(kind.__doc__ or '').partition('Attributes:')[0].strip()}\n\n"
+            yield _fields_table(kind)
 
 
 def errors_page() -> str:

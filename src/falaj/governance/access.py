@@ -21,7 +21,7 @@ class Role(enum.StrEnum):
 
 _READ = (
     "project.read", "source.read", "features.read", "dataset.read", "run.read", "model.read", "endpoint.read",
-    "monitor.read", "alert.read", "approval.read", "cost.read",
+    "monitor.read", "alert.read", "incident.read", "approval.read", "cost.read",
 )  # fmt: skip
 
 ALLOWED: dict[Role, tuple[str, ...]] = {
@@ -30,7 +30,7 @@ ALLOWED: dict[Role, tuple[str, ...]] = {
     # Approving is allowed here, approving one's own is refused by `governance.approvals` for every role.
     Role.ENGINEER: (
         "project.*", "source.*", "features.*", "dataset.*", "run.*", "model.*", "endpoint.*", "monitor.*", "alert.*",
-        "approval.*", "prediction.*", "feedback.push", "cost.read", "audit.read",
+        "incident.*", "approval.*", "prediction.*", "feedback.push", "cost.read", "audit.read",
     ),
     Role.APPROVER: (*_READ, "prediction.read", "audit.read", "model.approve", "endpoint.approve", "approval.decide"),
     Role.SERVICE: (

@@ -1,7 +1,7 @@
 """The audit trail: one record in the transaction of every write, chained by digests, never changed."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -140,6 +140,24 @@ def list_records(
         query = query.where(AUDIT_RECORD.c.seq < before_seq)
     with db.read() as connection:
         return [_record_of(row) for row in connection.execute(query)]
+
+
+def records_between(
+    connection: sa.Connection, since_us: int, until_us: int, actions: Sequence[str], *, limit: int = 1_000
+) -> list[AuditRecord]:
+    """Return records of a stretch of time, the oldest first; of more than `limit` the newest.
+
+    Args:
+        connection: To read with.
+        since_us: From when, in microseconds.
+        until_us: Until when, that instant included.
+        actions: What the action begins with, any of them.
+        limit: Most records returned.
+    """
+    begins = [AUDIT_RECORD.c.action.startswith(action, autoescape=True) for action in actions]
+    query = sa.select(AUDIT_RECORD).where(AUDIT_RECORD.c.at.between(since_us, until_us), sa.or_(*begins))
+    rows = connection.execute(query.order_by(AUDIT_RECORD.c.seq.desc()).limit(limit)).all()
+    return [_record_of(row) for row in reversed(rows)]
 
 
 def verify(db: Database, head: ChainHead | None = None) -> ChainHead:

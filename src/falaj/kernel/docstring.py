@@ -8,9 +8,9 @@ def attributes_of(kind: type) -> dict[str, str]:
     """Return what a class's docstring says of each attribute.
 
     Example:
-        >>> from falaj.kernel.settings import AlertSettings
-        >>> attributes_of(AlertSettings)["timeout_s"]
-        'How long the webhook may take.'
+        >>> from falaj.kernel.settings import CostSettings
+        >>> attributes_of(CostSettings)["currency"]
+        'Shown beside every amount.'
     """
     found: dict[str, str] = {}
     inside, name = False, ""

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from falaj.kernel.alert_settings import AlertSettings
 from falaj.kernel.errors import DefinitionError, ProjectError
 from falaj.kernel.python_settings import PythonSettings
 from falaj.kernel.rate import Rate
@@ -383,21 +384,6 @@ class ConsistencySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
 
     def __post_init__(self) -> None:
         _check_ranges(every_s=self.every_s, decisions=self.decisions)
-
-
-class AlertSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where alerts go besides the alert log.
-
-    Attributes:
-        webhook_url: Receives each alert as a JSON POST; empty for none.
-        timeout_s: How long the webhook may take.
-    """
-
-    webhook_url: str = ""
-    timeout_s: float = 5.0
-
-    def __post_init__(self) -> None:
-        _check_ranges(timeout_s=self.timeout_s)
 
 
 class CostSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

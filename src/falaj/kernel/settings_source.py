@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_origin
+from typing import Any, get_args, get_origin
 
 import msgspec
 
@@ -54,7 +54,8 @@ def overlay(found: dict[str, Any], environ: Mapping[str, str], tree: type[msgspe
     kinds = {section.name: section.type for section in msgspec.structs.fields(tree)}
     for name, value in sorted(environ.items()):
         if name not in known:
-            _refuse_unknown(name, value, known)
+            if not _overlay_named(found, name, value, kinds):
+                _refuse_unknown(name, value, known)
             continue
         section, field = known[name]
         if _is_list(kinds[section], field):
@@ -96,6 +97,25 @@ def refusal(
     if environ[named[0]].startswith(_LINKED):
         meaning = "Kubernetes sets it for a service of that name; say enableServiceLinks: false for the pod"
     return ProjectError(f"{named[0]}: {said}", hint=meaning or "correct the variable, or leave it out")
+
+
+def _overlay_named(found: dict[str, Any], name: str, value: str, kinds: Mapping[str, type[msgspec.Struct]]) -> bool:
+    """Take what a part that the file names keeps out of it, such as `FALAJ_ALERTS_ROUTES_ONCALL_SECRET`."""
+    for section, kind in kinds.items():
+        written = found.get(section)
+        for field in msgspec.structs.fields(kind):
+            parts = written.get(field.name) if isinstance(written, dict) else None
+            inner = get_args(field.type)[-1:]
+            if not isinstance(parts, dict) or not inner or not issubclass(inner[0], msgspec.Struct):
+                continue
+            for part, content in parts.items():
+                for one in inner[0].__struct_fields__:
+                    if name == f"{PREFIX}{section}_{field.name}_{part}_{one}".upper() and isinstance(content, dict):
+                        if _is_list(inner[0], one):
+                            raise ProjectError(f"{name}: a list is set in the file only", hint="set it in falaj.toml")
+                        content[one] = value
+                        return True
+    return False
 
 
 def _refuse_unknown(name: str, value: str, known: Mapping[str, Any]) -> None:

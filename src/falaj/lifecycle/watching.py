@@ -17,7 +17,6 @@ from falaj.lifecycle.rooms import Rooms
 from falaj.models.version import ModelVersion
 from falaj.monitoring import alerts
 from falaj.monitoring.monitors import Batch, WindowPolicy, watch_drift
-from falaj.monitoring.notify import Send, deliver, to_file, to_webhook
 from falaj.monitoring.performance import Joined, QualityPolicy, measure
 from falaj.monitoring.questions import DriftPolicy
 from falaj.monitoring.references import SCORE, references_from_msgpack
@@ -28,7 +27,7 @@ _MEASURE_EVERY_S = 30.0
 
 
 class Watching:
-    """Reconciler: compacts the prediction logs, judges drift and realised quality, and delivers alerts.
+    """Reconciler: compacts the prediction logs and judges drift and realised quality.
 
     Args:
         rooms: The project.
@@ -41,8 +40,8 @@ class Watching:
         self._measured: dict[str, tuple[Variant, int | None, float]] = {}
 
     def run_pass(self, now: datetime) -> bool:
-        """Do one pass; a damaged segment or version keeps neither the other endpoints nor the alerts waiting."""
-        parts = (self._compact, self._judge, self._deliver)
+        """Do one pass; a damaged segment or version keeps no other endpoint waiting."""
+        parts = (self._compact, self._judge)
         return for_each(parts, lambda part: part(to_us(now)))
 
     def _compact(self, now_us: int) -> bool:
@@ -55,9 +54,6 @@ class Watching:
             routes = table.current_routes(connection)
         served = [one for name, one in self._rooms.definitions.endpoints.items() if name in routes]
         return for_each(served, lambda endpoint: self._watch(endpoint, routes[endpoint.name], now_us))
-
-    def _deliver(self, now_us: int) -> bool:
-        return bool(deliver(self._rooms.db, _routes(self._rooms), now_us))
 
     def _watch(self, endpoint: Endpoint, route: EndpointRoute, now_us: int) -> bool:
         judged = watch_endpoint(self._rooms, endpoint, route, now_us)
@@ -170,11 +166,3 @@ def champion_of(route: EndpointRoute) -> Variant:
 def monitor_name(route: EndpointRoute) -> str:
     """Return the name under which the decisions of the version that serves are counted, and which its alerts bear."""
     return f"{route.endpoint}/{champion_of(route).subject}"
-
-
-def _routes(rooms: Rooms) -> dict[str, Send]:
-    settings = rooms.settings.alerts
-    routes = {"log": to_file(rooms.state.log / "alerts.jsonl")}
-    if settings.webhook_url:
-        routes["webhook"] = to_webhook(settings.webhook_url, settings.timeout_s)
-    return routes

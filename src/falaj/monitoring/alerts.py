@@ -1,7 +1,8 @@
 """Alerts: one open alert per rule and subject, told once when it opens and once when it is over.
 
-Opening an alert and owing its notices are one transaction. Sending them is a separate pass, so that a webhook that
-is slow or away costs nothing where the alert was found and is tried again until it answers.
+Opening an alert and owing its notice are one transaction. What notices come to, an incident and messages about it, is
+the work of `triage`, and sending the messages that of `delivery`: a webhook that is slow or away costs nothing where
+the alert was found.
 """
 
 from typing import Any, Literal
@@ -10,12 +11,12 @@ import msgspec
 import sqlalchemy as sa
 
 from falaj.definitions.verdict import Verdict
+from falaj.kernel.alert_settings import Severity
 from falaj.kernel.codec import from_json, to_json
 from falaj.monitoring.verdicts import keep, latest_verdicts
 from falaj.storage.metadata.database import Database
 from falaj.storage.metadata.schema import metadata
 
-Severity = Literal["info", "warning", "critical"]
 Event = Literal["opened", "resolved"]
 
 ALERT = sa.Table(
@@ -31,6 +32,7 @@ ALERT = sa.Table(
     sa.Column("last_at", sa.BigInteger, nullable=False),
     sa.Column("resolved_at", sa.BigInteger),
     sa.Column("occurrences", sa.Integer, nullable=False),
+    sa.Column("incident_id", sa.Integer, index=True),
     sqlite_autoincrement=True,
 )
 sa.Index(
@@ -50,8 +52,10 @@ NOTICE = sa.Table(
     sa.Column("event", sa.String, nullable=False),
     sa.Column("body", sa.Text, nullable=False),
     sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("message_id", sa.Integer, index=True),
     sqlite_autoincrement=True,
 )
+"""What alerts owe to people; `message_id` is None while it waits, and 0 when a silence kept it from being told."""
 
 
 class Alert(msgspec.Struct, frozen=True):
@@ -83,6 +87,7 @@ class AlertRecord(msgspec.Struct, frozen=True):
         opened_us: When it opened.
         resolved_us: When it was over; None while it is open.
         occurrences: How often it was found while open.
+        incident: The incident that it belongs to; None until it has been looked at.
     """
 
     id: int
@@ -90,13 +95,14 @@ class AlertRecord(msgspec.Struct, frozen=True):
     opened_us: int
     resolved_us: int | None
     occurrences: int
+    incident: int | None = None
 
 
 class Notice(msgspec.Struct, frozen=True):
-    """What is told to people, once per route.
+    """What is owed to people about an alert.
 
     Attributes:
-        id: Its number; a notice that arrives twice has the same.
+        id: Its number.
         alert_id: The alert's number.
         event: "opened" or "resolved".
         alert: The alert as it was then.
@@ -179,7 +185,7 @@ def report(db: Database, verdict: Verdict, severity: Severity = "warning") -> bo
     """
     with db.write() as connection:
         last = latest_verdicts(connection, kind=verdict.kind, subject=verdict.subject)
-        if last and _says_the_same(last[0].verdict, verdict):
+        if last and _says_the_same(last[0].verdict, verdict) and not _was_closed(connection, verdict):
             return False
         keep(connection, verdict)
         follow_verdict(connection, verdict, severity)
@@ -192,6 +198,42 @@ def list_alerts(connection: sa.Connection, *, only_open: bool = False, limit: in
     if only_open:
         query = query.where(ALERT.c.resolved_at.is_(None))
     return [_record(row) for row in connection.execute(query)]
+
+
+def alerts_of(connection: sa.Connection, incident: int) -> list[AlertRecord]:
+    """Return the alerts of an incident, the oldest first."""
+    query = sa.select(ALERT).where(ALERT.c.incident_id == incident).order_by(ALERT.c.id)
+    return [_record(row) for row in connection.execute(query)]
+
+
+def attach(connection: sa.Connection, alert_id: int, incident: int) -> None:
+    """Make an alert part of an incident."""
+    connection.execute(ALERT.update().where(ALERT.c.id == alert_id).values(incident_id=incident))
+
+
+def notices_waiting(connection: sa.Connection) -> list[tuple[Notice, AlertRecord]]:
+    """Return what is owed and not told yet, each with its alert as it stands, the oldest first."""
+    waiting = sa.select(NOTICE).where(NOTICE.c.message_id.is_(None)).order_by(NOTICE.c.id)
+    rows = connection.execute(waiting).all()
+    owing = sa.select(ALERT).where(ALERT.c.id.in_({row.alert_id for row in rows}))
+    alerts = {row.id: _record(row) for row in connection.execute(owing)} if rows else {}
+    return [(_notice(row), alerts[row.alert_id]) for row in rows]
+
+
+def notices_of(connection: sa.Connection, incident: int) -> list[Notice]:
+    """Return what the alerts of an incident owed, told or not, the oldest first."""
+    query = sa.select(NOTICE).join(ALERT, ALERT.c.id == NOTICE.c.alert_id).where(ALERT.c.incident_id == incident)
+    return [_notice(row) for row in connection.execute(query.order_by(NOTICE.c.id))]
+
+
+def settle(connection: sa.Connection, notices: list[int], message: int) -> None:
+    """Note that notices are told by a message; 0 for by none."""
+    connection.execute(NOTICE.update().where(NOTICE.c.id.in_(notices)).values(message_id=message))
+
+
+def _was_closed(connection: sa.Connection, verdict: Verdict) -> bool:
+    """Return whether a person closed the alert of what still fails: then the next finding opens it again."""
+    return verdict.outcome == "FAIL" and _open_row(connection, verdict.kind, verdict.subject) is None
 
 
 def _says_the_same(before: Verdict, now: Verdict) -> bool:
@@ -211,4 +253,8 @@ def _open_row(connection: sa.Connection, rule: str, subject: str) -> sa.Row[Any]
 def _record(row: sa.Row[Any]) -> AlertRecord:
     evidence = from_json(row.evidence, dict[str, Any], what="stored alert")
     alert = Alert(row.rule, row.severity, row.subject, row.message, evidence, row.last_at)
-    return AlertRecord(row.id, alert, row.opened_at, row.resolved_at, row.occurrences)
+    return AlertRecord(row.id, alert, row.opened_at, row.resolved_at, row.occurrences, row.incident_id)
+
+
+def _notice(row: sa.Row[Any]) -> Notice:
+    return Notice(row.id, row.alert_id, row.event, from_json(row.body, Alert, what="stored notice"))

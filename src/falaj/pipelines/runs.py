@@ -168,6 +168,13 @@ def list_runs(
         return [_run(row) for row in connection.execute(query)]
 
 
+def count_runs(connection: sa.Connection) -> tuple[tuple[str, str, int], ...]:
+    """Return how many runs there are by pipeline and state."""
+    columns = (RUN.c.pipeline, RUN.c.state)
+    query = sa.select(*columns, sa.func.count()).group_by(*columns).order_by(*columns)
+    return tuple((pipeline, state, count) for pipeline, state, count in connection.execute(query))
+
+
 def run_steps(db: Database, run_id: str) -> list[StepRun]:
     """Return a run's steps in the order in which they can be done.
 

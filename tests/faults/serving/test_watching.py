@@ -1,22 +1,19 @@
 """A gateway worker that is watched: a collector, an access log and Prometheus, all real; and what a kill leaves."""
 
 import json
-import shutil
 import signal
 import socket
-import subprocess
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import pytest
 
 from falaj.definitions.prediction_policy import PredictionPolicy
 from falaj.serving.redaction import is_sampled
 from support.gateway_process import Project, WorkerProcess, call
+from support.prometheus import Prometheus, prometheus
 from support.serving_world import OWNER, ask, route
 from support.waiting import until
 from support.webhook import Webhook
@@ -112,53 +109,23 @@ def test_a_kill_takes_no_sampled_decision_and_writes_no_redacted_value(project: 
 
 
 def test_prometheus_scrapes_it(project: Project, tmp_path: Path) -> None:
-    program = shutil.which("prometheus")
-    if program is None:
-        pytest.skip("prometheus is not installed: apt-get install prometheus")
-    (tmp_path / "token").write_text(OWNER)
-    port = free_port()
     with running(project, watching={"peer_names": ["kserve", "mlserver", "seldon"]}) as worker:
         for _ in range(7):
             decide(worker)
-        config = tmp_path / "prometheus.yml"
-        config.write_text(_CONFIG.format(token=tmp_path / "token", port=worker.port))
-        with (tmp_path / "prometheus.out").open("wb") as output:
-            prometheus = subprocess.Popen(
-                [program, f"--config.file={config}", f"--storage.tsdb.path={tmp_path / 'tsdb'}",
-                 f"--web.listen-address=127.0.0.1:{port}"],
-                stdout=output, stderr=output,
-            )  # fmt: skip
-            try:
-                for query in (
-                    'sum(falaj_predictions_total{endpoint="fraud"})',
-                    "sum(request_predict_seconds_count)",
-                    'sum(seldon_api_executor_client_requests_seconds_count{code="200"})',
-                    "sum(model_infer_request_success_total)",
-                ):
-                    until(lambda q=query: answer(port, q) == "7", query)  # type: ignore[misc]
-                quantile = answer(port, "histogram_quantile(0.5, falaj_prediction_latency_seconds_bucket)")
-                assert 0 < float(quantile) < 1
-                assert answer(port, "up") == "1"
-            finally:
-                prometheus.terminate()
-                prometheus.wait(20)
+        with prometheus(tmp_path, {"falaj": worker.port}, OWNER) as scraping:
+            for query in (
+                'sum(falaj_predictions_total{endpoint="fraud"})',
+                "sum(request_predict_seconds_count)",
+                'sum(seldon_api_executor_client_requests_seconds_count{code="200"})',
+                "sum(model_infer_request_success_total)",
+            ):
+                until(lambda q=query: value(scraping, q) == "7", query)  # type: ignore[misc]
+            quantile = value(scraping, "histogram_quantile(0.5, falaj_prediction_latency_seconds_bucket)")
+            assert 0 < float(quantile) < 1
+            assert value(scraping, "up") == "1"
 
 
-_CONFIG = """
-global: {{scrape_interval: 1s}}
-scrape_configs:
-  - job_name: falaj
-    authorization: {{credentials_file: {token}}}
-    static_configs: [{{targets: ["127.0.0.1:{port}"]}}]
-"""
-
-
-def answer(port: int, query: str) -> str:
+def value(scraping: Prometheus, query: str) -> str:
     """What Prometheus says; empty while it says nothing."""
-    url = f"http://127.0.0.1:{port}/api/v1/query?query={quote(query)}"
-    try:
-        with urllib.request.urlopen(url, timeout=5) as response:
-            result = json.load(response)["data"]["result"]
-    except OSError:
-        return ""
+    result = scraping.query(query)
     return str(result[0]["value"][1]) if result else ""

@@ -20,7 +20,7 @@ from support.storage_faults import room_for
 
 VALUES = {
     "model": "fraud", "version": "1", "document": "card", "run_id": "run_1", "request_id": "req_1",
-    "name": "project.status", "source": "tx", "path": "openapi.json",
+    "name": "project.status", "source": "tx", "path": "openapi.json", "incident": "1",
 }  # fmt: skip
 
 

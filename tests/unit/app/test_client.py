@@ -12,7 +12,7 @@ from falaj.app.backends import open_rooms
 from falaj.app.client import Client
 from falaj.app.running import announce, find_control, withdraw
 from falaj.app.supervisor import claim
-from falaj.app.values.monitor import AlertsQuery
+from falaj.app.values.alert import AlertsQuery
 from falaj.app.values.status import AlertStatus
 from falaj.app.values.token import CreatedToken, CreateToken
 from falaj.kernel.errors import AccessDenied, Locked, Unauthenticated

@@ -73,9 +73,9 @@ def ddl(db: Database) -> dict[str, str]:
     """Return what the database says it is made of, but for Alembic's own table."""
     with db.read() as connection:
         rows = connection.execute(sa.text("SELECT name, sql FROM sqlite_master")).all()
-    # a table that was made anew has its name in quotes
+    # a table that was made anew has its name in quotes, one that got a column another space before it
     return {
-        row.name: re.sub(r"\s+", " ", row.sql or "").replace('"', "")
+        row.name: re.sub(r"\s+", " ", re.sub(r"\s*([,()])\s*", r"\1", row.sql or "")).replace('"', "")
         for row in rows
         if "alembic_version" not in row.name
     }

@@ -1,16 +1,14 @@
-"""Operations on monitoring: what was found, and the alerts."""
+"""Operations on monitoring: what was found."""
 
 from typing import Any
 
 import msgspec
 
-from falaj.app.values.monitor import AlertsQuery, MonitorQuery
-from falaj.app.values.status import AlertStatus, DriftStatus, MonitorStatus
+from falaj.app.values.monitor import MonitorQuery
+from falaj.app.values.status import DriftStatus, MonitorStatus
 from falaj.governance.access import Actor
 from falaj.lifecycle.rooms import Rooms
 from falaj.lifecycle.watching import champion_of
-from falaj.monitoring.alerts import AlertRecord
-from falaj.monitoring.alerts import list_alerts as find_alerts
 from falaj.monitoring.verdicts import latest_verdicts
 from falaj.rollout.table import current_route
 
@@ -21,19 +19,6 @@ def show(rooms: Rooms, actor: Actor, params: MonitorQuery) -> MonitorStatus:
     """Return what an endpoint's monitor last found."""
     del actor
     return monitor_status(rooms, rooms.definitions.endpoint(params.endpoint).name)
-
-
-def list_alerts(rooms: Rooms, actor: Actor, params: AlertsQuery) -> list[AlertStatus]:
-    """Return alerts, the newest first."""
-    del actor
-    with rooms.db.read() as connection:
-        return [_alert(one) for one in find_alerts(connection, only_open=params.only_open, limit=params.limit)]
-
-
-def _alert(one: AlertRecord) -> AlertStatus:
-    alert = one.alert
-    subject = f"{alert.rule} of {alert.subject}"
-    return AlertStatus(str(one.id), alert.severity, subject, alert.message, one.opened_us, one.resolved_us is None)
 
 
 def monitor_status(rooms: Rooms, endpoint: str) -> MonitorStatus:

@@ -1,16 +1,17 @@
 """The status operation: what serves, how well, at what cost."""
 
+from falaj.app.operations.alert import list_alerts
 from falaj.app.operations.consistency import consistency
 from falaj.app.operations.freshness import freshness
 from falaj.app.operations.model import list_versions
-from falaj.app.operations.monitor import list_alerts, monitor_status
+from falaj.app.operations.monitor import monitor_status
 from falaj.app.operations.run import list_runs
 from falaj.app.operations.source import source_facts
 from falaj.app.running import find_control
+from falaj.app.values.alert import AlertsQuery
 from falaj.app.values.consistency import ConsistencyQuery
 from falaj.app.values.freshness import FreshnessQuery
 from falaj.app.values.model import VersionsQuery
-from falaj.app.values.monitor import AlertsQuery
 from falaj.app.values.run import RunsQuery
 from falaj.app.values.status import EndpointStatus, Status, StatusQuery, VariantStatus, VersionStatus
 from falaj.cost.meter import Usage
@@ -37,10 +38,6 @@ def status(rooms: Rooms, actor: Actor, params: StatusQuery) -> Status:
     """Return the project at a glance."""
     del params
     stats = gateway_stats(rooms)
-    lines = report(rooms.db, rooms.settings.cost)
-    cost: dict[str, float] = {}
-    for line in lines:
-        cost[line.used.kind] = cost.get(line.used.kind, 0.0) + line.amount
     control = find_control(rooms.state.path) is not None
     audit = list_records(rooms.db, limit=12) if is_allowed(actor, "audit.read", "project") else []
     return Status(
@@ -55,10 +52,18 @@ def status(rooms: Rooms, actor: Actor, params: StatusQuery) -> Status:
         tuple(list_runs(rooms, actor, RunsQuery(limit=10))),
         tuple(list_alerts(rooms, actor, AlertsQuery(limit=10))),
         tuple({"at": r.at, "actor": r.actor, "action": r.action, "resource": r.resource} for r in audit),
-        cost,
+        cost_by_kind(rooms),
         rooms.settings.cost.currency,
         consistency=consistency(rooms, actor, ConsistencyQuery()),
     )
+
+
+def cost_by_kind(rooms: Rooms) -> dict[str, float]:
+    """Return what measured use cost, by kind."""
+    cost: dict[str, float] = {}
+    for line in report(rooms.db, rooms.settings.cost):
+        cost[line.used.kind] = cost.get(line.used.kind, 0.0) + line.amount
+    return cost
 
 
 def _endpoints(rooms: Rooms, stats: GatewayStats) -> list[EndpointStatus]:
@@ -75,7 +80,7 @@ def _endpoints(rooms: Rooms, stats: GatewayStats) -> list[EndpointStatus]:
             words = f"canary step {step + 1} of {len(steps)}: {steps[step]} %"
         elif name in wanted:
             words = _waiting(rooms, wanted[name])
-        used = _used(name, stats)
+        used = used_by(name, stats)
         found.append(
             EndpointStatus(
                 name,
@@ -127,7 +132,7 @@ def variant_status(rooms: Rooms, route: EndpointRoute, variant: Variant, stats: 
     )
 
 
-def _used(endpoint: str, stats: GatewayStats) -> Usage:
+def used_by(endpoint: str, stats: GatewayStats) -> Usage:
     """Return what an endpoint's decisions used: their time in the gateway, as if each had held a core for it.
 
     That is an upper bound, because decisions of one batch share their time. What a shadow computes costs, and is no

@@ -198,6 +198,8 @@ class AlertStatus(msgspec.Struct, frozen=True):
         message: One sentence.
         opened_us: When, in microseconds.
         open: Whether it still holds.
+        incident: The incident that it belongs to; None until control has looked at it.
+        silenced: Whether nobody is told of it now.
     """
 
     id: str
@@ -206,6 +208,8 @@ class AlertStatus(msgspec.Struct, frozen=True):
     message: str
     opened_us: int
     open: bool
+    incident: int | None = None
+    silenced: bool = False
 
 
 class Status(msgspec.Struct, frozen=True):
