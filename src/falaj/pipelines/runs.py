@@ -17,7 +17,7 @@ from falaj.storage.metadata.database import Database
 
 
 class RunState(enum.StrEnum):
-    """Where a run or a step stands; all but the first two are ends."""
+    """Where a run or a step stands; all but the first two are ends, and steps alone are skipped."""
 
     PENDING = "PENDING"
     RUNNING = "RUNNING"
@@ -25,6 +25,7 @@ class RunState(enum.StrEnum):
     FAILED = "FAILED"
     CANCELLED = "CANCELLED"
     TIMED_OUT = "TIMED_OUT"
+    SKIPPED = "SKIPPED"
 
     @property
     def ended(self) -> bool:
@@ -48,6 +49,8 @@ class Run(msgspec.Struct, frozen=True):
         cancel_requested: Whether somebody asked it to stop.
         dedup_key: No second run with the same key can be active.
         error: Why it did not succeed.
+        notify: Of which ends people are told.
+        told: Whether they have been.
     """
 
     id: str
@@ -62,6 +65,8 @@ class Run(msgspec.Struct, frozen=True):
     cancel_requested: bool = False
     dedup_key: str | None = None
     error: str | None = None
+    notify: list[str] = []
+    told: bool = False
 
 
 class StepRun(msgspec.Struct, frozen=True):

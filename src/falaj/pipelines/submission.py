@@ -10,10 +10,14 @@ from falaj.governance.audit import record
 from falaj.kernel.clock import Clock, to_us
 from falaj.kernel.errors import Conflict
 from falaj.kernel.ids import NewId
+from falaj.pipelines.arguments import MOST_PARTS
 from falaj.pipelines.graph import Graph, Step
 from falaj.pipelines.runs import Run, RunState, require_run
 from falaj.pipelines.tables import RUN, STEP
 from falaj.storage.metadata.database import Database
+
+POSITIONS = MOST_PARTS + 1
+"""Between a step and the next, so that the parts of one that goes over a list stand before it."""
 
 
 def submit(
@@ -71,9 +75,11 @@ def submit_in(
             created=now_us,
             cancel_requested=False,
             dedup_key=dedup_key,
+            notify=list(graph.notify),
         )
     )
-    rows = [_step_row(run_id, position, step, now_us) for position, step in enumerate(graph.ordered())]
+    ordered, dependents = graph.ordered(), graph.dependents()
+    rows = [step_row(run_id, at * POSITIONS, step, now_us, dependents[step.name]) for at, step in enumerate(ordered, 1)]
     connection.execute(STEP.insert(), rows)
     record(connection, clock, by.name, "run.submit", run_id, {"pipeline": graph.name, "reason": reason})
     return run_id
@@ -146,14 +152,28 @@ def end_run(connection: sa.Connection, run_id: str, state: RunState, now_us: int
     )
 
 
-def _step_row(run_id: str, position: int, step: Step, now_us: int) -> dict[str, Any]:
+def step_row(run_id: str, position: int, step: Step, now_us: int, dependents: list[str]) -> dict[str, Any]:
+    """Return the row of a step that waits to be done.
+
+    Args:
+        run_id: Its run.
+        position: Its place among the steps.
+        step: The step.
+        now_us: The present.
+        dependents: Names of the steps that wait for it.
+    """
     return {
         "run_id": run_id,
         "name": step.name,
         "position": position,
         "spec": msgspec.to_builtins(step),
         "state": RunState.PENDING,
+        "executor": step.executor,
+        "cpu_cents": int(step.cpu * 100),
+        "memory_bytes": step.memory_bytes or 0,
+        "gpu": step.gpu,
         "waiting": len(set(step.needs)),
+        "dependents": dependents,
         "not_before": now_us,
         "created": now_us,
         "failures": 0,
