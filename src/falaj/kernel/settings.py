@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from falaj.kernel.errors import DefinitionError, ProjectError
+from falaj.kernel.pipeline_settings import PipelineSettings
 from falaj.kernel.python_settings import PythonSettings
 from falaj.kernel.rate import Rate
 
@@ -422,6 +423,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     python: PythonSettings = PythonSettings()
     limits: LimitSettings = LimitSettings()
     control: ControlSettings = ControlSettings()
+    pipelines: PipelineSettings = PipelineSettings()
     events: EventSettings = EventSettings()
     features: FeatureSettings = FeatureSettings()
     consistency: ConsistencySettings = ConsistencySettings()

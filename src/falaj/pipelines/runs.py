@@ -173,6 +173,13 @@ def list_runs(
         return [_run(row) for row in connection.execute(query)]
 
 
+def untold_runs(db: Database, limit: int = 100) -> list[Run]:
+    """Return runs that have ended and of whose end people have not been told yet, the first to end first."""
+    query = sa.select(RUN).where(RUN.c.told.is_(False), RUN.c.ended.is_not(None)).order_by(RUN.c.ended).limit(limit)
+    with db.read() as connection:
+        return [_run(row) for row in connection.execute(query)]
+
+
 def run_steps(db: Database, run_id: str) -> list[StepRun]:
     """Return a run's steps in the order in which they can be done.
 

@@ -10,6 +10,7 @@ from falaj.governance.audit import record
 from falaj.kernel.clock import Clock, to_us
 from falaj.kernel.errors import Conflict
 from falaj.kernel.ids import NewId
+from falaj.pipelines.anew import do_anew
 from falaj.pipelines.arguments import MOST_PARTS
 from falaj.pipelines.graph import Graph, Step
 from falaj.pipelines.runs import Run, RunState, require_run
@@ -76,6 +77,7 @@ def submit_in(
             cancel_requested=False,
             dedup_key=dedup_key,
             notify=list(graph.notify),
+            told=not graph.notify,
         )
     )
     ordered, dependents = graph.ordered(), graph.dependents()
@@ -106,33 +108,46 @@ def cancel(db: Database, clock: Clock, run_id: str, *, by: Actor) -> Run:
         return require_run(connection, run_id)
 
 
-def retry(db: Database, clock: Clock, run_id: str, *, by: Actor) -> Run:
-    """Let a run that did not succeed go on: its finished steps are kept, the others get all their tries again.
+def retry(db: Database, clock: Clock, run_id: str, *, by: Actor, step: str = "") -> Run:
+    """Let a run go on: its finished steps are kept, the others get all their tries again.
+
+    Args:
+        db: The metadata database.
+        clock: Gives the time.
+        run_id: The run, which has ended; without success, unless a step is named.
+        by: Who asks; already authorised.
+        step: A step that is done anew, whatever it gave before, with all that needs what it gives; empty for none.
 
     Raises:
-        NotFound: There is no such run.
+        NotFound: There is no such run, or no such step.
         Conflict: It has not ended, or has succeeded, or a newer run with its `dedup_key` is active.
     """
     now_us = to_us(clock.now())
     with db.write() as connection:
         run = require_run(connection, run_id)
-        if not run.state.ended or run.state is RunState.SUCCEEDED:
-            raise Conflict(f"run {run_id} is {run.state}; only a run that ended without success can be retried")
+        if not run.state.ended or (run.state is RunState.SUCCEEDED and not step):
+            raise Conflict(
+                f"run {run_id} is {run.state}; only a run that ended without success can be retried",
+                hint="name a step to do it anew: falaj runs resume RUN --from STEP" if run.state.ended else "",
+            )
         active = sa.select(RUN.c.id).where(RUN.c.dedup_key == run.dedup_key, RUN.c.ended.is_(None))
         other = connection.execute(active).scalar()
         if other is not None:
             raise Conflict(f"run {other} of {run.dedup_key!r} is active", hint="wait for it, or cancel it")
+        if step:
+            do_anew(connection, run_id, step)
+        done = [RunState.SUCCEEDED, RunState.RUNNING, RunState.SKIPPED]
         connection.execute(
             STEP.update()
-            .where(STEP.c.run_id == run_id, STEP.c.state.not_in([RunState.SUCCEEDED, RunState.RUNNING]))
+            .where(STEP.c.run_id == run_id, STEP.c.state.not_in(done))
             .values(state=RunState.PENDING, failures=0, crashes=0, not_before=now_us, ended=None, error=None)
         )
         connection.execute(
             RUN.update()
             .where(RUN.c.id == run_id)
-            .values(state=RunState.RUNNING, ended=None, error=None, cancel_requested=False)
+            .values(state=RunState.RUNNING, ended=None, error=None, cancel_requested=False, told=not run.notify)
         )
-        record(connection, clock, by.name, "run.retry", run_id)
+        record(connection, clock, by.name, "run.retry", run_id, {"from": step} if step else {})
         return require_run(connection, run_id)
 
 

@@ -21,7 +21,10 @@ RUN = sa.Table(
     sa.Column("error", sa.Text),
     # Of which ends people are told, and whether they have been.
     sa.Column("notify", sa.JSON, nullable=False, server_default="[]"),
-    sa.Column("told", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("told", sa.Boolean, nullable=False, server_default=sa.true()),
+)
+sa.Index(
+    "run_not_told", RUN.c.ended, sqlite_where=RUN.c.told.is_(sa.false()), postgresql_where=RUN.c.told.is_(sa.false())
 )
 # One active run per key, held by the database: two triggers that fire together start one run.
 sa.Index(

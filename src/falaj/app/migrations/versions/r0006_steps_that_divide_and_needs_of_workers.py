@@ -10,12 +10,26 @@ down_revision = "0005"
 def upgrade() -> None:
     """Go one schema further."""
     op.add_column("run", sa.Column("notify", sa.JSON(), server_default="[]", nullable=False))
-    op.add_column("run", sa.Column("told", sa.Boolean(), server_default=sa.false(), nullable=False))
+    op.add_column("run", sa.Column("told", sa.Boolean(), server_default=sa.true(), nullable=False))
+    told: sa.ColumnClause[bool] = sa.column("told", sa.Boolean)
+    op.create_index(
+        "run_not_told",
+        "run",
+        ["ended"],
+        sqlite_where=told.is_(sa.false()),
+        postgresql_where=told.is_(sa.false()),
+    )
     op.add_column("step", sa.Column("executor", sa.String(), server_default="in_process", nullable=False))
     op.add_column("step", sa.Column("cpu_cents", sa.BigInteger(), server_default="0", nullable=False))
     op.add_column("step", sa.Column("memory_bytes", sa.BigInteger(), server_default="0", nullable=False))
     op.add_column("step", sa.Column("gpu", sa.Integer(), server_default="0", nullable=False))
     op.add_column("step", sa.Column("dependents", sa.JSON(), server_default="[]", nullable=False))
+    op.create_table(
+        "pipeline_state",
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_pipeline_state")),
+    )
     if not op.get_context().as_sql:  # a script that is only written down has no rows to read
         _fill()
 
