@@ -83,6 +83,7 @@ class Claims:
         self._lease_us = int(lease_s * SECOND_US)
         self._executors = [*executors]
         self._capacity = capacity
+        self._busy = False
 
     def take(self, run_id: str | None = None) -> Claim | None:
         """Claim the oldest step that is ready, of one run or of any.
@@ -95,10 +96,11 @@ class Claims:
         if self._capacity is not None:
             ready = ready.where(sa.not_(_exceeds(self._capacity.free)))
         ready = ready.order_by(STEP.c.created, STEP.c.position).limit(1)
-        with self._db.read() as connection:
-            # An idle worker must not take the write lock many times a second only to find nothing.
-            if connection.execute(ready).first() is None:
-                return None
+        if not self._busy:
+            with self._db.read() as connection:
+                # An idle worker must not take the write lock many times a second only to find nothing.
+                if connection.execute(ready).first() is None:
+                    return None
         claimed = (
             STEP.update()
             .where(sa.tuple_(STEP.c.run_id, STEP.c.name).in_(ready.with_for_update(skip_locked=True)))
@@ -116,6 +118,7 @@ class Claims:
         )
         with self._db.write() as connection:
             row = connection.execute(claimed).first()
+            self._busy = row is not None
             return None if row is None else self._claim(connection, row, now_us)
 
     def too_large(self) -> int:

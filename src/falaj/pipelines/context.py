@@ -92,8 +92,6 @@ class StepContext:
         attempt: 1 for the first try.
         params: The step's parameters.
         inputs: By needed step, its outputs by name: plain values, and digests of files.
-        folder: An empty working folder, removed when the attempt ends.
-        checkpoint: A folder that belongs to the step's key: a later attempt finds what an earlier one left in it.
         arguments: What a step function is called with, where files still stand by digest; None for a function of this
             context.
         secrets: Folder of the files that hold secrets; None for none.
@@ -124,8 +122,8 @@ class StepContext:
         self.attempt = attempt
         self.params = params
         self.inputs = inputs
-        self.folder = folder
-        self.checkpoint = checkpoint
+        self._folder = folder
+        self._checkpoint = checkpoint
         self.arguments = arguments
         self.secrets = secrets
         self.hidden: list[str] = [] if hidden is None else hidden
@@ -141,7 +139,6 @@ class StepContext:
     def alone(cls, step: str) -> "StepContext":
         """Return the context of a step that is called directly, in a notebook or a test; its folder stays."""
         folder = Path(tempfile.mkdtemp(prefix=f"falaj-{step}-"))
-        (folder / "checkpoint").mkdir()
         return cls(
             run_id="",
             step=step,
@@ -152,6 +149,18 @@ class StepContext:
             checkpoint=folder / "checkpoint",
             files={},
         )
+
+    @functools.cached_property
+    def folder(self) -> Path:
+        """An empty working folder, made when first asked for and removed when the attempt ends."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return self._folder
+
+    @functools.cached_property
+    def checkpoint(self) -> Path:
+        """A folder that belongs to the step's key: a later attempt finds what an earlier one left in it."""
+        self._checkpoint.mkdir(parents=True, exist_ok=True)
+        return self._checkpoint
 
     @functools.cached_property
     def resources(self) -> Any:

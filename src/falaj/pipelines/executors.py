@@ -60,7 +60,7 @@ class Task(msgspec.Struct, frozen=True):
 
     @property
     def work(self) -> Path:
-        """The empty folder that the step function is given."""
+        """The empty folder that the step function is given, if it asks for one."""
         return self.folder / "work"
 
 
@@ -131,6 +131,7 @@ class ChildProcess:
     def run(self, task: Task, stop: StopSignal, report: Report) -> Result:
         """Start the child, pass on its progress, and end its group when it ends or must end."""
         request = self._request(task)
+        task.folder.mkdir(parents=True, exist_ok=True)
         # The child sees exactly this process's import path, however that came about, and the project's code before it.
         own = [] if self._folder is None else [str(self._folder.absolute())]
         command = [

@@ -48,15 +48,15 @@ def call(function: StepFunction[Any], context: StepContext) -> dict[str, Any]:
         for name, tree in (context.arguments or {}).items()
     }
     given |= dict.fromkeys(function.context_parameters, context)
-    return pack(function.function(**given), context.folder)
+    return pack(function.function(**given), lambda: context.folder)
 
 
-def pack(value: Any, folder: Path) -> dict[str, Any]:
+def pack(value: Any, folder: Callable[[], Path]) -> dict[str, Any]:
     """Return a value as outputs: JSON under `result`, and the path of each file that it names.
 
     Args:
         value: What a step function returned.
-        folder: Where files are written.
+        folder: Gives the folder that files are written to; most values need none.
 
     Raises:
         InputError: It is of no kind that can be kept.
@@ -97,11 +97,11 @@ def unpack(tree: Any, hint: Any, context: StepContext, what: str) -> Any:
     return _plain(tree, hint, what)
 
 
-def _packed(value: Any, folder: Path, name: str, files: dict[str, Path]) -> Any:
+def _packed(value: Any, folder: Callable[[], Path], name: str, files: dict[str, Path]) -> Any:
     kind = type(value)
     form = "table" if frame_form(kind) else _MODELS.get((kind.__module__, kind.__qualname__), "")
     if form:
-        path = folder / f"{name}.{_ENDINGS[form]}"
+        path = folder() / f"{name}.{_ENDINGS[form]}"
         _WRITE[form](value, path)
         files[path.name] = path
         return {KEPT: form, OUTPUT: path.name}

@@ -243,8 +243,6 @@ class Worker:
             cards,
         )
         shutil.rmtree(task.folder, ignore_errors=True)
-        task.work.mkdir(parents=True)
-        task.checkpoint.mkdir(parents=True, exist_ok=True)
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("a", encoding="utf-8") as file:
             file.write(f"--- {rfc3339(self._clock.now())} try {claim.epoch} by {self.id}\n")

@@ -1,6 +1,5 @@
 """Pipelines as users write them, for tests in process and in child processes."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
@@ -14,55 +13,7 @@ import pyarrow as pa
 import falaj as fj
 from falaj.definitions.trace import directly
 from falaj.pipelines.context import StepContext
-
-
-def note(ledger: str, text: str) -> None:
-    """Add a line to the file that counts side effects, in one write."""
-    fd = os.open(ledger, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    os.write(fd, f"{text}\n".encode())
-    os.close(fd)
-
-
-@fj.step
-def days(ledger: str, number: int) -> list[int]:
-    note(ledger, "days")
-    return list(range(number))
-
-
-@fj.step
-def square(day: int, ledger: str, plus: int = 0) -> int:
-    note(ledger, f"square {day}")
-    return day * day + plus
-
-
-@fj.step
-def total(parts: list[int], ledger: str) -> dict[str, Any]:
-    note(ledger, "total")
-    return {"sum": sum(parts), "days": len(parts)}
-
-
-@fj.step
-def publish(summary: dict[str, Any], ledger: str) -> str:
-    note(ledger, "publish")
-    return f"published {summary['sum']}"
-
-
-@fj.step
-def report(published: str | None, ledger: str) -> str:
-    note(ledger, "report")
-    return published or "nothing"
-
-
-@fj.pipeline
-def squares(ledger: str, number: int = 3, above: int = 0) -> str:
-    parts = square.map(days(ledger, number), ledger=ledger)
-    summary = total(parts, ledger)
-    return report(publish(summary, ledger, when=summary["sum"] > above), ledger)
-
-
-@fj.pipeline
-def listed(ledger: str, number: int) -> dict[str, Any]:
-    return total(square.map(list(range(number)), ledger=ledger), ledger)
+from unit.pipelines.counted_pipelines import days, note, square, total
 
 
 @fj.step

@@ -7,6 +7,7 @@ import pytest
 from falaj.kernel.errors import Conflict, NotFound
 from falaj.pipelines.runs import RunState
 from falaj.pipelines.submission import retry
+from unit.pipelines import counted_pipelines as counted
 from unit.pipelines import sample_pipelines as own
 from unit.pipelines.test_pipelines import finish, ledger_of
 from unit.pipelines.worker_bench import ADA, Bench
@@ -22,7 +23,7 @@ def again(bench: Bench, run_id: str, step: str) -> dict[str, int]:
 
 @pytest.fixture
 def done(bench: Bench) -> str:
-    run_id = bench.start(own.squares, ledger=str(bench.ledger), number=3)
+    run_id = bench.start(counted.squares, ledger=str(bench.ledger), number=3)
     assert finish(bench, run_id) is RunState.SUCCEEDED
     return run_id
 
@@ -60,6 +61,6 @@ def test_only_of_a_run_that_has_ended_and_a_step_that_is_there(bench: Bench, don
         retry(bench.db, bench.clock, done, by=ADA, step="totla")
     with pytest.raises(Conflict, match="is SUCCEEDED"):
         retry(bench.db, bench.clock, done, by=ADA)
-    waiting = bench.start(own.squares, ledger=str(bench.ledger), number=1)
+    waiting = bench.start(counted.squares, ledger=str(bench.ledger), number=1)
     with pytest.raises(Conflict, match="is PENDING"):
         retry(bench.db, bench.clock, waiting, by=ADA, step="days")

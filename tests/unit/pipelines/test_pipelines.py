@@ -20,6 +20,7 @@ from falaj.pipelines.context import StepContext
 from falaj.pipelines.runs import RunState, get_run, run_attempts
 from falaj.pipelines.submission import retry
 from falaj.pipelines.values import pack, unpack
+from unit.pipelines import counted_pipelines as counted
 from unit.pipelines import sample_pipelines as own
 from unit.pipelines.worker_bench import ADA, Bench
 
@@ -33,35 +34,35 @@ def finish(bench: Bench, run_id: str) -> RunState:
 
 
 def test_a_map_over_what_a_step_gives_and_a_condition_that_holds(bench: Bench) -> None:
-    run_id = bench.start(own.squares, ledger=str(bench.ledger), number=4)
+    run_id = bench.start(counted.squares, ledger=str(bench.ledger), number=4)
     assert finish(bench, run_id) is RunState.SUCCEEDED
     results = bench.results(run_id)
     assert (results["square"], results["square.3"], results["total"]) == ([0, 1, 4, 9], 9, {"sum": 14, "days": 4})
-    assert results["report"] == "published 14" == own.squares(str(bench.folder / "direct"), 4)
+    assert results["report"] == "published 14" == counted.squares(str(bench.folder / "direct"), 4)
     assert set(ledger_of(bench).values()) == {1}
     names = [*bench.steps(run_id)]
     assert names == ["days", *(f"square.{at}" for at in range(4)), "square", "total", "publish", "report"]
 
 
 def test_a_condition_that_does_not_hold_skips_what_cannot_do_without(bench: Bench) -> None:
-    run_id = bench.start(own.squares, ledger=str(bench.ledger), number=4, above=100)
+    run_id = bench.start(counted.squares, ledger=str(bench.ledger), number=4, above=100)
     assert finish(bench, run_id) is RunState.SUCCEEDED
     states = {name: str(step.state) for name, step in bench.steps(run_id).items()}
     assert (states["publish"], states["report"]) == ("SKIPPED", "SUCCEEDED")
-    assert bench.results(run_id)["report"] == "nothing" == own.squares(str(bench.folder / "direct"), 4, 100)
+    assert bench.results(run_id)["report"] == "nothing" == counted.squares(str(bench.folder / "direct"), 4, 100)
     assert ledger_of(bench)["publish"] == 0
 
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_a_map_over_little(bench: Bench, number: int) -> None:
-    run_id = bench.start(own.squares, ledger=str(bench.ledger), number=number, above=-1)
+    run_id = bench.start(counted.squares, ledger=str(bench.ledger), number=number, above=-1)
     assert finish(bench, run_id) is RunState.SUCCEEDED
     assert bench.results(run_id)["total"] == {"sum": 0, "days": number}
 
 
 def test_parts_that_were_done_before_are_free(bench: Bench) -> None:
-    finish(bench, bench.start(own.squares, ledger=str(bench.ledger), number=3))
-    second = bench.start(own.squares, ledger=str(bench.ledger), number=5)
+    finish(bench, bench.start(counted.squares, ledger=str(bench.ledger), number=3))
+    second = bench.start(counted.squares, ledger=str(bench.ledger), number=5)
     assert finish(bench, second) is RunState.SUCCEEDED
     assert [ledger_of(bench)[f"square {day}"] for day in range(5)] == [1, 1, 1, 1, 1]
     assert [bench.steps(second)[f"square.{day}"].cached for day in range(5)] == [True, True, True, False, False]
@@ -172,11 +173,11 @@ def test_what_is_not_known_yet_cannot_be_asked_for(bench: Bench, pipeline: Any) 
 
 def test_parameters_are_checked(bench: Bench) -> None:
     with pytest.raises(InputError, match="has no parameter 'numbr'"):
-        bench.start(own.squares, ledger="x", numbr=3)
+        bench.start(counted.squares, ledger="x", numbr=3)
     with pytest.raises(InputError, match="needs parameter 'ledger'"):
-        bench.start(own.squares)
+        bench.start(counted.squares)
     with pytest.raises(InputError, match="number='many'"):
-        bench.start(own.squares, ledger="x", number="many")
+        bench.start(counted.squares, ledger="x", number="many")
 
 
 @pytest.mark.parametrize("library", ["lightgbm", "xgboost"])
@@ -189,7 +190,7 @@ def test_models_keep_their_own_formats(tmp_path: Path, library: str) -> None:
     else:
         asked = xgboost.DMatrix(matrix, labels)
         model = xgboost.train({"nthread": 1}, asked, 3)
-    outputs = pack({"model": model, "auc": np.float64(0.5)}, tmp_path)
+    outputs = pack({"model": model, "auc": np.float64(0.5)}, lambda: tmp_path)
     kept = outputs["result"]["model"]
     context = StepContext(
         run_id="r", step="s", attempt=1, params={}, inputs={}, folder=tmp_path, checkpoint=tmp_path,
@@ -202,7 +203,7 @@ def test_models_keep_their_own_formats(tmp_path: Path, library: str) -> None:
 
 def test_what_cannot_be_kept_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="returned a object, which cannot be kept"):
-        pack({"found": object()}, tmp_path)
+        pack({"found": object()}, lambda: tmp_path)
 
 
 # A pipeline drawn at random: each step adds up a literal and what some earlier steps give.
