@@ -58,6 +58,9 @@ class Claim(msgspec.Struct, frozen=True):
 class Claims:
     """What one worker does to the rows of steps while it has them.
 
+    None of it waits for the disk: a claim that a power cut undoes was that of a worker whose step is to be done again
+    anyhow, and it names its owner, whom no later claim can be taken for.
+
     Args:
         db: The metadata database.
         clock: Judges leases.
@@ -116,7 +119,7 @@ class Claims:
             )
             .returning(STEP)
         )
-        with self._db.write() as connection:
+        with self._db.write(flush=False) as connection:
             row = connection.execute(claimed).first()
             self._busy = row is not None
             return None if row is None else self._claim(connection, row, now_us)
@@ -134,7 +137,7 @@ class Claims:
         }
         new = {key: text for key, text in said.items() if text not in {row.progress_text for row in rows}}
         if new:
-            with self._db.write() as connection:
+            with self._db.write(flush=False) as connection:
                 for (run_id, name), text in new.items():
                     one = sa.and_(STEP.c.run_id == run_id, STEP.c.name == name, STEP.c.state == RunState.PENDING)
                     connection.execute(STEP.update().where(one).values(progress_text=text))
@@ -152,7 +155,7 @@ class Claims:
     def renew(self, claim: Claim) -> bool:
         """Lengthen the lease; False if the step is no longer ours."""
         until = to_us(self._clock.now()) + self._lease_us
-        with self._db.write() as connection:
+        with self._db.write(flush=False) as connection:
             return connection.execute(STEP.update().where(held(claim)).values(lease_until=until)).rowcount == 1
 
     def wanted_end(self, claim: Claim) -> EndState | None:
@@ -166,7 +169,7 @@ class Claims:
 
     def report(self, claim: Claim, share: float, text: str) -> None:
         """Write down how far the step is."""
-        with self._db.write() as connection:
+        with self._db.write(flush=False) as connection:
             connection.execute(STEP.update().where(held(claim)).values(progress=share, progress_text=text))
 
     def cached(self, key: str) -> Outputs | None:

@@ -2,7 +2,6 @@
 
 import enum
 import functools
-import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -138,6 +137,8 @@ class StepContext:
     @classmethod
     def alone(cls, step: str) -> "StepContext":
         """Return the context of a step that is called directly, in a notebook or a test; its folder stays."""
+        import tempfile  # child processes start with this module, and need it seldom
+
         folder = Path(tempfile.mkdtemp(prefix=f"falaj-{step}-"))
         return cls(
             run_id="",
