@@ -218,11 +218,12 @@ class Claims:
 
 
 def _exceeds(room: Room) -> sa.ColumnElement[bool]:
-    """Return the condition that a step needs more than there is."""
+    """Return the condition that a step of a user's pipeline needs more than there is; Falaj's own declare nothing."""
     # In hundredths, as SQL compares whole numbers alike everywhere.
-    return sa.or_(
+    more = sa.or_(
         STEP.c.cpu_cents > int(room.cpu * 100 + 0.5), STEP.c.memory_bytes > room.memory_bytes, STEP.c.gpu > room.gpu
     )
+    return sa.and_(STEP.c.executor == "project", more)
 
 
 def held(claim: Claim) -> sa.ColumnElement[bool]:

@@ -150,6 +150,11 @@ def test_a_step_that_needs_more_than_there_is_says_so_and_is_left(bench: Bench) 
     assert bench.worker().run_until_idle() == 0
     step = bench.steps(run_id)["heavy"]
     assert (step.state, step.progress_text) == (RunState.PENDING, "needs 8 cores, of 2")
+    assert (
+        finish(bench, bench.submit(bench.step("own", "add"))) is RunState.SUCCEEDED
+    )  # which keep nothing else waiting
+    bench.capacity = Capacity(Room(0.5, 1 << 20))
+    assert finish(bench, bench.submit(bench.step("other", "add"))) is RunState.SUCCEEDED  # and Falaj's own need no room
     bench.capacity = Capacity(Room(8, 4 << 30))
     assert finish(bench, run_id) is RunState.SUCCEEDED
 
