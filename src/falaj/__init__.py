@@ -36,12 +36,16 @@ from falaj.definitions.feature_view import FeatureView
 from falaj.definitions.model import Label, Model
 from falaj.definitions.monitor import Monitor, monitor
 from falaj.definitions.on_demand import OnDemandView, on_demand
+from falaj.definitions.pipeline import Pipeline, pipeline
 from falaj.definitions.policy import Policy
 from falaj.definitions.prediction_policy import prediction_log
 from falaj.definitions.retrain import retrain
 from falaj.definitions.rollout import canary, error_ratio, p99_ms
+from falaj.definitions.secret import secret
 from falaj.definitions.source import Csv, Follow, Parquet, Push, Source
+from falaj.definitions.step import step
 from falaj.definitions.trainer import lightgbm, python, sklearn, xgboost
+from falaj.kernel.secret import Secret
 from falaj.kernel.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -61,9 +65,11 @@ __all__ = [
     "Monitor",
     "OnDemandView",
     "Parquet",
+    "Pipeline",
     "Policy",
     "Push",
     "RequestField",
+    "Secret",
     "Source",
     "canary",
     "cascade_of",
@@ -87,6 +93,7 @@ __all__ = [
     "on_demand",
     "open",
     "p99_ms",
+    "pipeline",
     "prediction_log",
     "python",
     "quantile",
@@ -94,10 +101,12 @@ __all__ = [
     "request",
     "retrain",
     "sawtooth",
+    "secret",
     "sklearn",
     "split",
     "stack_of",
     "std",
+    "step",
     "sum",
     "var",
     "vote_of",

@@ -24,11 +24,11 @@ def test_a_project_gets_a_shared_folder_and_says_what_is_missing_in_it(serving: 
     )
     assert serving.gateway("GET", "/v2/health/ready", token="").status == 503
     assert "missing from the blob store" in serving.falaj("status").out
-    until(lambda: "endpoint_load" in serving.falaj("alerts", "--open").out, "an alert is open")
+    until(lambda: "endpoint_load" in serving.falaj("alerts", "list", "--open").out, "an alert is open")
     (shared / "blobs").mkdir(exist_ok=True)
     shutil.copytree(serving.state / "blobs", shared / "blobs", dirs_exist_ok=True)
     until(lambda: serving.gateway("GET", "/v2/health/ready", token="").status == 200, "it is loaded")
-    until(lambda: "endpoint_load" not in serving.falaj("alerts", "--open").out, "the alert is over")
+    until(lambda: "endpoint_load" not in serving.falaj("alerts", "list", "--open").out, "the alert is over")
     serving.down()
 
     shared.rename(shared.with_name("unmounted"))

@@ -267,14 +267,14 @@ class Deaths:
         vars(rooms.db)["write"] = self.write
 
     @contextmanager
-    def write(self) -> Iterator[sa.Connection]:
+    def write(self, *, flush: bool = True) -> Iterator[sa.Connection]:
         """The database's own `write`, until the process dies."""
         self._left -= 1
         dies = self._left < 0 or self.died
         if dies and not self._committing:
             self.died = True
             raise Killed
-        with self._write() as connection:
+        with self._write(flush=flush) as connection:
             yield connection
             if dies:
                 self.died = True

@@ -13,8 +13,10 @@ from falaj.definitions.source import Follow, Source
 from falaj.kernel.clock import Clock, SystemClock
 from falaj.kernel.errors import InputError
 from falaj.kernel.ids import id_maker
+from falaj.kernel.pipeline_settings import PipelineSettings
 from falaj.kernel.settings import Settings, load_settings
 from falaj.lifecycle.rooms import Rooms
+from falaj.pipelines.capacity import Capacity, Room
 from falaj.pipelines.child import ChildResources
 from falaj.pipelines.executors import ChildProcess, Executor, InProcess
 from falaj.pipelines.keys import StepKeys, environment_digest
@@ -130,21 +132,41 @@ def open_rooms(folder: Path, settings: Settings, *, writer: bool = True, clock: 
         db.close()
 
 
-def worker_for(rooms: Rooms) -> Worker:
-    """Return a worker over the project's rooms: tiny steps in this process, heavy ones in a child of their own."""
+def workers_for(rooms: Rooms) -> list[Worker]:
+    """Return the workers over the project's rooms.
+
+    The first has every kind of step: tiny ones in this process, heavy ones in a child of their own. Falaj's own steps
+    are its alone, so that no two of them change a source or a model at the same time. The others run the steps of
+    users' pipelines, each in a child.
+    """
+    settings = rooms.settings.pipelines
     keys = StepKeys([rooms.folder], environment_digest())
     resources = ChildResources("falaj.app.backends:rooms_for_step", {"folder": str(rooms.folder)})
-    executors: dict[str, Executor] = {"in_process": InProcess(rooms), "child": ChildProcess(resources)}
-    return Worker(
-        rooms.db,
-        rooms.blobs,
-        rooms.clock,
-        keys,
-        executors,
-        work=rooms.state.run / "work",
-        logs=rooms.state.log / "runs",
-        lease_s=rooms.settings.control.lease_s,
-    )
+    project = ChildProcess(resources, folder=rooms.folder, secrets=rooms.folder / settings.secrets)
+    own: dict[str, Executor] = {"in_process": InProcess(rooms), "child": ChildProcess(resources), "project": project}
+    capacity = Capacity(room_of(settings))
+    count = settings.workers or min(4, os.cpu_count() or 1)
+    return [
+        Worker(
+            rooms.db,
+            rooms.blobs,
+            rooms.clock,
+            keys,
+            own if number == 0 else {"project": project},
+            work=rooms.state.run / "work",
+            logs=rooms.state.log / "runs",
+            lease_s=rooms.settings.control.lease_s,
+            folder=rooms.folder,
+            capacity=capacity,
+        )
+        for number in range(count)
+    ]
+
+
+def room_of(settings: PipelineSettings) -> Room:
+    """Return what the steps of users' pipelines may use together: what the settings say, or what the machine has."""
+    memory = settings.memory_gib * (1 << 30) or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return Room(settings.cpus or float(os.cpu_count() or 1), int(memory), settings.gpus)
 
 
 def rooms_for_step(config: dict[str, Any]) -> Rooms:

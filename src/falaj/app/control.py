@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from falaj.app.backends import open_rooms, worker_for
+from falaj.app.backends import open_rooms, workers_for
 from falaj.app.local import ensure_owner
 from falaj.app.ports import refuse_taken
 from falaj.app.reconcilers import reconcilers
@@ -140,14 +140,14 @@ async def _until_listening(host: str, port: int) -> None:
 
 @contextmanager
 def _background(rooms: Rooms) -> Iterator[None]:
-    """Run the worker, the reconcilers, the applier, the backfiller and the taker of feeds in threads."""
+    """Run the workers, the reconcilers, the applier, the backfiller and the taker of feeds in threads."""
     stop = threading.Event()
-    worker = worker_for(rooms)
+    workers = workers_for(rooms)
     loop = ReconcilerLoop(
         rooms.db, rooms.clock, reconcilers(rooms), this_worker(), pause_s=rooms.settings.control.reconcile_s
     )
     threads = [
-        threading.Thread(target=worker.run_forever, args=(stop,), name="worker"),
+        *(threading.Thread(target=worker.run_forever, args=(stop,), name="worker") for worker in workers),
         threading.Thread(target=_apply_forever, args=(rooms, stop), name="applier"),
         threading.Thread(target=_backfill_forever, args=(rooms, stop), name="backfiller"),
         threading.Thread(target=_take_forever, args=(rooms, stop), name="taker"),

@@ -4,13 +4,13 @@ import logging
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from falaj.app.backends import open_rooms, worker_for
+from falaj.app.backends import open_rooms, workers_for
 from falaj.app.operation import perform
 from falaj.app.running import owner_token
 from falaj.app.values.run import RunDetail, RunQuery
@@ -77,15 +77,21 @@ def work_here(
 
         look()  # a run that does not exist, or that the actor may not see, is not worked on
         stop = threading.Event()
-        with ThreadPoolExecutor(1, thread_name_prefix="worker") as pool:
-            working = pool.submit(worker_for(rooms).run_one, run_id, stop)
+        workers = workers_for(rooms)
+        with ThreadPoolExecutor(len(workers), thread_name_prefix="worker") as pool:
+            working = [pool.submit(worker.run_one, run_id, stop) for worker in workers]
             try:
-                while wait([working], _LOOK_EVERY_S).not_done:
+                while wait(working, _LOOK_EVERY_S, FIRST_EXCEPTION).not_done and not any(map(_failed, working)):
                     look()
             finally:
                 stop.set()
-        working.result()  # what ended the worker, a full disk for one, is this command's error
+        for one in working:
+            one.result()  # what ended a worker, a full disk for one, is this command's error
         return look()
+
+
+def _failed(working: "Future[Any]") -> bool:
+    return working.done() and working.exception() is not None
 
 
 def who(rooms: Rooms, token: str | None) -> Actor:

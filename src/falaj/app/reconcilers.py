@@ -8,9 +8,11 @@ from falaj.lifecycle.consistency import ScheduledVerify
 from falaj.lifecycle.counts import count_by_version, gateway_stats
 from falaj.lifecycle.load_watch import LoadWatch
 from falaj.lifecycle.mirror import MirrorStages
+from falaj.lifecycle.pipeline_starts import PipelineStarts
 from falaj.lifecycle.promotion import Promotions, Rollouts
 from falaj.lifecycle.publication import Publication
 from falaj.lifecycle.rooms import Rooms
+from falaj.lifecycle.run_notices import RunNotices
 from falaj.lifecycle.store_watch import StoreWatch
 from falaj.lifecycle.triggers import Triggers
 from falaj.lifecycle.watching import Watching
@@ -114,6 +116,8 @@ def reconcilers(rooms: Rooms) -> list[Reconciler]:
         Landing(rooms),
         Watching(rooms),
         Triggers(rooms),
+        PipelineStarts(rooms),
+        RunNotices(rooms),
         Expiry(rooms),
         Sampling(rooms),
         Tidying(rooms),

@@ -12,6 +12,7 @@ from falaj.governance.approvals import APPROVAL
 from falaj.governance.audit import AUDIT_RECORD
 from falaj.governance.identity import ACTOR, TOKEN
 from falaj.lifecycle.applied import APPLIED
+from falaj.lifecycle.pipeline_starts import PIPELINE_STATE
 from falaj.lifecycle.triggers import TRIGGER
 from falaj.lifecycle.wishes import WISH
 from falaj.models.registry import MODEL_VERSION
@@ -53,6 +54,7 @@ ALL: tuple[sa.Table, ...] = (
     MONITOR,
     NOTICE,
     OUTBOX,
+    PIPELINE_STATE,
     PREDICTION_BATCH,
     PREDICTION_SEGMENT,
     RECONCILER,

@@ -4,32 +4,84 @@ import click
 
 from falaj.app.client import Client
 from falaj.app.training_run import follow_run
-from falaj.app.values.run import RunDetail, RunQuery, RunsQuery, StepStatus
+from falaj.app.values.run import Backfill, RunDetail, RunQuery, RunResume, RunsQuery, StartRun, StepStatus
 from falaj.app.values.status import RunStatus
-from falaj.cli.command import FalajGroup, Session, pass_session, plain
-
-_COLOURS = {"SUCCEEDED": "green", "RUNNING": "cyan", "PENDING": "white"}
+from falaj.cli.command import FalajGroup, Session, counted, pass_session, plain
+from falaj.cli.run_compare import compare
+from falaj.cli.run_graph import COLOURS, drawn
+from falaj.cli.run_logs import logs
+from falaj.kernel.errors import InputError, RunFailed
 
 
 @click.group(cls=FalajGroup)
 def runs() -> None:
-    """Runs: list, show, follow, cancel, resume."""
+    """Runs: start, list, show, follow, draw, compare, cancel, resume, backfill; their logs."""
+
+
+@runs.command()
+@click.argument("pipeline")
+@click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="A parameter; as often as there are some.")
+@click.option("--reason", default="asked for", show_default=True, help="Kept with the run.")
+@click.option("--detach", is_flag=True, help="Do not wait for its end; control works on it.")
+@pass_session
+def start(session: Session, *, pipeline: str, params: tuple[str, ...], reason: str, detach: bool) -> None:
+    """Start a run of a pipeline of your own, and follow it to its end.
+
+    Example: falaj runs start nightly --param day=2026-01-31
+    """
+    client = session.client()
+    started = client.perform("run.start", StartRun(pipeline, _params(params), reason), RunStatus)
+    if detach:
+        session.show(started, lambda: click.echo(f"{started.id} {started.state}"))
+        return
+    session.say(f"run {started.id}")
+    _follow_to_end(session, client, started.id)
+
+
+@runs.command()
+@click.argument("pipeline")
+@click.option("--from", "first", required=True, metavar="WHEN", help="First date or instant.")
+@click.option("--to", "last", required=True, metavar="WHEN", help="Last one, included.")
+@click.option("--every", default="1d", show_default=True, metavar="LENGTH", help="Between two, such as 1d or 6h.")
+@click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="A further parameter.")
+@click.option("--detach", is_flag=True, help="Do not wait for their ends; control works on them.")
+@pass_session
+def backfill(
+    session: Session, *, pipeline: str, first: str, last: str, every: str, params: tuple[str, ...], detach: bool
+) -> None:
+    """Run a pipeline for each date of a range. What was done before costs nothing again.
+
+    Example: falaj runs backfill nightly --from 2026-01-01 --to 2026-01-31 --every 1d
+    """
+    client = session.client()
+    asked = Backfill(pipeline, first, last, every, _params(params))
+    found = client.perform("run.backfill", asked, list[RunStatus])
+    if not detach:
+        for number, one in enumerate(found, 1):
+            session.say(f"{number}/{len(found)}  {one.id}  {plain(one.reason)}")
+            found[number - 1] = follow_run(client, one.id, None).run
+    session.show(found, lambda: _say_ends(found))
+    if not detach:
+        for one in found:
+            _refuse_failed(one)
 
 
 @runs.command("list")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="Most runs.")
+@click.option("--pipeline", default="", help="Only of this pipeline.")
+@click.option("--state", default="", help="Only those that stand so, such as FAILED.")
 @pass_session
-def list_(session: Session, *, limit: int) -> None:
+def list_(session: Session, *, limit: int, pipeline: str, state: str) -> None:
     """List runs, the newest first.
 
-    Example: falaj runs list
+    Example: falaj runs list --pipeline nightly
     """
-    found = session.client().perform("run.list", RunsQuery(limit=limit), list[RunStatus])
+    found = session.client().perform("run.list", RunsQuery(pipeline, limit, state), list[RunStatus])
 
     def human() -> None:
         for one in found:
             seconds = "" if one.seconds is None else f"{one.seconds:.1f} s"
-            state = click.style(f"{one.state:<10}", fg=_COLOURS.get(one.state, "red"))
+            state = click.style(f"{one.state:<10}", fg=COLOURS.get(one.state, "red"))
             click.echo(f"{one.id}  {state} {one.pipeline:<16} {seconds:>8}  {plain(one.reason)}")
 
     session.show(found, human)
@@ -63,6 +115,28 @@ def follow(session: Session, *, run_id: str) -> None:
 @runs.command()
 @click.argument("run_id")
 @pass_session
+def graph(session: Session, *, run_id: str) -> None:
+    """Draw a run's steps as a tree, with their states.
+
+    Example: falaj runs graph run_01kb8z...
+    """
+    found = session.client().perform("run.show", RunQuery(run_id), RunDetail)
+
+    def human() -> None:
+        click.echo(f"{found.run.id}  {found.run.pipeline}  {found.run.state}")
+        for line in drawn(found.steps):
+            click.echo(line)
+
+    session.show(found, human)
+
+
+runs.add_command(logs)
+runs.add_command(compare)
+
+
+@runs.command()
+@click.argument("run_id")
+@pass_session
 def cancel(session: Session, *, run_id: str) -> None:
     """Ask a run to stop.
 
@@ -74,14 +148,15 @@ def cancel(session: Session, *, run_id: str) -> None:
 
 @runs.command()
 @click.argument("run_id")
+@click.option("--from", "step", default="", metavar="STEP", help="Do this step anew, with all that comes after it.")
 @pass_session
-def resume(session: Session, *, run_id: str) -> None:
-    """Let a run that failed, or whose process died, go on; finished steps are not repeated.
+def resume(session: Session, *, run_id: str, step: str) -> None:
+    """Let a run that failed, or whose process died, go on; finished steps are not repeated, unless one is named.
 
-    Example: falaj runs resume run_01kb8z...
+    Example: falaj runs resume run_01kb8z... --from clean
     """
     client: Client = session.client()
-    found = client.perform("run.resume", RunQuery(run_id), RunStatus)
+    found = client.perform("run.resume", RunResume(run_id, step), RunStatus)
     ended = follow_run(client, found.id, lambda step: session.say(step_line(step)))
     session.show(ended, lambda: click.echo(f"{ended.run.id} {ended.run.state}"))
 
@@ -89,9 +164,39 @@ def resume(session: Session, *, run_id: str) -> None:
 def step_line(step: StepStatus) -> str:
     """Return a step as a line of progress."""
     seconds = "" if step.seconds is None else f"{step.seconds:6.1f} s"
-    state = click.style(f"{step.state.lower():<10}", fg=_COLOURS.get(step.state, "red"))
+    state = click.style(f"{step.state.lower():<10}", fg=COLOURS.get(step.state, "red"))
     words = "from an earlier run" if step.cached else step.error or step.text
     return f"  {step.name:<10} {state} {seconds}  {plain(words)}"
+
+
+def _follow_to_end(session: Session, client: Client, run_id: str) -> None:
+    ended = follow_run(client, run_id, lambda step: session.say(step_line(step)))
+    session.show(ended, lambda: click.echo(f"{ended.run.id} {ended.run.state}"))
+    _refuse_failed(ended.run)
+
+
+def _refuse_failed(run: RunStatus) -> None:
+    if run.state != "SUCCEEDED":
+        raise RunFailed(
+            f"run {run.id} {run.state.lower()}: {run.error}",
+            hint=f"look at it with 'falaj runs logs {run.id}', go on with 'falaj runs resume {run.id}'",
+        )
+
+
+def _say_ends(found: list[RunStatus]) -> None:
+    states = [run.state for run in found]
+    ends = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+    click.echo(f"{counted(len(found), 'run')}: {ends}")
+
+
+def _params(words: tuple[str, ...]) -> dict[str, str]:
+    params: dict[str, str] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not name:
+            raise InputError(f"--param {word!r} has no name and value", hint="write --param NAME=VALUE")
+        params[name] = value
+    return params
 
 
 def _print(found: RunDetail) -> None:

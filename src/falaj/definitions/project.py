@@ -12,6 +12,7 @@ from falaj.definitions.feature_service import FeatureService
 from falaj.definitions.feature_view import FeatureView
 from falaj.definitions.model import Model
 from falaj.definitions.on_demand import OnDemandView
+from falaj.definitions.pipeline import Pipeline
 from falaj.definitions.policy import Policy
 from falaj.definitions.source import Source
 from falaj.kernel.codec import to_builtins
@@ -20,7 +21,9 @@ from falaj.kernel.errors import DefinitionError, NotFound
 from falaj.kernel.names import did_you_mean
 
 T = TypeVar("T")
-Definition = Entity | Source | FeatureView | OnDemandView | FeatureService | Model | Endpoint | Ensemble | Policy
+Definition = (
+    Entity | Source | FeatureView | OnDemandView | FeatureService | Model | Endpoint | Ensemble | Policy | Pipeline
+)
 KINDS: dict[type, str] = {
     Entity: "entity",
     Source: "source",
@@ -31,6 +34,7 @@ KINDS: dict[type, str] = {
     Endpoint: "endpoint",
     Ensemble: "ensemble",
     Policy: "policy",
+    Pipeline: "pipeline",
 }
 _REFERENCES = (Entity, Source, FeatureView, OnDemandView, FeatureService, Model, Endpoint)
 
@@ -47,6 +51,7 @@ class Definitions(msgspec.Struct, frozen=True):
     endpoints: dict[str, Endpoint] = {}
     ensembles: dict[str, Ensemble] = {}
     policies: dict[str, Policy] = {}
+    pipelines: dict[str, Pipeline] = {}
 
     def by_kind(self) -> dict[str, Mapping[str, Definition]]:
         """Return kind to name to definition, in the order in which they depend on each other."""
@@ -60,6 +65,7 @@ class Definitions(msgspec.Struct, frozen=True):
             "endpoint": self.endpoints,
             "ensemble": self.ensembles,
             "policy": self.policies,
+            "pipeline": self.pipelines,
         }
 
     def source(self, name: str) -> Source:
@@ -114,6 +120,14 @@ class Definitions(msgspec.Struct, frozen=True):
             if model in policy.models:
                 return policy
         return next((policy for policy in self.policies.values() if not policy.models), Policy())
+
+    def pipeline(self, name: str) -> Pipeline:
+        """Return a pipeline.
+
+        Raises:
+            NotFound: There is none of that name.
+        """
+        return _find("pipeline", self.pipelines, name)
 
 
 def _find(kind: str, known: Mapping[str, T], name: str) -> T:
@@ -177,7 +191,7 @@ def collect(values: Iterable[tuple[str, object]]) -> Definitions:
                     f"ensemble {name!r} bears the name of the {kind} {name!r}", hint="rename the ensemble"
                 )
     fields = ("entities", "sources", "feature_views", "on_demand_views")
-    rest = ("feature_services", "models", "endpoints", "ensembles", "policies")
+    rest = ("feature_services", "models", "endpoints", "ensembles", "policies", "pipelines")
     return Definitions(**dict(zip((*fields, *rest), found.values(), strict=True)))
 
 

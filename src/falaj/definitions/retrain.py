@@ -5,6 +5,8 @@ from typing import Literal
 
 import msgspec
 
+from falaj.definitions.event import file as file
+from falaj.definitions.event import rows as rows
 from falaj.definitions.schedule import check_schedule
 from falaj.kernel.duration import duration_us
 from falaj.kernel.errors import DefinitionError

@@ -1,6 +1,7 @@
-"""Schedule: "daily", "weekly", or a cron line of five fields, in UTC."""
+"""Schedule: "daily", "weekly", or a cron line of five fields, in UTC or in a time zone."""
 
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 from falaj.kernel.errors import DefinitionError
 
@@ -30,3 +31,22 @@ def check_schedule(schedule: str) -> str:
     except ValueError:
         raise DefinitionError(f"schedule {schedule!r} is never due", hint="name a day that exists") from None
     return line
+
+
+def check_time_zone(name: str) -> str:
+    """Return the name of a time zone if there is one.
+
+    Raises:
+        DefinitionError: There is none of that name, or it is no name at all.
+
+    Example:
+        >>> check_time_zone("Europe/Berlin")
+        'Europe/Berlin'
+    """
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError, TypeError):
+        raise DefinitionError(
+            f"time zone {name!r} does not exist", hint="write 'UTC', or a name of the IANA list like 'Europe/Berlin'"
+        ) from None
+    return name

@@ -20,8 +20,8 @@ class Role(enum.StrEnum):
 
 
 _READ = (
-    "project.read", "source.read", "features.read", "dataset.read", "run.read", "model.read", "endpoint.read",
-    "monitor.read", "alert.read", "incident.read", "approval.read", "cost.read",
+    "project.read", "source.read", "features.read", "dataset.read", "pipeline.read", "run.read", "model.read",
+    "endpoint.read", "monitor.read", "alert.read", "incident.read", "approval.read", "cost.read",
 )  # fmt: skip
 
 ALLOWED: dict[Role, tuple[str, ...]] = {
@@ -29,8 +29,8 @@ ALLOWED: dict[Role, tuple[str, ...]] = {
     Role.OWNER: ("*",),
     # Approving is allowed here, approving one's own is refused by `governance.approvals` for every role.
     Role.ENGINEER: (
-        "project.*", "source.*", "features.*", "dataset.*", "run.*", "model.*", "endpoint.*", "monitor.*", "alert.*",
-        "incident.*", "approval.*", "prediction.*", "feedback.push", "cost.read", "audit.read",
+        "project.*", "source.*", "features.*", "dataset.*", "pipeline.*", "run.*", "model.*", "endpoint.*",
+        "monitor.*", "alert.*", "incident.*", "approval.*", "prediction.*", "feedback.push", "cost.read", "audit.read",
     ),
     Role.APPROVER: (*_READ, "prediction.read", "audit.read", "model.approve", "endpoint.approve", "approval.decide"),
     Role.SERVICE: (

@@ -10,6 +10,7 @@ import msgspec
 
 from falaj.kernel.alert_settings import AlertSettings
 from falaj.kernel.errors import DefinitionError, ProjectError
+from falaj.kernel.pipeline_settings import PipelineSettings
 from falaj.kernel.python_settings import PythonSettings
 from falaj.kernel.rate import Rate
 from falaj.kernel.settings_source import overlay, refusal
@@ -414,6 +415,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     python: PythonSettings = PythonSettings()
     limits: LimitSettings = LimitSettings()
     control: ControlSettings = ControlSettings()
+    pipelines: PipelineSettings = PipelineSettings()
     events: EventSettings = EventSettings()
     features: FeatureSettings = FeatureSettings()
     consistency: ConsistencySettings = ConsistencySettings()

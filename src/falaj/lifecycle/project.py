@@ -4,22 +4,29 @@ import glob
 import importlib.util
 import json
 import sys
+import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache, partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
+from falaj.definitions.pipeline import Pipeline, trace_of
 from falaj.definitions.project import Definition, Definitions, collect
 from falaj.definitions.reference import found_by
 from falaj.definitions.yaml.files import MARK, VERSION, YamlFiles, is_marked, lacks_mark
 from falaj.definitions.yaml.text import MOST_BYTES
 from falaj.kernel.errors import Conflict, DefinitionError, FalajError, ProjectError
 from falaj.kernel.settings import PROJECT_FILE, ProjectSettings, Settings
+from falaj.pipelines.graph import Graph
+from falaj.pipelines.traced import graph_of
 from falaj.storage.disk import chosen_path
 
 YAML = (".yaml", ".yml")
+_turn = threading.RLock()
+"""The import path is the process's own: two threads that load the files at once would find each other's."""
 _loading: ContextVar[bool] = ContextVar("falaj_definitions_are_being_read", default=False)
 
 
@@ -99,6 +106,53 @@ def load_definitions(folder: Path, settings: Settings) -> Definitions:
     return collect(values)
 
 
+class TracedPipeline(NamedTuple):
+    """A pipeline as a run of it is submitted.
+
+    Attributes:
+        graph: Its steps.
+        params: Its parameters, as plain JSON.
+    """
+
+    graph: Graph
+    params: dict[str, Any]
+
+
+def trace_pipeline(folder: Path, pipeline: Pipeline, params: Mapping[str, Any]) -> TracedPipeline:
+    """Load a pipeline's function from the project's files and call it, to see its steps.
+
+    Args:
+        folder: The project's folder.
+        pipeline: The definition.
+        params: Its parameters by name.
+
+    Raises:
+        ProjectError: Its file cannot be loaded, has no such function, or the function fails.
+        InputError: A parameter is unknown, is missing, or is not of its type.
+        DefinitionError: The function asks for what is not known before a step has run.
+    """
+    module, _, name = pipeline.function.partition(":")
+    with _importable(folder):
+        reading = _loading.set(True)
+        try:
+            found: Any = getattr(importlib.import_module(module), name, None)
+            function = found.__dict__["declared"] if isinstance(found, Pipeline) else found
+            if not callable(function):
+                raise ProjectError(f"{module}.py has no function {name!r}", hint="correct it, and run 'falaj apply'")
+            trace, plain = trace_of(pipeline.name, function, params)
+        except FalajError:
+            raise
+        except Exception as error:
+            file = folder / f"{module.replace('.', '/')}.py"
+            raise ProjectError(
+                f"pipeline {pipeline.name!r}: {_place(error, file)}: {type(error).__name__}: {error}",
+                hint="correct the file",
+            ) from error
+        finally:
+            _loading.reset(reading)
+    return TracedPipeline(graph_of(pipeline.name, trace, notify=pipeline.notify), plain)
+
+
 def _files(folder: Path, project: ProjectSettings) -> list[Path]:
     return sorted({file for pattern in project.files for file in folder.glob(pattern) if _declares(file)})
 
@@ -171,15 +225,17 @@ def _place(error: BaseException, file: Path) -> str:
 @contextmanager
 def _importable(folder: Path) -> Iterator[None]:
     """Let the project's files import one another, and forget them afterwards so that a changed file is read anew."""
-    before = set(sys.modules)
-    sys.path.insert(0, str(folder))
-    bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True
-    importlib.invalidate_caches()
-    try:
-        yield
-    finally:
-        sys.dont_write_bytecode = bytecode
-        sys.path.remove(str(folder))
-        for name in set(sys.modules) - before:
-            if Path(getattr(sys.modules[name], "__file__", None) or "/").parent == folder:
-                del sys.modules[name]
+    with _turn:
+        before = set(sys.modules)
+        sys.path.insert(0, str(folder))
+        bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+        importlib.invalidate_caches()
+        try:
+            yield
+        finally:
+            sys.dont_write_bytecode = bytecode
+            sys.path.remove(str(folder))
+            for name in set(sys.modules) - before:
+                file = Path(getattr(sys.modules[name], "__file__", None) or "/")
+                if file.is_relative_to(folder) and "site-packages" not in file.parts:
+                    del sys.modules[name]

@@ -153,6 +153,23 @@ def open_alert(connection: sa.Connection, alert: Alert) -> bool:
     return True
 
 
+def tell(connection: sa.Connection, alert: Alert) -> None:
+    """Tell people of something that is over at once, such as a run that succeeded."""
+    values = {
+        "rule": alert.rule,
+        "subject": alert.subject,
+        "severity": alert.severity,
+        "message": alert.message,
+        "evidence": to_json(alert.evidence),
+        "opened_at": alert.at_us,
+        "last_at": alert.at_us,
+        "resolved_at": alert.at_us,
+        "occurrences": 1,
+    }
+    new = connection.execute(ALERT.insert().values(**values).returning(ALERT.c.id)).one()
+    _owe(connection, new.id, "opened", alert)
+
+
 def resolve_alert(connection: sa.Connection, rule: str, subject: str, message: str, at_us: int) -> bool:
     """Close the open alert of a rule and subject, if there is one.
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from falaj.kernel.errors import DefinitionError, FalajError
+from falaj.kernel.secret import hide
 from falaj.pipelines.context import EndState, StepContext, StepStopped
 from falaj.pipelines.graph import Step
 from falaj.pipelines.outputs import checked
@@ -118,7 +119,7 @@ def attempt(function: str, context: Callable[[], StepContext], cpu_clock: Callab
     given: StepContext | None = None
     try:
         given = context()
-        outputs = checked(given.step, load(function)(given))
+        outputs = checked(given.step, _called(load(function), given))
         used, made = given.used_digests, given.made_digests
         return Result(
             state=EndState.SUCCEEDED, outputs=outputs, used=used, made=made, cpu_seconds=cpu_clock() - started
@@ -127,11 +128,22 @@ def attempt(function: str, context: Callable[[], StepContext], cpu_clock: Callab
         error = f"ended by the step at its own check: {stopped.state}"
         return Result(state=stopped.state, error=error, cpu_seconds=cpu_clock() - started)
     except (Exception, SystemExit) as error:  # noqa: BLE001 the worker loop: a step's error is a result, not ours
-        (print if given is None else given.log)(traceback.format_exc())
+        hidden = [] if given is None else given.hidden
+        (print if given is None else given.log)(hide(traceback.format_exc(), hidden))
         retryable = not isinstance(error, FalajError) or error.retryable
-        return Result(
-            state=EndState.FAILED, error=sentence(error), retryable=retryable, cpu_seconds=cpu_clock() - started
-        )
+        why = hide(sentence(error), hidden)
+        return Result(state=EndState.FAILED, error=why, retryable=retryable, cpu_seconds=cpu_clock() - started)
+
+
+def _called(function: Callable[..., Any], context: StepContext) -> Any:
+    if context.arguments is None:
+        return function(context)
+    from falaj.definitions.step import StepFunction  # other steps need none of it
+    from falaj.pipelines.values import call
+
+    if not isinstance(function, StepFunction):
+        raise DefinitionError(f"step {context.step!r} is no step function any more", hint="put @fj.step above it")
+    return call(function, context)
 
 
 def sentence(error: BaseException) -> str:

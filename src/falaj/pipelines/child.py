@@ -11,12 +11,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import msgspec
 
 from falaj.kernel.codec import to_json
+from falaj.kernel.secret import hide
 from falaj.pipelines.attempt import Result, attempt, load
 from falaj.pipelines.context import StepContext
 
@@ -47,6 +49,8 @@ class ChildRequest(msgspec.Struct, frozen=True, kw_only=True):
     files: dict[str, str]
     result_file: str
     progress_file: str
+    arguments: dict[str, Any] | None = None
+    secrets: str | None = None
     resources: ChildResources | None = None
     memory_bytes: int | None = None
 
@@ -65,6 +69,27 @@ class ChildResult(msgspec.Struct, frozen=True):
     files: dict[str, str]
 
 
+class Hiding:
+    """A text stream in which secrets stand as `***`.
+
+    Args:
+        stream: Where the text goes.
+        hidden: The secrets' values; it may grow.
+    """
+
+    def __init__(self, stream: TextIO, hidden: list[str]) -> None:
+        self._stream = stream
+        self._hidden = hidden
+
+    def write(self, text: str) -> int:
+        """Write a text, and return its length."""
+        self._stream.write(hide(text, self._hidden))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 def main() -> None:
     """Run the step that standard input describes."""
     pipe = _detach_input()
@@ -72,14 +97,19 @@ def main() -> None:
     threading.Thread(target=_die_with_parent, args=(pipe,), daemon=True).start()
     if request.memory_bytes is not None and sys.platform == "linux":
         resource.setrlimit(resource.RLIMIT_DATA, (request.memory_bytes, request.memory_bytes))
-    result = attempt(request.function, lambda: _context(request), _cpu_seconds)
+    hidden: list[str] = []
+    sys.stdout, sys.stderr = Hiding(sys.stdout, hidden), Hiding(sys.stderr, hidden)
+    result = attempt(request.function, lambda: _context(request, hidden), _cpu_seconds)
     files = {name: str(value) for name, value in result.outputs.items() if isinstance(value, Path)}
     plain = {name: value for name, value in result.outputs.items() if name not in files}
     _write(request.result_file, ChildResult(msgspec.structs.replace(result, outputs=plain), files))
 
 
-def _context(request: ChildRequest) -> StepContext:
-    made = None if request.resources is None else load(request.resources.factory)(request.resources.config)
+def _open_resources(asked: ChildResources | None) -> Any:
+    return None if asked is None else load(asked.factory)(asked.config)
+
+
+def _context(request: ChildRequest, hidden: list[str]) -> StepContext:
     return StepContext(
         run_id=request.run_id,
         step=request.step,
@@ -89,7 +119,10 @@ def _context(request: ChildRequest) -> StepContext:
         folder=Path(request.folder),
         checkpoint=Path(request.checkpoint),
         files={digest: Path(path) for digest, path in request.files.items()},
-        resources=made,
+        arguments=request.arguments,
+        secrets=None if request.secrets is None else Path(request.secrets),
+        hidden=hidden,
+        open_resources=partial(_open_resources, request.resources),
         report=_reporter(request.progress_file),
     )
 

@@ -1,11 +1,13 @@
 """Claims on steps: taken in one statement, held by a lease, given back on condition of the epoch."""
 
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
 from falaj.kernel.clock import Clock, to_us
+from falaj.pipelines.capacity import Capacity, Room
 from falaj.pipelines.context import EndState
 from falaj.pipelines.graph import Step
 from falaj.pipelines.outputs import Output, Outputs
@@ -15,6 +17,8 @@ from falaj.pipelines.tables import ARTIFACT, RUN, STEP
 from falaj.storage.metadata.database import Database
 
 SECOND_US = 1_000_000
+_AT_ONCE = 10_000
+"""So many names in one statement; SQLite takes 32,766."""
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -32,6 +36,7 @@ class Claim(msgspec.Struct, frozen=True):
         owner: The worker, as text.
         inputs: Outputs by needed step.
         needed_keys: Content keys of the needed steps.
+        skipped: Names of the needed steps that were skipped.
         dependents: Names of the steps that need this one.
     """
 
@@ -46,24 +51,42 @@ class Claim(msgspec.Struct, frozen=True):
     owner: str
     inputs: dict[str, Outputs] = {}
     needed_keys: list[str] = []
+    skipped: list[str] = []
     dependents: list[str] = []
 
 
 class Claims:
     """What one worker does to the rows of steps while it has them.
 
+    None of it waits for the disk: a claim that a power cut undoes was that of a worker whose step is to be done again
+    anyhow, and it names its owner, whom no later claim can be taken for.
+
     Args:
         db: The metadata database.
         clock: Judges leases.
         owner: The worker.
         lease_s: How long a claim lasts without a heartbeat.
+        executors: Names of those that the worker has: steps that ask for another are left to others.
+        capacity: What the worker may use; None for whatever steps need.
     """
 
-    def __init__(self, db: Database, clock: Clock, owner: WorkerId, lease_s: float) -> None:
+    def __init__(
+        self,
+        db: Database,
+        clock: Clock,
+        owner: WorkerId,
+        lease_s: float,
+        *,
+        executors: Collection[str],
+        capacity: Capacity | None = None,
+    ) -> None:
         self._db = db
         self._clock = clock
         self._owner = owner
         self._lease_us = int(lease_s * SECOND_US)
+        self._executors = [*executors]
+        self._capacity = capacity
+        self._busy = False
 
     def take(self, run_id: str | None = None) -> Claim | None:
         """Claim the oldest step that is ready, of one run or of any.
@@ -72,16 +95,15 @@ class Claims:
             The claim, or None if nothing is ready.
         """
         now_us = to_us(self._clock.now())
-        ready = sa.select(STEP.c.run_id, STEP.c.name).where(
-            STEP.c.state == RunState.PENDING, STEP.c.waiting == 0, STEP.c.not_before <= now_us
-        )
-        if run_id is not None:
-            ready = ready.where(STEP.c.run_id == run_id)
+        ready = self._ready(now_us, run_id)
+        if self._capacity is not None:
+            ready = ready.where(sa.not_(_exceeds(self._capacity.free)))
         ready = ready.order_by(STEP.c.created, STEP.c.position).limit(1)
-        with self._db.read() as connection:
-            # An idle worker must not take the write lock many times a second only to find nothing.
-            if connection.execute(ready).first() is None:
-                return None
+        if not self._busy:
+            with self._db.read() as connection:
+                # An idle worker must not take the write lock many times a second only to find nothing.
+                if connection.execute(ready).first() is None:
+                    return None
         claimed = (
             STEP.update()
             .where(sa.tuple_(STEP.c.run_id, STEP.c.name).in_(ready.with_for_update(skip_locked=True)))
@@ -97,14 +119,43 @@ class Claims:
             )
             .returning(STEP)
         )
-        with self._db.write() as connection:
+        with self._db.write(flush=False) as connection:
             row = connection.execute(claimed).first()
+            self._busy = row is not None
             return None if row is None else self._claim(connection, row, now_us)
+
+    def too_large(self) -> int:
+        """Say of ready steps that need more than the worker has what they need; return how many there are."""
+        if self._capacity is None:
+            return 0
+        large = self._ready(to_us(self._clock.now()), None).with_only_columns(STEP)
+        with self._db.read() as connection:
+            rows = connection.execute(large.where(_exceeds(self._capacity.total))).all()
+        said = {
+            (row.run_id, row.name): f"needs {self._capacity.total.lacks(msgspec.convert(row.spec, Step))}"
+            for row in rows
+        }
+        new = {key: text for key, text in said.items() if text not in {row.progress_text for row in rows}}
+        if new:
+            with self._db.write(flush=False) as connection:
+                for (run_id, name), text in new.items():
+                    one = sa.and_(STEP.c.run_id == run_id, STEP.c.name == name, STEP.c.state == RunState.PENDING)
+                    connection.execute(STEP.update().where(one).values(progress_text=text))
+        return len(rows)
+
+    def _ready(self, now_us: int, run_id: str | None) -> "sa.Select[Any]":
+        ready = sa.select(STEP.c.run_id, STEP.c.name).where(
+            STEP.c.state == RunState.PENDING,
+            STEP.c.waiting == 0,
+            STEP.c.not_before <= now_us,
+            STEP.c.executor.in_(self._executors),
+        )
+        return ready if run_id is None else ready.where(STEP.c.run_id == run_id)
 
     def renew(self, claim: Claim) -> bool:
         """Lengthen the lease; False if the step is no longer ours."""
         until = to_us(self._clock.now()) + self._lease_us
-        with self._db.write() as connection:
+        with self._db.write(flush=False) as connection:
             return connection.execute(STEP.update().where(held(claim)).values(lease_until=until)).rowcount == 1
 
     def wanted_end(self, claim: Claim) -> EndState | None:
@@ -118,7 +169,7 @@ class Claims:
 
     def report(self, claim: Claim, share: float, text: str) -> None:
         """Write down how far the step is."""
-        with self._db.write() as connection:
+        with self._db.write(flush=False) as connection:
             connection.execute(STEP.update().where(held(claim)).values(progress=share, progress_text=text))
 
     def cached(self, key: str) -> Outputs | None:
@@ -146,15 +197,33 @@ class Claims:
             started = RUN.update().where(RUN.c.id == row.run_id).values(state=RunState.RUNNING, started=now_us)
             connection.execute(started)
         claim = _bare_claim(row, run.pipeline, run.actor)
-        columns = (STEP.c.name, STEP.c.spec, STEP.c.key, STEP.c.outputs)
-        others = connection.execute(sa.select(*columns).where(STEP.c.run_id == row.run_id)).all()
-        needed = [other for other in others if other.name in claim.step.needs]
+        waited = claim.step.waits_for
+        columns = (STEP.c.name, STEP.c.state, STEP.c.key, STEP.c.outputs)
+        needed = [
+            other
+            for first in range(0, len(waited), _AT_ONCE)
+            for other in connection.execute(
+                sa.select(*columns).where(
+                    STEP.c.run_id == row.run_id, STEP.c.name.in_(waited[first : first + _AT_ONCE])
+                )
+            )
+        ]
         return msgspec.structs.replace(
             claim,
             inputs={other.name: msgspec.convert(other.outputs, dict[str, Output]) for other in needed},
-            needed_keys=[other.key for other in needed],
-            dependents=[other.name for other in others if row.name in other.spec.get("needs", ())],
+            needed_keys=[other.key for other in needed if other.key is not None],
+            skipped=[other.name for other in needed if other.state == RunState.SKIPPED],
+            dependents=row.dependents,
         )
+
+
+def _exceeds(room: Room) -> sa.ColumnElement[bool]:
+    """Return the condition that a step of a user's pipeline needs more than there is; Falaj's own declare nothing."""
+    # In hundredths, as SQL compares whole numbers alike everywhere.
+    more = sa.or_(
+        STEP.c.cpu_cents > int(room.cpu * 100 + 0.5), STEP.c.memory_bytes > room.memory_bytes, STEP.c.gpu > room.gpu
+    )
+    return sa.and_(STEP.c.executor == "project", more)
 
 
 def held(claim: Claim) -> sa.ColumnElement[bool]:

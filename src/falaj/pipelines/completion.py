@@ -12,9 +12,10 @@ from falaj.kernel.clock import Clock, to_us
 from falaj.pipelines.attempt import Result, judge
 from falaj.pipelines.claims import SECOND_US, Claim, held
 from falaj.pipelines.context import EndState
+from falaj.pipelines.graph import Step
 from falaj.pipelines.outputs import Outputs, digests
 from falaj.pipelines.runs import RunState
-from falaj.pipelines.submission import end_run, end_waiting_steps
+from falaj.pipelines.submission import end_run, end_waiting_steps, step_row
 from falaj.pipelines.tables import ARTIFACT, ATTEMPT, LINEAGE, RUN, STEP
 from falaj.storage.metadata.database import Database
 
@@ -48,15 +49,43 @@ class Completion:
             if not cached:
                 self._keep(connection, claim, key, plain, now_us)
             _link(connection, claim, key, outputs, result)
-            connection.execute(
-                STEP.update()
-                .where(STEP.c.run_id == claim.run_id, STEP.c.name.in_(claim.dependents))
-                .values(waiting=STEP.c.waiting - 1)
-            )
+            _release(connection, claim.run_id, claim.dependents)
             detail = {"state": RunState.SUCCEEDED, "key": key, "cached": cached, "made": digests([outputs])}
             self._note(connection, claim, result, now_us, detail)
             _settle(connection, claim.run_id, now_us)
             self._crash_at("completing")
+        return True
+
+    def skipped(self, claim: Claim) -> bool:
+        """Write down that a step was not wanted; False if another worker has the step now."""
+        now_us = to_us(self._clock.now())
+        values = {"state": RunState.SKIPPED, "ended": now_us, "outputs": {}, "key": None, "progress": 1.0}
+        with self._db.write() as connection:
+            if not _leave(connection, claim, values):
+                return False
+            _release(connection, claim.run_id, claim.dependents)
+            self._note(connection, claim, Result(state=EndState.SKIPPED), now_us, {"state": RunState.SKIPPED})
+            _settle(connection, claim.run_id, now_us)
+            self._crash_at("skipping")
+        return True
+
+    def divided(self, claim: Claim, parts: list[Step]) -> bool:
+        """Write down the steps that a step became, which waits for them from now on; False if it is not ours.
+
+        The tries of a part go on counting where those of an earlier part of its name ended, so that a worker that had
+        that one and comes back to life holds nothing.
+        """
+        now_us = to_us(self._clock.now())
+        spec = msgspec.to_builtins(msgspec.structs.replace(claim.step, parts=len(parts)))
+        values = {"state": RunState.PENDING, "spec": spec, "waiting": len(parts), "not_before": now_us}
+        with self._db.write() as connection:
+            if not _leave(connection, claim, values):
+                return False
+            if parts:
+                connection.execute(STEP.insert(), _part_rows(connection, claim, parts, now_us))
+            detail = {"state": RunState.SUCCEEDED, "parts": len(parts)}
+            self._note(connection, claim, Result(state=EndState.SUCCEEDED), now_us, detail)
+            self._crash_at("dividing")
         return True
 
     def ended(self, claim: Claim, result: Result, log: str = "") -> bool:
@@ -138,15 +167,46 @@ def _link(connection: sa.Connection, claim: Claim, key: str, outputs: Outputs, r
         connection.execute(LINEAGE.insert(), rows)
 
 
+def _release(connection: sa.Connection, run_id: str, dependents: list[str]) -> None:
+    """Let the steps that wait for one wait for one less."""
+    those = sa.and_(STEP.c.run_id == run_id, STEP.c.name.in_(dependents))
+    connection.execute(STEP.update().where(those).values(waiting=STEP.c.waiting - 1))
+
+
+def _part_rows(connection: sa.Connection, claim: Claim, parts: list[Step], now_us: int) -> list[dict[str, Any]]:
+    whole = connection.execute(
+        sa.select(STEP.c.position, STEP.c.created).where(STEP.c.run_id == claim.run_id, STEP.c.name == claim.step.name)
+    ).one()
+    tried = sa.select(ATTEMPT.c.step, sa.func.max(ATTEMPT.c.epoch).label("epoch")).where(
+        ATTEMPT.c.run_id == claim.run_id, ATTEMPT.c.step.startswith(f"{claim.step.name}.", autoescape=True)
+    )
+    epochs = {row.step: row.epoch for row in connection.execute(tried.group_by(ATTEMPT.c.step))}
+    first = whole.position - len(parts)
+    return [
+        {
+            **step_row(claim.run_id, first + at, part, now_us, [claim.step.name]),
+            "created": whole.created,
+            "waiting": 0,
+            "epoch": epochs.get(part.name, 0),
+        }
+        for at, part in enumerate(parts)
+    ]
+
+
 def _settle(connection: sa.Connection, run_id: str, now_us: int) -> None:
     """End the run if its steps say so."""
-    columns = (STEP.c.name, STEP.c.state, STEP.c.error)
-    steps = connection.execute(sa.select(*columns).where(STEP.c.run_id == run_id).order_by(STEP.c.position)).all()
-    bad = [step for step in steps if step.state in (EndState.FAILED, EndState.TIMED_OUT)]
-    if all(step.state == RunState.SUCCEEDED for step in steps):
+    counted = sa.select(STEP.c.state, sa.func.count()).where(STEP.c.run_id == run_id).group_by(STEP.c.state)
+    states = {state for state, _ in connection.execute(counted)}
+    if states & {RunState.FAILED, RunState.TIMED_OUT}:
+        bad = connection.execute(
+            sa.select(STEP.c.name, STEP.c.state, STEP.c.error)
+            .where(STEP.c.run_id == run_id, STEP.c.state.in_([RunState.FAILED, RunState.TIMED_OUT]))
+            .order_by(STEP.c.position)
+            .limit(1)
+        ).one()
+        end_waiting_steps(connection, run_id, now_us, f"step {bad.name!r} did not succeed")
+        end_run(connection, run_id, RunState(bad.state), now_us, f"step {bad.name!r}: {bad.error}")
+    elif states <= {RunState.SUCCEEDED, RunState.SKIPPED}:
         end_run(connection, run_id, RunState.SUCCEEDED, now_us, None)
-    elif bad:
-        end_waiting_steps(connection, run_id, now_us, f"step {bad[0].name!r} did not succeed")
-        end_run(connection, run_id, RunState(bad[0].state), now_us, f"step {bad[0].name!r}: {bad[0].error}")
-    elif all(step.state != RunState.RUNNING and step.state != RunState.PENDING for step in steps):
+    elif not states & {RunState.RUNNING, RunState.PENDING}:
         end_run(connection, run_id, RunState.CANCELLED, now_us, "cancelled")

@@ -1,6 +1,7 @@
 """What a step function is given. No SQL and no heavy import: child processes start with this module."""
 
 import enum
+import functools
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,6 +19,8 @@ class EndState(enum.StrEnum):
     TIMED_OUT = "TIMED_OUT"
     PREEMPTED = "PREEMPTED"
     """The worker was told to stop; tried again without spending the step's retries."""
+    SKIPPED = "SKIPPED"
+    """Its condition did not hold, or a step was skipped that it cannot do without."""
     LOST = "LOST"
     """The worker or the child died; tried again likewise, but not more than three times."""
 
@@ -88,9 +91,10 @@ class StepContext:
         attempt: 1 for the first try.
         params: The step's parameters.
         inputs: By needed step, its outputs by name: plain values, and digests of files.
-        folder: An empty working folder, removed when the attempt ends.
-        checkpoint: A folder that belongs to the step's key: a later attempt finds what an earlier one left in it.
-        resources: What the worker's owner passes in: project, stores, clock.
+        arguments: What a step function is called with, where files still stand by digest; None for a function of this
+            context.
+        secrets: Folder of the files that hold secrets; None for none.
+        hidden: Values of the secrets that it was given: they are kept out of logs and errors.
     """
 
     def __init__(
@@ -104,7 +108,10 @@ class StepContext:
         folder: Path,
         checkpoint: Path,
         files: Mapping[str, Path],
-        resources: Any = None,
+        arguments: dict[str, Any] | None = None,
+        secrets: Path | None = None,
+        hidden: list[str] | None = None,
+        open_resources: Callable[[], Any] | None = None,
         log: Callable[[str], None] = print,
         report: Callable[[float, str], None] | None = None,
         stop: StopSignal | None = None,
@@ -114,15 +121,52 @@ class StepContext:
         self.attempt = attempt
         self.params = params
         self.inputs = inputs
-        self.folder = folder
-        self.checkpoint = checkpoint
-        self.resources = resources
+        self._folder = folder
+        self._checkpoint = checkpoint
+        self.arguments = arguments
+        self.secrets = secrets
+        self.hidden: list[str] = [] if hidden is None else hidden
+        self._open_resources = open_resources
         self.used_digests: list[str] = []
         self.made_digests: list[str] = []
         self._files = files
         self._log = log
         self._report = report
         self._stop = stop
+
+    @classmethod
+    def alone(cls, step: str) -> "StepContext":
+        """Return the context of a step that is called directly, in a notebook or a test; its folder stays."""
+        import tempfile  # child processes start with this module, and need it seldom
+
+        folder = Path(tempfile.mkdtemp(prefix=f"falaj-{step}-"))
+        return cls(
+            run_id="",
+            step=step,
+            attempt=1,
+            params={},
+            inputs={},
+            folder=folder,
+            checkpoint=folder / "checkpoint",
+            files={},
+        )
+
+    @functools.cached_property
+    def folder(self) -> Path:
+        """An empty working folder, made when first asked for and removed when the attempt ends."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return self._folder
+
+    @functools.cached_property
+    def checkpoint(self) -> Path:
+        """A folder that belongs to the step's key: a later attempt finds what an earlier one left in it."""
+        self._checkpoint.mkdir(parents=True, exist_ok=True)
+        return self._checkpoint
+
+    @functools.cached_property
+    def resources(self) -> Any:
+        """What the worker's owner passes in: project, stores, clock; opened when first asked for."""
+        return None if self._open_resources is None else self._open_resources()
 
     def input(self, step: str, name: str) -> Any:
         """Return an output of a needed step: a plain value, or a file's digest.

@@ -43,6 +43,8 @@ class Task(msgspec.Struct, frozen=True):
         folder: Of this attempt; made by whoever runs it.
         checkpoint: Of the step's key.
         log: The file that the step's words are added to.
+        arguments: What a step function is called with; None for a function of the context.
+        cards: Numbers of the graphics cards that it may use.
     """
 
     run_id: str
@@ -53,10 +55,12 @@ class Task(msgspec.Struct, frozen=True):
     folder: Path
     checkpoint: Path
     log: Path
+    arguments: dict[str, Any] | None = None
+    cards: tuple[int, ...] = ()
 
     @property
     def work(self) -> Path:
-        """The empty folder that the step function is given."""
+        """The empty folder that the step function is given, if it asks for one."""
         return self.folder / "work"
 
 
@@ -75,10 +79,12 @@ class InProcess:
 
     Args:
         resources: Given to the steps as `context.resources`.
+        secrets: Folder of the files that hold secrets; None for none.
     """
 
-    def __init__(self, resources: Any = None) -> None:
+    def __init__(self, resources: Any = None, secrets: Path | None = None) -> None:
         self._resources = resources
+        self._secrets = secrets
 
     def run(self, task: Task, stop: StopSignal, report: Report) -> Result:
         """Call the function, with its log open."""
@@ -95,7 +101,9 @@ class InProcess:
                     folder=task.work,
                     checkpoint=task.checkpoint,
                     files=task.files,
-                    resources=self._resources,
+                    arguments=task.arguments,
+                    secrets=self._secrets,
+                    open_resources=lambda: self._resources,
                     log=lambda text: print(text, file=log),
                     report=report,
                     stop=stop,
@@ -109,19 +117,40 @@ class ChildProcess:
 
     Args:
         resources: How the child makes `context.resources`; None for none.
+        folder: Where the child works and looks for code first, such as the project's folder; None for this process's.
+        secrets: Folder of the files that hold secrets; None for none.
     """
 
-    def __init__(self, resources: ChildResources | None = None) -> None:
+    def __init__(
+        self, resources: ChildResources | None = None, *, folder: Path | None = None, secrets: Path | None = None
+    ) -> None:
         self._resources = resources
+        self._folder = folder
+        self._secrets = secrets
 
     def run(self, task: Task, stop: StopSignal, report: Report) -> Result:
         """Start the child, pass on its progress, and end its group when it ends or must end."""
         request = self._request(task)
-        # The child sees exactly this process's import path, however that came about.
-        command = [sys.executable, "-u", "-c", _START_CHILD, json.dumps(sys.path)]
+        task.folder.mkdir(parents=True, exist_ok=True)
+        # The child sees exactly this process's import path, however that came about, and the project's code before it.
+        own = [] if self._folder is None else [str(self._folder.absolute())]
+        command = [
+            sys.executable,
+            "-u",
+            "-c",
+            _START_CHILD,
+            json.dumps(own + [str(Path(p).absolute()) for p in sys.path]),
+        ]
         with task.log.open("ab") as log:
             child = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True, bufsize=0
+                command,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                cwd=self._folder,
+                env=_environment(task),
+                start_new_session=True,
+                bufsize=0,
             )
         try:
             _pid_file(task.folder).write_text(f"{child.pid} {process_start(child.pid)}", encoding="ascii")
@@ -146,9 +175,16 @@ class ChildProcess:
             files={digest: str(path) for digest, path in task.files.items()},
             result_file=str(task.folder / "result.json"),
             progress_file=str(task.folder / "progress.json"),
+            arguments=task.arguments,
+            secrets=None if self._secrets is None else str(self._secrets.absolute()),
             resources=self._resources,
             memory_bytes=task.step.memory_bytes,
         )
+
+
+def _environment(task: Task) -> dict[str, str] | None:
+    """Return the child's environment; None for this process's own."""
+    return {**os.environ, "CUDA_VISIBLE_DEVICES": ",".join(map(str, task.cards))} if task.cards else None
 
 
 def end_leftover(folder: Path) -> None:

@@ -9,27 +9,39 @@ import msgspec
 from falaj.kernel.errors import DefinitionError
 from falaj.kernel.names import did_you_mean
 
-Executor = Literal["in_process", "child"]
+Executor = Literal["in_process", "child", "project"]
 
 _FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
-_STEP_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,62}")
+_STEP_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,79}")
+
+MOST_STEPS = 10_000
 
 
-class Step(msgspec.Struct, frozen=True, kw_only=True):
+class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One unit of work: a function, what it is given, and how it may end.
 
     Attributes:
         name: Unique in its graph.
-        function: `module:qualname` of a function that takes a `StepContext` and returns outputs by name.
+        function: `module:qualname` of a function that takes a `StepContext` and returns outputs by name; where there
+            are `arguments`, of a step function that takes those.
         needs: Names of the steps whose outputs it is given.
         params: Plain JSON values; everything the result depends on besides code and inputs, the data version too.
-        executor: `in_process` for tiny steps; `child` for a process group of its own, which can be killed.
+        executor: `in_process` for tiny steps; `child` for a process group of its own, which can be killed; `project`
+            for one that runs the project's own code.
         timeout_s: Ended as TIMED_OUT after it; None for never. In process it takes hold where the step calls
             `context.check()` only.
         retries: How often a failure or a timeout is tried again.
         retry_delay_s: Pause before the first retry; doubled for each one after.
         cache: Whether a result with the same key may be taken from any earlier run; if not, only from this run.
-        memory_bytes: A child that allocates more fails; None for no limit (Linux only).
+        memory_bytes: What it needs; a child that allocates more fails (Linux only). None for any.
+        cpu: Cores that it needs.
+        gpu: Graphics cards that it needs.
+        arguments: By parameter, values that are plain or name what other steps give; None for a function of a context.
+        optional: The parameters that are None where the step they need was skipped.
+        when: A condition on what other steps give; None for always.
+        mapped: The parameters whose lists are gone over: the step becomes one for each part, and then gathers them.
+        parts: How many steps it became; None before it did.
+        again: How often somebody asked for it to be done anew.
 
     Example:
         >>> Step(name="train", function="shop.steps:train", needs=("features",), params={"trees": 150}).executor
@@ -46,6 +58,19 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     retry_delay_s: float = 0.0
     cache: bool = True
     memory_bytes: int | None = None
+    cpu: float = 1.0
+    gpu: int = 0
+    arguments: dict[str, Any] | None = None
+    optional: tuple[str, ...] = ()
+    when: Any = None
+    mapped: tuple[str, ...] = ()
+    parts: int | None = None
+    again: int = 0
+
+    @property
+    def waits_for(self) -> tuple[str, ...]:
+        """The steps that must be done before it: those it needs, or those it became."""
+        return self.needs if self.parts is None else tuple(part_name(self.name, at) for at in range(self.parts))
 
     def __post_init__(self) -> None:
         if not _STEP_NAME.fullmatch(self.name):
@@ -69,12 +94,23 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
             )
 
 
+def part_name(step: str, at: int) -> str:
+    """Return the name of one part of a step that goes over a list.
+
+    Example:
+        >>> part_name("clean", 3)
+        'clean.3'
+    """
+    return f"{step}.{at}"
+
+
 class Graph(msgspec.Struct, frozen=True):
     """Steps and what each needs, checked on construction.
 
     Attributes:
         name: The pipeline's name.
         steps: The steps in any order.
+        notify: Of which ends of its runs people are told: "failure", "success".
 
     Example:
         >>> steps = (Step(name="b", function="m:f", needs=("a",)), Step(name="a", function="m:f"))
@@ -84,6 +120,7 @@ class Graph(msgspec.Struct, frozen=True):
 
     name: str
     steps: tuple[Step, ...]
+    notify: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         names = [step.name for step in self.steps]
@@ -99,7 +136,20 @@ class Graph(msgspec.Struct, frozen=True):
                         f"step {step.name!r} of pipeline {self.name!r} needs {need!r}, which is not a step of it",
                         hint=did_you_mean(need, names),
                     )
+        if len(names) > MOST_STEPS:
+            raise DefinitionError(
+                f"pipeline {self.name!r} has {len(names):,} steps; there may be {MOST_STEPS:,}",
+                hint="go over a list with STEP.map(...)",
+            )
         self.ordered()
+
+    def dependents(self) -> dict[str, list[str]]:
+        """Return, by step, the names of the steps that need it."""
+        found: dict[str, list[str]] = {step.name: [] for step in self.steps}
+        for step in self.steps:
+            for need in dict.fromkeys(step.needs):
+                found[need].append(step.name)
+        return found
 
     def ordered(self) -> list[Step]:
         """Return the steps so that each comes after what it needs.

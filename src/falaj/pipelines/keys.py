@@ -7,9 +7,11 @@ import platform
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from falaj.kernel.digest import digest_bytes, digest_value
 from falaj.kernel.errors import DefinitionError
+from falaj.pipelines.arguments import content
 from falaj.pipelines.graph import Step
 from falaj.pipelines.outputs import Outputs
 
@@ -30,28 +32,31 @@ class StepKeys:
         self._environment = environment
         self._parsed: dict[tuple[str, int, int], tuple[str, tuple[str, ...]]] = {}
 
-    def key(self, step: Step, run_id: str, inputs: Mapping[str, Outputs]) -> str:
+    def key(
+        self, step: Step, run_id: str, inputs: Mapping[str, Outputs], arguments: dict[str, Any] | None = None
+    ) -> str:
         """Return the key of a step whose inputs are known.
+
+        A step that has arguments depends on them alone: of a list that it goes over, each part has a key of its own,
+        which other parts of the list do not change.
 
         Args:
             step: The step.
             run_id: Enters the key of a step that may not be taken from another run.
             inputs: Outputs by needed step.
+            arguments: Those of a step function, resolved.
 
         Raises:
             DefinitionError: Its function's module cannot be found.
         """
+        given: dict[str, Any] = {"arguments": content(arguments)}
+        if arguments is None:
+            digests = {need: {n: output.digest for n, output in outputs.items()} for need, outputs in inputs.items()}
+            given = {"params": step.params, "inputs": digests}
+        own = f"{run_id}/{step.name}/{step.again}" if step.again or not step.cache else ""
+        code = self.code(step.function)
         return digest_value(
-            {
-                "function": step.function,
-                "code": self.code(step.function),
-                "environment": self._environment,
-                "params": step.params,
-                "inputs": {
-                    need: {name: output.digest for name, output in outputs.items()} for need, outputs in inputs.items()
-                },
-                "run": "" if step.cache else f"{run_id}/{step.name}",
-            }
+            {"function": step.function, "code": code, "environment": self._environment, "run": own, **given}
         )
 
     def code(self, function: str) -> str:
@@ -61,8 +66,8 @@ class StepKeys:
             DefinitionError: The module cannot be found.
         """
         module = function.partition(":")[0]
-        waiting = [(module, _source_of(module, function))]
         folders = self._import_folders()
+        waiting = [(module, self._own_file(module, folders) or _source_of(module, function))]
         found: dict[str, str] = {}
         while waiting:
             name, path = waiting.pop()

@@ -17,7 +17,7 @@ from falaj.storage.metadata.database import Database
 
 
 class RunState(enum.StrEnum):
-    """Where a run or a step stands; all but the first two are ends."""
+    """Where a run or a step stands; all but the first two are ends, and steps alone are skipped."""
 
     PENDING = "PENDING"
     RUNNING = "RUNNING"
@@ -25,6 +25,7 @@ class RunState(enum.StrEnum):
     FAILED = "FAILED"
     CANCELLED = "CANCELLED"
     TIMED_OUT = "TIMED_OUT"
+    SKIPPED = "SKIPPED"
 
     @property
     def ended(self) -> bool:
@@ -48,6 +49,8 @@ class Run(msgspec.Struct, frozen=True):
         cancel_requested: Whether somebody asked it to stop.
         dedup_key: No second run with the same key can be active.
         error: Why it did not succeed.
+        notify: Of which ends people are told.
+        told: Whether they have been.
     """
 
     id: str
@@ -62,6 +65,8 @@ class Run(msgspec.Struct, frozen=True):
     cancel_requested: bool = False
     dedup_key: str | None = None
     error: str | None = None
+    notify: list[str] = []
+    told: bool = False
 
 
 class StepRun(msgspec.Struct, frozen=True):
@@ -173,6 +178,13 @@ def count_runs(connection: sa.Connection) -> tuple[tuple[str, str, int], ...]:
     columns = (RUN.c.pipeline, RUN.c.state)
     query = sa.select(*columns, sa.func.count()).group_by(*columns).order_by(*columns)
     return tuple((pipeline, state, count) for pipeline, state, count in connection.execute(query))
+
+
+def untold_runs(db: Database, limit: int = 100) -> list[Run]:
+    """Return runs that have ended and of whose end people have not been told yet, the first to end first."""
+    query = sa.select(RUN).where(RUN.c.told.is_(False), RUN.c.ended.is_not(None)).order_by(RUN.c.ended).limit(limit)
+    with db.read() as connection:
+        return [_run(row) for row in connection.execute(query)]
 
 
 def run_steps(db: Database, run_id: str) -> list[StepRun]:

@@ -10,10 +10,15 @@ from falaj.governance.audit import record
 from falaj.kernel.clock import Clock, to_us
 from falaj.kernel.errors import Conflict
 from falaj.kernel.ids import NewId
+from falaj.pipelines.anew import do_anew
+from falaj.pipelines.arguments import MOST_PARTS
 from falaj.pipelines.graph import Graph, Step
 from falaj.pipelines.runs import Run, RunState, require_run
 from falaj.pipelines.tables import RUN, STEP
 from falaj.storage.metadata.database import Database
+
+POSITIONS = MOST_PARTS + 1
+"""Between a step and the next, so that the parts of one that goes over a list stand before it."""
 
 
 def submit(
@@ -71,9 +76,12 @@ def submit_in(
             created=now_us,
             cancel_requested=False,
             dedup_key=dedup_key,
+            notify=list(graph.notify),
+            told=not graph.notify,
         )
     )
-    rows = [_step_row(run_id, position, step, now_us) for position, step in enumerate(graph.ordered())]
+    ordered, dependents = graph.ordered(), graph.dependents()
+    rows = [step_row(run_id, at * POSITIONS, step, now_us, dependents[step.name]) for at, step in enumerate(ordered, 1)]
     connection.execute(STEP.insert(), rows)
     record(connection, clock, by.name, "run.submit", run_id, {"pipeline": graph.name, "reason": reason})
     return run_id
@@ -100,33 +108,46 @@ def cancel(db: Database, clock: Clock, run_id: str, *, by: Actor) -> Run:
         return require_run(connection, run_id)
 
 
-def retry(db: Database, clock: Clock, run_id: str, *, by: Actor) -> Run:
-    """Let a run that did not succeed go on: its finished steps are kept, the others get all their tries again.
+def retry(db: Database, clock: Clock, run_id: str, *, by: Actor, step: str = "") -> Run:
+    """Let a run go on: its finished steps are kept, the others get all their tries again.
+
+    Args:
+        db: The metadata database.
+        clock: Gives the time.
+        run_id: The run, which has ended; without success, unless a step is named.
+        by: Who asks; already authorised.
+        step: A step that is done anew, whatever it gave before, with all that needs what it gives; empty for none.
 
     Raises:
-        NotFound: There is no such run.
+        NotFound: There is no such run, or no such step.
         Conflict: It has not ended, or has succeeded, or a newer run with its `dedup_key` is active.
     """
     now_us = to_us(clock.now())
     with db.write() as connection:
         run = require_run(connection, run_id)
-        if not run.state.ended or run.state is RunState.SUCCEEDED:
-            raise Conflict(f"run {run_id} is {run.state}; only a run that ended without success can be retried")
+        if not run.state.ended or (run.state is RunState.SUCCEEDED and not step):
+            raise Conflict(
+                f"run {run_id} is {run.state}; only a run that ended without success can be retried",
+                hint="name a step to do it anew: falaj runs resume RUN --from STEP" if run.state.ended else "",
+            )
         active = sa.select(RUN.c.id).where(RUN.c.dedup_key == run.dedup_key, RUN.c.ended.is_(None))
         other = connection.execute(active).scalar()
         if other is not None:
             raise Conflict(f"run {other} of {run.dedup_key!r} is active", hint="wait for it, or cancel it")
+        if step:
+            do_anew(connection, run_id, step)
+        done = [RunState.SUCCEEDED, RunState.RUNNING, RunState.SKIPPED]
         connection.execute(
             STEP.update()
-            .where(STEP.c.run_id == run_id, STEP.c.state.not_in([RunState.SUCCEEDED, RunState.RUNNING]))
+            .where(STEP.c.run_id == run_id, STEP.c.state.not_in(done))
             .values(state=RunState.PENDING, failures=0, crashes=0, not_before=now_us, ended=None, error=None)
         )
         connection.execute(
             RUN.update()
             .where(RUN.c.id == run_id)
-            .values(state=RunState.RUNNING, ended=None, error=None, cancel_requested=False)
+            .values(state=RunState.RUNNING, ended=None, error=None, cancel_requested=False, told=not run.notify)
         )
-        record(connection, clock, by.name, "run.retry", run_id)
+        record(connection, clock, by.name, "run.retry", run_id, {"from": step} if step else {})
         return require_run(connection, run_id)
 
 
@@ -146,14 +167,28 @@ def end_run(connection: sa.Connection, run_id: str, state: RunState, now_us: int
     )
 
 
-def _step_row(run_id: str, position: int, step: Step, now_us: int) -> dict[str, Any]:
+def step_row(run_id: str, position: int, step: Step, now_us: int, dependents: list[str]) -> dict[str, Any]:
+    """Return the row of a step that waits to be done.
+
+    Args:
+        run_id: Its run.
+        position: Its place among the steps.
+        step: The step.
+        now_us: The present.
+        dependents: Names of the steps that wait for it.
+    """
     return {
         "run_id": run_id,
         "name": step.name,
         "position": position,
         "spec": msgspec.to_builtins(step),
         "state": RunState.PENDING,
+        "executor": step.executor,
+        "cpu_cents": int(step.cpu * 100),
+        "memory_bytes": step.memory_bytes or 0,
+        "gpu": step.gpu,
         "waiting": len(set(step.needs)),
+        "dependents": dependents,
         "not_before": now_us,
         "created": now_us,
         "failures": 0,

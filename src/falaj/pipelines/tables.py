@@ -19,6 +19,12 @@ RUN = sa.Table(
     sa.Column("cancel_requested", sa.Boolean, nullable=False),
     sa.Column("dedup_key", sa.String),
     sa.Column("error", sa.Text),
+    # Of which ends people are told, and whether they have been.
+    sa.Column("notify", sa.JSON, nullable=False, server_default="[]"),
+    sa.Column("told", sa.Boolean, nullable=False, server_default=sa.true()),
+)
+sa.Index(
+    "run_not_told", RUN.c.ended, sqlite_where=RUN.c.told.is_(sa.false()), postgresql_where=RUN.c.told.is_(sa.false())
 )
 # One active run per key, held by the database: two triggers that fire together start one run.
 sa.Index(
@@ -56,6 +62,13 @@ STEP = sa.Table(
     sa.Column("outputs", sa.JSON, nullable=False),
     sa.Column("error", sa.Text),
     sa.Column("log", sa.String),
+    # What a worker must have to take it.
+    sa.Column("executor", sa.String, nullable=False, server_default="in_process"),
+    sa.Column("cpu_cents", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("memory_bytes", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("gpu", sa.Integer, nullable=False, server_default="0"),
+    # Who waits for it: looked up through the specs, each claim in a run of a thousand steps would read all of them.
+    sa.Column("dependents", sa.JSON, nullable=False, server_default="[]"),
 )
 sa.Index("step_ready", STEP.c.state, STEP.c.created, STEP.c.position)
 

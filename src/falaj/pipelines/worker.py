@@ -5,10 +5,14 @@ import shutil
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from falaj.kernel.clock import Clock, rfc3339
+from falaj.kernel.digest import digest_value
 from falaj.kernel.errors import FalajError
+from falaj.pipelines.arguments import DIGEST, Needed, gathered, is_wanted, kept_in, parts_of, resolved
 from falaj.pipelines.attempt import Result, sentence
+from falaj.pipelines.capacity import Capacity, Room
 from falaj.pipelines.claims import Claim, Claims
 from falaj.pipelines.completion import Completion, CrashPoint
 from falaj.pipelines.context import EndState, StopSignal
@@ -26,6 +30,8 @@ LEASE_S = 15.0
 _LOG = logging.getLogger(__name__)
 _REPORT_EVERY_S = 0.5
 _POLL_S = 0.1
+UNBOUNDED = Room(1 << 40, 1 << 60, 0)
+"""What a worker has of whom nobody said it."""
 
 
 def _no_crash(point: str) -> None:
@@ -44,6 +50,8 @@ class Worker:
         work: Folder for the attempts' working folders and for checkpoints.
         logs: Folder for the steps' logs.
         lease_s: How long a claim lasts without a heartbeat.
+        folder: The project's, where arguments name files; None where none do.
+        capacity: What this worker and those beside it may use; None for whatever steps need.
         id: Who this worker is; a new identity by default.
         crash_at: Called at each place where a death must be survived.
     """
@@ -59,6 +67,8 @@ class Worker:
         work: Path,
         logs: Path,
         lease_s: float = LEASE_S,
+        folder: Path | None = None,
+        capacity: Capacity | None = None,
         id: WorkerId | None = None,
         crash_at: CrashPoint = _no_crash,
     ) -> None:
@@ -71,7 +81,9 @@ class Worker:
         self._work = work
         self._logs = logs
         self._lease_s = lease_s
-        self._claims = Claims(db, clock, self.id, lease_s)
+        self._folder = folder
+        self._capacity = capacity or Capacity(UNBOUNDED)
+        self._claims = Claims(db, clock, self.id, lease_s, executors=executors, capacity=capacity)
         self._completion = Completion(db, clock, crash_at)
         self._crash_at = crash_at
         self._next_recovery = 0.0
@@ -126,10 +138,10 @@ class Worker:
         """Give back the steps of dead workers, so that they can be tried again; return how many."""
         lost = self._claims.lost()
         for claim in lost:
-            end_leftover(self._folder(claim))
+            end_leftover(self._place(claim))
             result = Result(state=EndState.LOST, error=f"worker {claim.owner} died or lost its lease")
             self._completion.ended(claim, result)
-            shutil.rmtree(self._folder(claim), ignore_errors=True)
+            shutil.rmtree(self._place(claim), ignore_errors=True)
         return len(lost)
 
     def _next(self, run_id: str | None) -> Claim | None:
@@ -137,6 +149,7 @@ class Worker:
         if now >= self._next_recovery:
             self._next_recovery = now + self._lease_s / 3
             self.recover()
+            self._claims.too_large()
         claim = self._claims.take(run_id)
         if claim is None and self.recover():
             claim = self._claims.take(run_id)
@@ -160,18 +173,35 @@ class Worker:
             except (KeyboardInterrupt, SystemExit):
                 self._completion.ended(claim, Result(state=EndState.PREEMPTED, error="the worker was stopped"))
                 raise
-        shutil.rmtree(self._folder(claim), ignore_errors=True)
+        shutil.rmtree(self._place(claim), ignore_errors=True)
         self._crash_at("completed")
 
     def _finish(self, claim: Claim, signal: StopSignal, log: Path) -> None:
-        key = self._keys.key(claim.step, claim.run_id, claim.inputs)
+        step, arguments = claim.step, None
+        if step.arguments is not None:
+            if step.parts is not None:
+                self._gather(claim)
+                return
+            needed = Needed(claim.inputs, claim.skipped, self._keep_file)
+            if not is_wanted(step, needed):
+                self._completion.skipped(claim)
+                return
+            if step.mapped:
+                self._completion.divided(claim, parts_of(step, needed))
+                return
+            arguments = resolved(step, needed)
+        self._execute(claim, arguments, signal, log)
+
+    def _execute(self, claim: Claim, arguments: dict[str, Any] | None, signal: StopSignal, log: Path) -> None:
+        key = self._keys.key(claim.step, claim.run_id, claim.inputs, arguments)
         known = self._claims.cached(key)
         if known is not None and all(self._blobs.exists(digest) for digest in digests([known])):
             done = Result(state=EndState.SUCCEEDED)
             self._completion.succeeded(claim, key, known, done, cached=True, log=str(log))
             return
-        task = self._task(claim, key, log)
-        result = self._executors[claim.step.executor].run(task, signal, self._reporter(claim))
+        with self._capacity.taken(claim.step) as cards:
+            task = self._task(claim, key, arguments, log, cards)
+            result = self._executors[claim.step.executor].run(task, signal, self._reporter(claim))
         self._crash_at("executed")
         if result.state is not EndState.SUCCEEDED:
             self._completion.ended(claim, result, str(log))
@@ -181,16 +211,38 @@ class Worker:
         if self._completion.succeeded(claim, key, outputs, result, cached=False, log=str(log)):
             shutil.rmtree(task.checkpoint, ignore_errors=True)
 
-    def _task(self, claim: Claim, key: str, log: Path) -> Task:
-        inputs = {
-            need: {name: output.plain for name, output in outputs.items()} for need, outputs in claim.inputs.items()
-        }
-        files = {digest: self._blobs.path(digest) for digest in digests(claim.inputs.values())}
-        checkpoint = self._work / "checkpoints" / key
-        task = Task(claim.run_id, claim.step, claim.epoch, inputs, files, self._folder(claim), checkpoint, log)
+    def _gather(self, claim: Claim) -> None:
+        outputs = gathered([claim.inputs[name] for name in claim.step.waits_for])
+        # Of this run alone: whoever wants the list elsewhere makes it of the parts, each of which is found.
+        key = digest_value(["gathered", claim.run_id, claim.step.name, claim.step.again, claim.needed_keys])
+        self._completion.succeeded(claim, key, outputs, Result(state=EndState.SUCCEEDED), cached=False, log="")
+
+    def _keep_file(self, path: str) -> str:
+        return self._blobs.put_file((self._folder or Path()) / path)
+
+    def _task(
+        self, claim: Claim, key: str, arguments: dict[str, Any] | None, log: Path, cards: tuple[int, ...]
+    ) -> Task:
+        if arguments is None:
+            inputs = {
+                need: {name: output.plain for name, output in outputs.items()} for need, outputs in claim.inputs.items()
+            }
+            used = digests(claim.inputs.values())
+        else:
+            inputs, used = {}, [kept[DIGEST] for kept in kept_in(list(arguments.values()))]
+        task = Task(
+            claim.run_id,
+            claim.step,
+            claim.epoch,
+            inputs,
+            {digest: self._blobs.path(digest) for digest in used},
+            self._place(claim),
+            self._work / "checkpoints" / key,
+            log,
+            arguments,
+            cards,
+        )
         shutil.rmtree(task.folder, ignore_errors=True)
-        task.work.mkdir(parents=True)
-        checkpoint.mkdir(parents=True, exist_ok=True)
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("a", encoding="utf-8") as file:
             file.write(f"--- {rfc3339(self._clock.now())} try {claim.epoch} by {self.id}\n")
@@ -217,5 +269,5 @@ class Worker:
 
         return report
 
-    def _folder(self, claim: Claim) -> Path:
+    def _place(self, claim: Claim) -> Path:
         return self._work / f"{claim.run_id}.{claim.step.name}.{claim.epoch}"

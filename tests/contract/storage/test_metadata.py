@@ -194,3 +194,16 @@ def test_a_value_that_a_server_cannot_keep_is_refused_in_a_sentence(postgres_url
     with pytest.raises(InputError, match="cannot keep"), database.write() as connection:
         connection.execute(text("insert into words values (:body)"), {"body": "a\0b"})
     database.close()
+
+
+def test_what_is_not_flushed_is_there_for_everybody_at_once(database: Database) -> None:
+    with database.write(flush=False) as connection:
+        connection.execute(text("insert into note values (1)"))
+    assert count(database) == 1
+    with pytest.raises(ZeroDivisionError), database.write(flush=False) as connection:
+        connection.execute(text("insert into note values (2)"))
+        _ = 1 / 0
+    with database.write(flush=False), pytest.raises(Conflict, match="already being written"), database.write():
+        pass
+    add(database, 2)
+    assert count(database) == 2

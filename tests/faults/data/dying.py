@@ -71,8 +71,8 @@ class MortalDatabase(Database):
     life: Life | None = None
 
     @contextmanager
-    def write(self) -> Iterator[sa.Connection]:
-        with super().write() as connection:
+    def write(self, *, flush: bool = True) -> Iterator[sa.Connection]:
+        with super().write(flush=flush) as connection:
             yield connection
         if self.life is not None:
             self.life.committed()

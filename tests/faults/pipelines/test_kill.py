@@ -1,9 +1,6 @@
 """kill -9 of a worker at every place: the next one finishes the run and repeats no finished step."""
 
-import os
 import signal
-import subprocess
-import sys
 import threading
 from collections import Counter
 from pathlib import Path
@@ -20,16 +17,10 @@ from falaj.pipelines.process import process_start
 from falaj.pipelines.runs import RunState, run_steps
 from falaj.pipelines.submission import submit
 from falaj.storage.metadata.database import Database
-from faults.pipelines import crashing_worker
 from faults.pipelines.crashing_worker import open_worker
+from faults.pipelines.crashing_worker import start_worker as _start
 
 STEPS = "unit.pipelines.sample_steps"
-
-
-def _start(folder: Path, point: str = "", times: int = 1) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, crashing_worker.__file__, str(folder), point, str(times)]
-    path = os.pathsep.join(entry for entry in sys.path if entry)
-    return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path})
 
 
 def _submit(folder: Path, *steps: Step) -> tuple[Database, str]:

@@ -1,8 +1,5 @@
 """Workers racing over many tiny runs: each step runs exactly once, to success."""
 
-import os
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -14,7 +11,7 @@ from falaj.pipelines.graph import Graph, Step
 from falaj.pipelines.runs import RunState, list_runs, run_steps
 from falaj.pipelines.submission import submit
 from falaj.storage.metadata.database import Database
-from faults.pipelines import crashing_worker
+from faults.pipelines.crashing_worker import start_worker
 
 RUNS = 40
 
@@ -35,9 +32,7 @@ def test_two_processes_share_many_runs(tmp_path: Path) -> None:
             for name, needs in (("a", ()), ("b", ("a",)), ("c", ("a",)), ("d", ("b", "c")))
         )
         submit(db, clock, new_id, Graph("tiny", steps), by=ada, reason="race")
-    path = os.pathsep.join(entry for entry in sys.path if entry)
-    command = [sys.executable, crashing_worker.__file__, str(tmp_path), "", "0"]
-    workers = [subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path}) for _ in range(2)]
+    workers = [start_worker(tmp_path) for _ in range(2)]
     assert [worker.wait(120) for worker in workers] == [0, 0]
     runs = list_runs(db, limit=RUNS + 1)
     # A worker may leave when nothing is ready while the other is busy; whoever comes last leaves nothing.

@@ -24,6 +24,7 @@ from falaj.governance.access import SYSTEM
 from falaj.governance.audit import audited
 from falaj.kernel.clock import SystemClock
 from falaj.kernel.errors import ProjectError
+from falaj.pipelines.tables import STEP
 from falaj.storage.blobs.memory import MemoryBlobs
 from falaj.storage.metadata.database import Database
 from falaj.storage.metadata.schema import metadata
@@ -226,6 +227,33 @@ def test_datasets_of_before_are_kept(tmp_path: Path) -> None:
     migrate(db)
     (dataset,) = Datasets(MemoryBlobs(), db, SystemClock()).list()
     assert (dataset.digest, dataset.engine, dataset.request) == ("d", "duckdb", Request("", {}))
+    db.close()
+
+
+def test_a_run_of_before_goes_on_to_its_end(tmp_path: Path) -> None:
+    scripts = tmp_path / "migrations"
+    shutil.copytree(SCRIPTS, scripts, ignore=shutil.ignore_patterns("__pycache__", "r0006*", "r0007*", "r0008*"))
+    db = Database.memory()
+    migrate(db, scripts)
+    step = (
+        "INSERT INTO step (run_id, name, position, spec, state, waiting, not_before, created, failures, crashes, "
+        "epoch, progress, progress_text, cached, outputs) "
+        "VALUES ('r', :name, 0, :spec, 'PENDING', 0, 0, 0, 0, 0, 0, 0, '', 0, '{}')"
+    )
+    with db.write() as connection:
+        connection.execute(
+            sa.text(
+                "INSERT INTO run (id, pipeline, params, reason, actor, state, created, cancel_requested) "
+                "VALUES ('r', 'p', '{}', '', 'ada', 'PENDING', 0, 0)"
+            )
+        )
+        for name, needs in (("a", "[]"), ("b", '["a"]'), ("c", '["a", "b"]')):
+            spec = f'{{"name": "{name}", "function": "m:f", "needs": {needs}, "executor": "child"}}'
+            connection.execute(sa.text(step), {"name": name, "spec": spec})
+    migrate(db)
+    with db.read() as connection:
+        rows = connection.execute(sa.select(STEP.c.executor, STEP.c.dependents).order_by(STEP.c.name)).all()
+    assert [tuple(row) for row in rows] == [("child", ["b", "c"]), ("child", ["c"]), ("child", [])]
     db.close()
 
 

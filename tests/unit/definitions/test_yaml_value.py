@@ -105,7 +105,7 @@ EXAMPLES: dict[str, tuple[Any, str]] = {
 """Each part of a definition, in Python and in YAML."""
 
 WHOLE = {"Entity", "Source", "FeatureView", "OnDemandView", "FeatureService", "Label", "Model", "Endpoint", "Policy",
-         "Ensemble", "mean_of", "vote_of", "stack_of", "cascade_of"}  # fmt: skip
+         "Pipeline", "Ensemble", "mean_of", "vote_of", "stack_of", "cascade_of"}  # fmt: skip
 """Definitions with a name, and parts that refer to one: `test_definitions_of_every_kind` writes them."""
 
 
@@ -127,7 +127,8 @@ def offered() -> dict[str, Any]:
             found |= {f"{name}.{k}": v for k, v in functions if v.__module__ == value.__name__ and k[0] != "_"}
         else:
             found[name] = value
-    elsewhere = {"open", "on_demand"}  # the one acts; the other is written as an on-demand view of the file
+    # What acts or is for Python's own functions; an on-demand view's function stands in the file.
+    elsewhere = {"open", "on_demand", "step", "pipeline", "secret", "Secret"}
     return {k: v for k, v in found.items() if k not in elsewhere and not k.startswith("ref.")}
 
 
@@ -190,6 +191,14 @@ ensembles:
 - {name: careful, combine: {cascade_of: {cheap: fraud, costly: again, low: 0.2, high: 0.8}}}
 policies:
 - {name: ours, auto_promote: true, approvals: 2}
+pipelines:
+- name: nightly
+  function: etl:nightly
+  schedule: 30 2 * * *
+  time_zone: Europe/Berlin
+  at: day
+  on: [{rows: {source: tx, at_least: 10}}, {file: tx}]
+  notify: [failure, success]
 """
 
 FACTOR = 2
@@ -227,6 +236,10 @@ def kinds_in_python() -> list[Any]:
         fj.Ensemble("stacked", fj.stack_of(pair, weights=[1.5, 0.5], bias=-1)),
         fj.Ensemble("careful", fj.cascade_of(*pair, low=0.2, high=0.8)),
         fj.Policy("ours", auto_promote=True, approvals=2),
+        fj.Pipeline(
+            "nightly", "etl:nightly", "30 2 * * *", "Europe/Berlin", "day",
+            (fj.on.rows("tx", at_least=10), fj.on.file("tx")), ("failure", "success"),
+        ),
     ]  # fmt: skip
 
 

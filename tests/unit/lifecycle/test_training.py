@@ -75,7 +75,7 @@ def test_registering_again_after_a_crash_changes_nothing(trained: World, tmp_pat
     trained.clock.advance(3600)
     context = StepContext(
         run_id=before.run_id, step="register", attempt=2, params=step.spec.params, files={}, folder=tmp_path,
-        inputs=run_outputs(rooms.db, before.run_id), checkpoint=tmp_path, resources=rooms,
+        inputs=run_outputs(rooms.db, before.run_id), checkpoint=tmp_path, open_resources=lambda: rooms,
     )  # fmt: skip
     assert judging.register(context) == {"version": before.version}
     assert rooms.registry.versions("fraud") == [before]

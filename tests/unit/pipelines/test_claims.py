@@ -16,7 +16,7 @@ from unit.pipelines.worker_bench import Bench
 def test_a_lease_is_renewed_from_now(bench: Bench) -> None:
     bench.clock = clock = ManualClock(EPOCH)
     bench.submit(bench.step("a", "add"))
-    claims = Claims(bench.db, clock, this_worker(), lease_s=15.0)
+    claims = Claims(bench.db, clock, this_worker(), lease_s=15.0, executors=["in_process", "child"])
     claim = claims.take()
     assert claim is not None
     clock.advance(5)
@@ -27,7 +27,7 @@ def test_a_lease_is_renewed_from_now(bench: Bench) -> None:
 
 def test_one_step_is_claimed_once_and_runs_are_served_in_order(bench: Bench) -> None:
     first, second = bench.submit(bench.step("a", "add")), bench.submit(bench.step("a", "add"))
-    claims = Claims(bench.db, bench.clock, this_worker(), lease_s=15.0)
+    claims = Claims(bench.db, bench.clock, this_worker(), lease_s=15.0, executors=["in_process", "child"])
     taken = [claims.take(), claims.take(), claims.take()]
     assert [claim and claim.run_id for claim in taken] == [first, second, None]
     assert claims.take(first) is None
@@ -36,7 +36,9 @@ def test_one_step_is_claimed_once_and_runs_are_served_in_order(bench: Bench) -> 
 def test_whoever_lost_a_step_can_neither_renew_nor_end_nor_report(bench: Bench) -> None:
     bench.clock = clock = ManualClock(EPOCH)
     run_id = bench.submit(bench.step("a", "add"))
-    old, new = (Claims(bench.db, clock, this_worker(), lease_s=15.0) for _ in range(2))
+    old, new = (
+        Claims(bench.db, clock, this_worker(), lease_s=15.0, executors=["in_process", "child"]) for _ in range(2)
+    )
     lost = old.take()
     assert lost is not None
     assert old.wanted_end(lost) is None
@@ -58,7 +60,7 @@ def test_whoever_lost_a_step_can_neither_renew_nor_end_nor_report(bench: Bench) 
 
 def test_cancelling_is_seen_by_the_holder(bench: Bench) -> None:
     run_id = bench.submit(bench.step("a", "add"))
-    claims = Claims(bench.db, bench.clock, this_worker(), lease_s=15.0)
+    claims = Claims(bench.db, bench.clock, this_worker(), lease_s=15.0, executors=["in_process", "child"])
     claim = claims.take()
     assert claim is not None
     cancel(bench.db, bench.clock, run_id, by=bench.actor)

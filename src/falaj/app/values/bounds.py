@@ -15,5 +15,8 @@ VersionNumber = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Sequence = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 """The number of a record."""
 
+Offset = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+"""A place in a file, in bytes."""
+
 SampleSize = Annotated[int, Meta(ge=1, le=1_000_000)]
 """Most decisions to look at."""

@@ -1,8 +1,10 @@
 """Values of the operations on run."""
 
+from typing import Any
+
 import msgspec
 
-from falaj.app.values.bounds import Limit
+from falaj.app.values.bounds import Limit, Offset
 from falaj.app.values.status import RunStatus
 
 
@@ -12,16 +14,143 @@ class RunsQuery(msgspec.Struct, frozen=True):
     Attributes:
         pipeline: Only of this one; empty for all.
         limit: Most runs.
+        state: Only those that stand so, such as "FAILED"; empty for all.
     """
 
     pipeline: str = ""
     limit: Limit = 20
+    state: str = ""
 
 
 class RunQuery(msgspec.Struct, frozen=True):
     """Which run."""
 
     run_id: str
+
+
+class RunResume(msgspec.Struct, frozen=True):
+    """Which run goes on.
+
+    Attributes:
+        run_id: The run.
+        step: A step to do anew, with all that needs what it gives; empty for those that did not succeed.
+    """
+
+    run_id: str
+    step: str = ""
+
+
+class StartRun(msgspec.Struct, frozen=True):
+    """A run of a pipeline.
+
+    Attributes:
+        pipeline: The pipeline.
+        params: Its parameters, as JSON or as text.
+        reason: Why it is started.
+    """
+
+    pipeline: str
+    params: dict[str, Any] = {}
+    reason: str = "asked for"
+
+
+class Backfill(msgspec.Struct, frozen=True):
+    """Runs of a pipeline for each instant of a range.
+
+    Attributes:
+        pipeline: The pipeline; its `at` names the parameter that is given the instant.
+        first: The first instant or date; in the pipeline's time zone where it names none.
+        last: The last one, likewise; included.
+        every: Between two, such as "1d".
+        params: Its other parameters.
+    """
+
+    pipeline: str
+    first: str
+    last: str
+    every: str = "1d"
+    params: dict[str, Any] = {}
+
+
+class LogsQuery(msgspec.Struct, frozen=True):
+    """A piece of a run's logs.
+
+    Attributes:
+        run_id: The run.
+        step: Only of this step; empty for all.
+        after: By step, the byte up to which the log has been read.
+    """
+
+    run_id: str
+    step: str = ""
+    after: dict[str, Offset] = {}
+
+
+class LogPart(msgspec.Struct, frozen=True):
+    """What one step said.
+
+    Attributes:
+        step: The step.
+        text: What is new of its log.
+        after: Where to go on.
+    """
+
+    step: str
+    text: str
+    after: int
+
+
+class Logs(msgspec.Struct, frozen=True):
+    """A piece of a run's logs.
+
+    Attributes:
+        parts: By step, in the order of steps; none where nothing is new.
+        ended: Whether nothing more will come.
+    """
+
+    parts: tuple[LogPart, ...]
+    ended: bool
+
+
+class CompareRuns(msgspec.Struct, frozen=True):
+    """Two runs."""
+
+    run_id: str
+    other: str
+
+
+class Side(msgspec.Struct, frozen=True):
+    """One line of a comparison.
+
+    Attributes:
+        name: What is compared: a parameter, a step, or a value that a step gave.
+        left: As the first run has it; None where it has none.
+        right: As the second run has it.
+    """
+
+    name: str
+    left: Any
+    right: Any
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """Two runs side by side.
+
+    Attributes:
+        left: The first.
+        right: The second.
+        params: Their parameters.
+        seconds: How long their steps took.
+        states: How their steps ended.
+        values: The numbers and short texts that their steps gave, as `step.name`.
+    """
+
+    left: RunStatus
+    right: RunStatus
+    params: tuple[Side, ...]
+    seconds: tuple[Side, ...]
+    states: tuple[Side, ...]
+    values: tuple[Side, ...]
 
 
 class StepStatus(msgspec.Struct, frozen=True):
@@ -37,6 +166,8 @@ class StepStatus(msgspec.Struct, frozen=True):
         tries: How often it was started.
         error: Why it did not succeed.
         log: Path of its log.
+        needs: The steps that come before it.
+        parts: How many steps it became, where it goes over a list; they are named after it, with a number.
     """
 
     name: str
@@ -48,6 +179,8 @@ class StepStatus(msgspec.Struct, frozen=True):
     tries: int
     error: str
     log: str
+    needs: tuple[str, ...] = ()
+    parts: int | None = None
 
 
 class RunDetail(msgspec.Struct, frozen=True):

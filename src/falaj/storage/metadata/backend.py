@@ -18,11 +18,14 @@ class Backend(Protocol):
         name: The file or the server, without passwords, for messages.
         readers: Gives connections that see one snapshot per transaction and refuse writes.
         writers: Gives connections whose transaction is the only one that writes, from its beginning on.
+        hasty_writers: The same, and their commits do not wait for the disk: a power cut may undo them. What a writer
+            commits later keeps them.
     """
 
     name: str
     readers: Engine
     writers: Engine
+    hasty_writers: Engine
 
     def named(self, error: DBAPIError) -> FalajError | None:
         """Return what the driver's error means; None where it is the caller's to see."""

@@ -101,10 +101,14 @@ class Database:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self, *, flush: bool = True) -> Iterator[Connection]:
         """Give a connection inside the only write transaction; commits at the end, rolls back on any error.
 
         Keep it short: everybody else who writes waits.
+
+        Args:
+            flush: Whether the commit waits until a power cut cannot undo it. Without, one may, until something else is
+                committed with it; the death of processes undoes nothing either way.
 
         Raises:
             Conflict: This thread is already inside `write`; it would wait for itself.
@@ -122,7 +126,8 @@ class Database:
             raise busy(name)
         self._writing.now = True
         try:
-            with self._named_errors(), self._backend.writers.begin() as connection:
+            writers = self._backend.writers if flush else self._backend.hasty_writers
+            with self._named_errors(), writers.begin() as connection:
                 yield connection
         finally:
             self._writing.now = False

@@ -54,6 +54,7 @@ class PostgresBackend:
         self.name = address.name
         self.readers = _readers(psycopg, address)
         self.writers = _writers(psycopg, address)
+        self.hasty_writers = _writers(psycopg, address, hasty=True)
         self._hold = Hold(
             lambda: _connect(psycopg, address, _CONNECT_S), self.name, (PROJECT_LOCK, _OF_THIS_SCHEMA), psycopg
         )
@@ -80,6 +81,7 @@ class PostgresBackend:
         self._hold.close()
         self.readers.dispose()
         self.writers.dispose()
+        self.hasty_writers.dispose()
 
 
 def _library() -> ModuleType:
@@ -113,7 +115,7 @@ def _readers(psycopg: Any, address: PostgresAddress) -> Engine:
     return _engine(connect, kept=4, more=_MOST_READERS - 4)
 
 
-def _writers(psycopg: Any, address: PostgresAddress) -> Engine:
+def _writers(psycopg: Any, address: PostgresAddress, *, hasty: bool = False) -> Engine:
     def connect() -> Any:
         connection = _connect(psycopg, address, _CONNECT_S)
         # Each statement sees what is committed when it begins. A snapshot of the whole transaction would be taken by
@@ -126,6 +128,8 @@ def _writers(psycopg: Any, address: PostgresAddress) -> Engine:
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITER_LOCK}, {_OF_THIS_SCHEMA})")
+        if hasty:
+            connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
 
     return engine
 

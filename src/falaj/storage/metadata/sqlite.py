@@ -28,8 +28,11 @@ class SqliteBackend:
 
     def __init__(self, path: Path, *, durable: bool, scratch: Path | None = None) -> None:
         self.name = str(path)
-        self.readers = _engine(path, "BEGIN", durable=durable, query_only=True)
-        self.writers = _engine(path, "BEGIN IMMEDIATE", durable=durable, query_only=False)
+        flush = "FULL" if durable else "OFF"
+        self.readers = _engine(path, "BEGIN", flush, query_only=True)
+        self.writers = _engine(path, "BEGIN IMMEDIATE", flush, query_only=False)
+        # NORMAL writes the log in order, and flushes it with the next FULL commit or before it goes into the file.
+        self.hasty_writers = _engine(path, "BEGIN IMMEDIATE", "NORMAL" if durable else "OFF", query_only=False)
         self._scratch = scratch
 
     def named(self, error: DBAPIError) -> FalajError | None:
@@ -74,18 +77,19 @@ class SqliteBackend:
         """Close all connections."""
         self.readers.dispose()
         self.writers.dispose()
+        self.hasty_writers.dispose()
         if self._scratch is not None:
             shutil.rmtree(self._scratch, ignore_errors=True)
 
 
-def _engine(path: Path, begin: str, *, durable: bool, query_only: bool) -> Engine:
+def _engine(path: Path, begin: str, flush: str, *, query_only: bool) -> Engine:
     url = URL.create("sqlite", database=str(path))
     engine = create_engine(
         url, connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}, pool_size=8, max_overflow=-1
     )
     pragmas = [
         "PRAGMA journal_mode=WAL",
-        f"PRAGMA synchronous={'FULL' if durable else 'OFF'}",
+        f"PRAGMA synchronous={flush}",
         "PRAGMA foreign_keys=ON",
         f"PRAGMA query_only={'ON' if query_only else 'OFF'}",
     ]

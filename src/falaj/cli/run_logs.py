@@ -1,0 +1,44 @@
+"""The command that prints what steps say."""
+
+import threading
+
+import click
+
+from falaj.app.values.run import Logs, LogsQuery
+from falaj.cli.command import FalajCommand, Session, pass_session
+from falaj.kernel.sentence import one_sentence
+
+_LOOK_EVERY_S = 0.3
+
+
+@click.command(cls=FalajCommand)
+@click.argument("run_id")
+@click.argument("step", default="")
+@click.option("--follow", is_flag=True, help="Go on until the run has ended.")
+@pass_session
+def logs(session: Session, *, run_id: str, step: str, follow: bool) -> None:
+    """Print what the steps of a run say, or one of them, as they say it.
+
+    Example: falaj runs logs run_01kb8z... train --follow
+    """
+    client, after, pause = session.client(), dict[str, int](), threading.Event()
+    everything: list[Logs] = []
+    while True:
+        found = client.perform("run.logs", LogsQuery(run_id, step, after), Logs)
+        for part in found.parts:
+            after[part.step] = part.after
+            if not session.as_json:
+                _print(part.step if not step else "", part.text)
+        everything.append(found)
+        if found.parts:
+            continue
+        if found.ended or not follow:
+            break
+        pause.wait(_LOOK_EVERY_S)
+    session.show([part for one in everything for part in one.parts], lambda: None)
+
+
+def _print(step: str, text: str) -> None:
+    for line in text.splitlines():
+        # What a step prints is somebody else's text: it may not steer the terminal.
+        click.echo(f"{click.style(step, fg='cyan')}  {one_sentence(line)}" if step else one_sentence(line))

@@ -1,0 +1,47 @@
+"""Run notices: people hear how runs ended, as their pipelines ask for it."""
+
+from datetime import datetime
+
+from falaj.kernel.clock import to_us
+from falaj.lifecycle.rooms import Rooms
+from falaj.monitoring.alerts import Alert, open_alert, resolve_alert, tell
+from falaj.pipelines.runs import Run, RunState, untold_runs
+from falaj.pipelines.tables import RUN
+
+RULE = "pipeline"
+
+
+class RunNotices:
+    """Reconciler: opens an alert for a run that failed, closes it when one succeeded, and tells of successes.
+
+    Args:
+        rooms: The project.
+    """
+
+    name = "run_notices"
+
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+
+    def run_pass(self, now: datetime) -> bool:
+        """Do one pass."""
+        runs = untold_runs(self._rooms.db)
+        for run in runs:
+            self._tell(run, to_us(now))
+        return bool(runs)
+
+    def _tell(self, run: Run, now_us: int) -> None:
+        evidence = {"run": run.id, "params": run.params, "error": run.error}
+        with self._rooms.db.write() as connection:
+            # In one transaction with the alert, and only once: whoever dies here owes it still.
+            mine = RUN.update().where(RUN.c.id == run.id, RUN.c.told.is_(False), RUN.c.ended == run.ended)
+            if connection.execute(mine.values(told=True)).rowcount == 0:
+                return
+            if run.state is RunState.SUCCEEDED:
+                message = f"run {run.id} of {run.pipeline} succeeded"
+                resolve_alert(connection, RULE, run.pipeline, message, now_us)
+                if "success" in run.notify:
+                    tell(connection, Alert(RULE, "info", run.pipeline, message, evidence, now_us))
+            elif run.state is not RunState.CANCELLED and "failure" in run.notify:
+                message = f"run {run.id} of {run.pipeline} {run.state.lower()}: {run.error}"
+                open_alert(connection, Alert(RULE, "warning", run.pipeline, message, evidence, now_us))
