@@ -28,6 +28,7 @@ from falaj.definitions.aggregation import (
 )
 from falaj.definitions.cache import Cache
 from falaj.definitions.combination import cascade_of, mean_of, stack_of, vote_of
+from falaj.definitions.cost import Cost
 from falaj.definitions.endpoint import Endpoint
 from falaj.definitions.ensemble import Ensemble
 from falaj.definitions.entity import Entity
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Cache",
+    "Cost",
     "Csv",
     "Endpoint",
     "Ensemble",

@@ -33,7 +33,9 @@ from falaj.lifecycle.promotion import Promotions, Rollouts, deploy_version
 from falaj.lifecycle.rooms import Rooms
 from falaj.models.encoding import encode_columns, fit_signature
 from falaj.models.export import export
+from falaj.models.findings import Findings
 from falaj.models.gate_report import CheckResult, GateReport, Outcome, save_report
+from falaj.models.parts import Part
 from falaj.models.stages import Stage
 from falaj.models.training.fit import fit
 from falaj.models.version import ModelVersion, NewVersion
@@ -143,7 +145,8 @@ class World:
         signature = fit_signature({name: np.zeros(1) for name in names}, dict(service.outputs))
         artifact = ArtifactRef(rooms.blobs.put(content), runtime)  # type: ignore[arg-type]
         check = CheckResult("auc", gate, "measured", 0.9, 0.5)
-        report = GateReport(of, gate, (check,), "d" * 64, artifact.digest, None, None, "p" * 64, 100, 10, self._runs)
+        measured = Findings(Part(100, 10))
+        report = GateReport(of, gate, (check,), "d" * 64, artifact.digest, None, None, "p" * 64, measured, self._runs)
         save_report(rooms.blobs, report)
         new = NewVersion(
             model=of, run_id=run_id or f"run_{self._runs}", dataset=of, dataset_digest="d" * 64, artifact=artifact,

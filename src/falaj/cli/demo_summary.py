@@ -129,7 +129,7 @@ def _second(retraining: dict[str, Any] | None) -> dict[str, float | None]:
     evaluated = retraining["result"]["evaluate"]
     found = {"candidate": evaluated["metrics"]["auc"]}
     if evaluated["production"] is not None:
-        found["production"] = evaluated["production"]["metrics"]["auc"]
+        found["production"] = evaluated["candidate"]["findings"]["whole"]["baseline"]["auc"]
     return found
 
 

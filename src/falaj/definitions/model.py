@@ -4,9 +4,17 @@ from collections.abc import Sequence
 
 import msgspec
 
+from falaj.definitions.cost import Cost
 from falaj.definitions.feature_service import FeatureService
 from falaj.definitions.feature_view import FeatureView
-from falaj.definitions.gate import GateCheck
+from falaj.definitions.gate import (
+    Bound,
+    Change,
+    Fairness,
+    GateCheck,
+    Robustness,
+)
+from falaj.definitions.slices import Slices, check_slices, column_of, sliced
 from falaj.definitions.source import Source
 from falaj.definitions.split import Split, by_time
 from falaj.definitions.trainer import Trainer
@@ -52,10 +60,13 @@ class Model(msgspec.Struct, frozen=True):
         split: Which rows test it.
         gates: What a version must show before it may move; without any, no version is blessed.
         owner: Who answers for it.
+        cost: What wrong decisions cost; without it the threshold is the one of the best F1 on training rows.
+        slices: Columns by whose values reports show metrics too.
 
     Raises:
         DefinitionError: A time split or a label delay stands on a timeless label source, the label is a feature of
-            itself, a feature reads the label's column, or a field of the request bears a name that the dataset needs.
+            itself, a feature reads the label's column, a field of the request bears a name that the dataset needs, a
+            gate asks for a cost that is not declared, or rows are sliced by the label.
     """
 
     name: str
@@ -65,9 +76,12 @@ class Model(msgspec.Struct, frozen=True):
     split: Split = by_time()
     gates: Sequence[GateCheck] = ()
     owner: str = ""
+    cost: Cost | None = None
+    slices: Slices = ()
 
     def __post_init__(self) -> None:
         check_name("model", self.name)
+        self._check_gates()
         if self.label.source.timeless and self.split.kind == "time":
             raise DefinitionError(
                 f"model {self.name!r}: a split by time needs a timestamp, and source "
@@ -93,6 +107,29 @@ class Model(msgspec.Struct, frozen=True):
             )
         for view in self.features.views:
             self._check_leak(view)
+
+    @property
+    def sliced_by(self) -> tuple[str, ...]:
+        """The columns that slice or group test rows, as they are declared."""
+        by: list[Slices] = [self.slices]
+        by += [check.slices for check in self.gates if isinstance(check, Bound | Change)]
+        columns = [column for slices in by for column, _ in sliced(slices)]
+        columns += [check.attribute for check in self.gates if isinstance(check, Fairness)]
+        return tuple(dict.fromkeys(columns))
+
+    def _check_gates(self) -> None:
+        check_slices(f"model {self.name!r}", self.slices)
+        for check in self.gates:
+            if isinstance(check, Bound | Change | Robustness) and check.metric == "cost" and self.cost is None:
+                raise DefinitionError(
+                    f"model {self.name!r}: a gate asks for the cost, and nothing says what decisions cost",
+                    hint="write cost=fj.Cost(false_positive=5, false_negative=200)",
+                )
+        for column in self.sliced_by:
+            if column_of(column) in RESERVED or column == self.label.column:
+                raise DefinitionError(
+                    f"model {self.name!r}: rows cannot be sliced by {column!r}", hint="name another column"
+                )
 
     def _check_leak(self, view: FeatureView) -> None:
         if view.source.name != self.label.source.name or (view.delay_us and view.delay_us >= self.label.delay_us):

@@ -27,6 +27,7 @@ class Policy(msgspec.Struct, frozen=True):
         soak: How long an approved version stands in staging before it gets traffic.
         quiet: Let no version out while an alert is open that is about neither another endpoint nor the drift or the
             quality of what the version is to replace.
+        accept_inconclusive: Let a version go on whose gate had too little evidence, and did not fail. Off by default.
 
     Raises:
         DefinitionError: A number or a time is out of range, an approver is no role that may approve, or fewer people
@@ -46,6 +47,7 @@ class Policy(msgspec.Struct, frozen=True):
     expires: str = ""
     soak: str = "0s"
     quiet: bool = False
+    accept_inconclusive: bool = False
 
     def __post_init__(self) -> None:
         check_name("policy", self.name)

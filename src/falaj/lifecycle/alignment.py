@@ -11,14 +11,14 @@ from falaj.definitions.policy import Policy
 from falaj.definitions.routing_table import EndpointRoute, Variant
 from falaj.governance.access import SYSTEM
 from falaj.kernel.clock import to_us
-from falaj.kernel.errors import AccessDenied
+from falaj.kernel.errors import AccessDenied, Conflict
 from falaj.lifecycle.rooms import Rooms
 from falaj.lifecycle.wishes import wishes
 from falaj.models.stages import Stage, holder, stages, transitions
 from falaj.monitoring.alerts import list_alerts, resolve_alert
 from falaj.rollout import rollouts, table
 
-AS_SERVED = Policy(auto_promote=True)
+AS_SERVED = Policy(auto_promote=True, accept_inconclusive=True)
 """For what serves already: to ask for approvals then would only make the registry say what is not so."""
 
 
@@ -127,12 +127,13 @@ def _enter_production(rooms: Rooms, connection: sa.Connection, model: str, versi
     # A rollout begins in staging. What serves from elsewhere was brought back, and waits for nobody.
     reason = "its rollout ended well" if at is Stage.STAGING else "it serves"
     if at is not Stage.STAGING:
-        rooms.registry.transition(model, version, Stage.STAGING, SYSTEM, reason=reason, connection=connection)
+        to = Stage.STAGING
+        rooms.registry.transition(model, version, to, SYSTEM, policy=AS_SERVED, reason=reason, connection=connection)
     if at is Stage.ARCHIVED:
         policy = AS_SERVED
     try:
         _to_production(rooms, connection, model, version, policy, reason)
-    except AccessDenied:  # refused, or the policy became stricter, while its rollout ran
+    except (AccessDenied, Conflict):  # refused, or the policy became stricter, while its rollout ran
         _to_production(rooms, connection, model, version, AS_SERVED, f"{reason}; its approvals hold no more")
 
 

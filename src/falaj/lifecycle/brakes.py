@@ -12,7 +12,7 @@ from falaj.governance.access import SYSTEM
 from falaj.kernel.clock import to_us
 from falaj.kernel.duration import duration_us
 from falaj.lifecycle.rooms import Rooms
-from falaj.models.gate_report import Outcome
+from falaj.models.stages import is_blessed
 from falaj.pipelines.runs import Run, RunState, list_runs
 from falaj.pipelines.tables import RUN
 
@@ -83,7 +83,8 @@ def _cooldown(rooms: Rooms, retrain: Retrain, model: str, now_us: int) -> Brake 
 
 def _back_off(rooms: Rooms, model: str, recent: list[Run], now_us: int) -> Brake | None:
     """Hold back after triggered runs that led to nothing: twice as long with each in a row."""
-    passed = {v.run_id for v in rooms.registry.versions(model) if v.gate_outcome is Outcome.PASS}
+    policy = rooms.definitions.policy_of(model)
+    passed = {v.run_id for v in rooms.registry.versions(model) if is_blessed(v, policy)}
     failed: list[Run] = []
     for run in recent:
         if run.id in passed or run.actor != SYSTEM.name:

@@ -10,10 +10,13 @@ from falaj.data.dataset import Dataset, Request
 from falaj.data.lineage import Node
 from falaj.definitions.model import Model
 from falaj.definitions.service_spec import ServiceSpec
+from falaj.definitions.slices import column_of
 from falaj.features.entity_frame import TIME_COLUMN
 from falaj.governance.access import Actor
 from falaj.kernel.codec import to_builtins
+from falaj.kernel.digest import digest_value
 from falaj.kernel.errors import DataError
+from falaj.lifecycle.beside import own_columns, service_beside
 from falaj.lifecycle.catch_up import land_all
 from falaj.lifecycle.examples import LABEL, examples
 from falaj.lifecycle.joining import Joining
@@ -52,17 +55,33 @@ def build_dataset(
     read = dict(versions or table_versions(rooms, model))
     frame = _asked(rooms, model, spec, read)
     joining = Joining(rooms, spec, read, known_time=known_time, engine=engine)
+    more = service_beside(rooms, model)
+    beside = None if more is None else Joining(rooms, more, read, known_time=known_time, engine=engine)
+    contents = joining.contents()
+    if beside is not None:
+        contents |= {f"beside {source}": digest for source, digest in beside.contents().items()}
     return rooms.datasets.save(
         model.name,
-        lambda: with_split(model, joining.join(frame)),
+        lambda: with_split(model, _with_beside(model, joining.join(frame), beside, frame)),
         split=to_builtins(model.split),
-        spec_digest=spec.digest,
-        request=Request(content_digest(plain_table(frame)), joining.contents(), known_time),
+        spec_digest=spec.digest if more is None else digest_value([spec.digest, more.digest]),
+        request=Request(content_digest(plain_table(frame)), contents, known_time),
         engine=joining.engine,
         inputs=inputs_of(read),
         lineage=lineage_of(spec, read),
         actor=actor,
     )
+
+
+def _with_beside(model: Model, table: pa.Table, beside: Joining | None, frame: pa.Table) -> pa.Table:
+    """Return the table with the wanted features of other views at its end."""
+    if beside is None:
+        return table
+    joined = beside.join(frame)
+    for column in map(column_of, model.sliced_by):
+        if column not in table.column_names:
+            table = table.append_column(column, joined.column(column))
+    return table
 
 
 def features_of(rooms: Rooms, model: Model, spec: ServiceSpec, versions: Mapping[str, int]) -> pa.Table:
@@ -95,7 +114,14 @@ def table_versions(rooms: Rooms, model: Model) -> dict[str, int]:
     Raises:
         DataError: A source has no rows yet.
     """
-    return landed_versions(rooms, {view.source.name for view in model.features.views} | {model.label.source.name})
+    return landed_versions(rooms, sources_of(rooms, model))
+
+
+def sources_of(rooms: Rooms, model: Model) -> set[str]:
+    """Return the names of all sources that a model's training set is made from."""
+    more = service_beside(rooms, model)
+    beside = set() if more is None else {view.source for view in more.views}
+    return {view.source.name for view in model.features.views} | {model.label.source.name} | beside
 
 
 def landed_versions(rooms: Rooms, sources: Iterable[str]) -> dict[str, int]:
@@ -126,5 +152,9 @@ def lineage_of(spec: ServiceSpec, versions: Mapping[str, int]) -> list[Node]:
 
 
 def _asked(rooms: Rooms, model: Model, spec: ServiceSpec, versions: Mapping[str, int]) -> pa.Table:
-    frame = examples(model, spec, rooms.tables, version=versions[model.label.source.name])
+    more = service_beside(rooms, model)
+    columns = own_columns(model, spec)
+    if more is not None:
+        columns += [key for key, _ in more.entity_keys]
+    frame = examples(model, spec, rooms.tables, version=versions[model.label.source.name], beside=columns)
     return frame.drop_columns([TIME_COLUMN]) if model.label.source.timeless else frame

@@ -1,5 +1,6 @@
 """Examples: the label source's rows that a model may learn from, each with its instant, keys and request fields."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import duckdb
@@ -10,12 +11,20 @@ from falaj.definitions.model import Model
 from falaj.definitions.service_spec import ServiceSpec
 from falaj.features.entity_frame import TIME_COLUMN
 from falaj.kernel.errors import DataError
+from falaj.kernel.names import did_you_mean
 from falaj.storage.tables.port import TableStore
 
 LABEL = "label"
 
 
-def examples(model: Model, spec: ServiceSpec, tables: TableStore, *, version: int | None = None) -> pa.Table:
+def examples(
+    model: Model,
+    spec: ServiceSpec,
+    tables: TableStore,
+    *,
+    version: int | None = None,
+    beside: Sequence[str] = (),
+) -> pa.Table:
     """Return one row per known, mature label, in order of time.
 
     A label is mature when its event is older than the label's delay, seen from the source's latest event: younger
@@ -27,20 +36,27 @@ def examples(model: Model, spec: ServiceSpec, tables: TableStore, *, version: in
         spec: Its compiled features: whose keys and request fields are needed.
         tables: The tables.
         version: The label source's table version; the present one by default.
+        beside: Further columns of the source, to carry along.
 
     Returns:
-        Table of `event_timestamp`, entity keys, request fields, the source's id column if it has one, and `label`
-        (int64 of 0 and 1).
+        Table of `event_timestamp`, entity keys, request fields, the source's id column if it has one, those beside,
+        and `label` (int64 of 0 and 1).
 
     Raises:
-        DataError: There is no row with a known label, or a label is neither 0 nor 1.
+        DataError: There is no row with a known label, a label is neither 0 nor 1, or the source has no such column.
     """
     source = model.label.source
     rows = tables.read(f"source/{source.name}", version=version)
     named = [key for key, _ in spec.entity_keys] + [field.name for field in spec.request]
     if source.id is not None:
         named.append(source.id)
-    columns = [c for c in dict.fromkeys(named) if c != LABEL]
+    for column in beside:
+        if column not in rows.schema.names:
+            raise DataError(
+                f"model {model.name!r} slices its rows by {column!r}, and source {source.name!r} has no such column",
+                hint=did_you_mean(column, rows.schema.names),
+            )
+    columns = [c for c in dict.fromkeys([*named, *beside]) if c != LABEL]
     with duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false"}) as engine:
         engine.register("rows", rows)
         found: pa.Table = engine.sql(_query(model, columns)).to_arrow_table()

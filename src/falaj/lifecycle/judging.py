@@ -4,34 +4,29 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from falaj.definitions.model import Model
 from falaj.definitions.project import digest_of
-from falaj.definitions.service_spec import ServiceSpec
 from falaj.features.entity_frame import TIME_COLUMN
 from falaj.governance.access import SYSTEM
 from falaj.kernel.clock import to_us
 from falaj.kernel.codec import to_builtins
 from falaj.kernel.digest import digest_value
 from falaj.lifecycle.approving import ask_once
-from falaj.lifecycle.dataset import SPLIT, features_of
 from falaj.lifecycle.documents import track, tracking_of, write_documents
 from falaj.lifecycle.examples import LABEL
+from falaj.lifecycle.measuring import Measurement, begin, findings_of, production_evidence
 from falaj.lifecycle.rooms import Rooms
-from falaj.lifecycle.training import artifacts_of, labels_of, model_of, run_actor, run_of, service_of
+from falaj.lifecycle.training import artifacts_of, model_of, run_actor, run_of, service_of
 from falaj.lifecycle.wishes import wanted_by, wish
-from falaj.models.artifacts import load_artifact
-from falaj.models.encoding import encode_columns
-from falaj.models.evaluation import best_threshold, evaluate_fully
-from falaj.models.gate_report import Evidence, GateReport, Outcome, save_report
+from falaj.models.evaluation import evaluation_of
+from falaj.models.gate_report import Evidence, GateReport, save_report
 from falaj.models.gates import judge
 from falaj.models.parity import Parity
 from falaj.models.probe import probe_artifact
-from falaj.models.stages import Stage
+from falaj.models.stages import is_blessed
 from falaj.models.version import ModelVersion, NewVersion
 from falaj.monitoring.references import SCORE, fit_references, references_to_msgpack
 from falaj.pipelines.context import StepContext
@@ -43,45 +38,34 @@ Outputs = Mapping[str, Any]
 
 
 def evaluate(context: StepContext) -> Outputs:
-    """Score the test rows by the file that will serve, and production's on the same rows."""
+    """Measure the file that will serve on the test rows, and production's on the same rows."""
     rooms, model = model_of(context)
-    artifact, _, signature = artifacts_of(context)
-    spec = service_of(rooms, model)
-    rows = rooms.datasets.load(context.input("features", "dataset"))
     context.used(context.input("features", "dataset"))
-    training, test = (rows.filter(pc.field(SPLIT) == part) for part in ("train", "test"))
-    place = rooms.python_place(model.name)
-    runtime = load_artifact(rooms.blobs, artifact, len(signature.inputs), place)
-    names = [name for name, _ in spec.model_inputs]
-    matrix = encode_columns(signature, {name: test.column(name) for name in names})
-    scores, labels = runtime.predict(matrix), labels_of(test)
-    context.progress(0.3, f"measuring {len(labels):,} test rows")
-    train_matrix = encode_columns(signature, {name: training.column(name) for name in names})
-    threshold = best_threshold(runtime.predict(train_matrix), labels_of(training))
-    found = evaluate_fully(scores, labels, threshold=threshold)
+    measured = begin(rooms, model, context)
+    context.progress(0.3, f"measuring {len(measured.labels):,} test rows")
+    findings = findings_of(model, measured)
     context.progress(0.6, "timing single rows")
+    artifact, _, signature = artifacts_of(context)
     candidate = Evidence(
         model=model.name,
         version=None,
-        dataset_digest=context.input("features", "dataset"),
+        dataset_digest=measured.dataset,
         artifact=artifact,
         signature=signature,
-        service=spec,
-        metrics=found.metrics,
-        rows=len(labels),
-        positives=int(labels.sum()),
+        service=service_of(rooms, model),
+        findings=findings,
         parity=msgspec.convert(context.input("train", "parity"), Parity),
-        probe=probe_artifact(rooms.blobs, artifact, matrix, place=place),
+        probe=probe_artifact(rooms.blobs, artifact, measured.candidate.matrix, place=rooms.python_place(model.name)),
     )
-    scored = test.select([c for c in test.column_names if c in _places(model, test)])
-    scored = scored.append_column(LABEL, test.column(LABEL)).append_column("score", pa.array(scores, pa.float64()))
-    production, scored = _production(rooms, model, context, test, scored)
-    pq.write_table(scored, context.folder / "scores.parquet")
-    references = fit_references({**{n: test.column(n).to_pylist() for n in names}, SCORE: scores})
+    production = production_evidence(model, measured)
+    evaluation = evaluation_of(measured.sides(model.cost), findings.whole)
+    pq.write_table(_scored(model, measured), context.folder / "scores.parquet")
+    inputs = {spec.name: measured.test.column(spec.name).to_pylist() for spec in signature.inputs}
+    references = fit_references({**inputs, SCORE: measured.candidate.scores})
     (context.folder / "references.msgpack").write_bytes(references_to_msgpack(references))
     return {
-        "metrics": found.metrics,
-        "evaluation": to_builtins(found),
+        "metrics": evaluation.metrics,
+        "evaluation": to_builtins(evaluation),
         "candidate": to_builtins(candidate),
         "production": None if production is None else to_builtins(production),
         "scores": context.folder / "scores.parquet",
@@ -89,50 +73,17 @@ def evaluate(context: StepContext) -> Outputs:
     }
 
 
-def _places(model: Model, test: pa.Table) -> list[str]:
-    """Return the columns by which a scored row is found again: instant, keys and identity."""
+def _scored(model: Model, measured: Measurement) -> pa.Table:
+    """Return the test rows' instants, keys and identities with their labels and scores."""
+    test = measured.test
     keys = [key for view in model.features.views for key, _ in view.keys]
-    wanted = [TIME_COLUMN, *keys, model.label.source.id]
-    return [column for column in dict.fromkeys(wanted) if column is not None and column in test.column_names]
-
-
-def _production(
-    rooms: Rooms, model: Model, context: StepContext, test: pa.Table, scored: pa.Table
-) -> tuple[Evidence | None, pa.Table]:
-    """Score production's version on the same rows, by its own artifact and its own features."""
-    holder = rooms.registry.holder(model.name, Stage.PRODUCTION)
-    if holder is None or holder.service is None:
-        return None, scored
-    rows = test
-    if holder.service.digest != service_of(rooms, model).digest:
-        rows = _same_rows(rooms, model, context, holder.service, test)
-    columns = {name: rows.column(name) for name, _ in holder.service.model_inputs}
-    matrix = encode_columns(holder.signature, columns)
-    scores = load_artifact(rooms.blobs, holder.artifact, matrix.shape[1], rooms.python_place(model.name)).predict(
-        matrix
-    )
-    labels = labels_of(test)
-    evidence = Evidence(
-        model=model.name,
-        version=holder.version,
-        dataset_digest=context.input("features", "dataset"),
-        artifact=holder.artifact,
-        signature=holder.signature,
-        service=holder.service,
-        metrics=evaluate_fully(scores, labels, threshold=holder.threshold, resamples=1).metrics,
-        rows=len(labels),
-        positives=int(labels.sum()),
-    )
-    return evidence, scored.append_column("production_score", pa.array(scores, pa.float64()))
-
-
-def _same_rows(rooms: Rooms, model: Model, context: StepContext, service: ServiceSpec, test: pa.Table) -> pa.Table:
-    """Return the test rows with another service's features: examples come in one order, so positions agree."""
-    everything = features_of(rooms, model, service, context.input("validate", "versions"))
-    whole = rooms.datasets.load(context.input("features", "dataset"))
-    positions = np.flatnonzero(np.asarray(whole.column(SPLIT).to_pylist(), dtype=object) == "test")
-    del test
-    return everything.take(pa.array(positions))
+    wanted = {TIME_COLUMN, *keys, model.label.source.id}
+    scored = test.select([column for column in test.column_names if column in wanted])
+    scored = scored.append_column(LABEL, test.column(LABEL))
+    scored = scored.append_column("score", pa.array(measured.candidate.scores, pa.float64()))
+    if measured.production is None:
+        return scored
+    return scored.append_column("production_score", pa.array(measured.production.scores, pa.float64()))
 
 
 def gate(context: StepContext) -> Outputs:
@@ -165,9 +116,10 @@ def register(context: StepContext) -> Outputs:
         files = write_documents(rooms, model, version, report, context)
         context.progress(0.7, "tracking in MLflow")
         track(rooms, tracking, version, run, context, files)
-    if report.outcome is Outcome.PASS:
+    blessed = is_blessed(version, rooms.definitions.policy_of(model.name))
+    if blessed:
         ask_once(rooms, version, actor, run.reason)
-    if report.outcome is Outcome.PASS and run.params.get("triggered"):
+    if blessed and run.params.get("triggered"):
         wish_once(rooms, str(run.params["endpoint"]), version)
     context.made(version.subject)
     return {"version": version.version}

@@ -4,6 +4,7 @@ from falaj.definitions.model import Model
 from falaj.definitions.project import digest_of
 from falaj.kernel.codec import to_builtins
 from falaj.kernel.digest import digest_bytes, digest_value
+from falaj.lifecycle.beside import service_beside
 from falaj.lifecycle.rooms import Rooms
 from falaj.models.python.package import read_folder
 from falaj.pipelines.graph import Graph, Step
@@ -84,11 +85,12 @@ def pinned(rooms: Rooms, definition: Model) -> dict[str, str]:
         rooms: The project.
         definition: The model.
     """
-    source = definition.label.source
+    source, more = definition.label.source, service_beside(rooms, definition)
     return {
         "model": definition.name,
         "definition": digest_of(definition),
         "service": rooms.applied.document.services[definition.features.name].digest,
         # The definition names its label's source only; these say which of its rows are examples, and of when.
         "label_source": digest_value([source.name, source.id, source.timestamp, source.created]),
+        "beside": "" if more is None else more.digest,
     }

@@ -29,8 +29,7 @@ from falaj.lifecycle.promoted import KEPT_BACK, WAITS, Promoted
 from falaj.lifecycle.publication import publish_snapshots
 from falaj.lifecycle.rooms import Rooms
 from falaj.lifecycle.wishes import Wish, forget, fulfil, wish, wishes, withdraw_wishes
-from falaj.models.gate_report import Outcome
-from falaj.models.stages import Stage
+from falaj.models.stages import Stage, is_blessed
 from falaj.models.version import ModelVersion
 from falaj.rollout import rollouts, table
 from falaj.rollout.deploy import deploy, withdraw
@@ -60,7 +59,7 @@ def deploy_version(rooms: Rooms, endpoint: Endpoint, version: int | None, actor:
     found = _chosen(rooms, endpoint, version)
     if found.removed:
         raise Conflict(f"version {found.version} of model {found.model!r} was removed", hint="train another one")
-    if found.gate_outcome is not Outcome.PASS:
+    if not is_blessed(found, rooms.definitions.policy_of(found.model)):
         raise Conflict(
             f"version {found.version} of model {found.model!r} may not move: its gate is {found.gate_outcome}",
             hint=f"read why: falaj models show {found.model} {found.version} --gate",
@@ -255,7 +254,8 @@ def _not_staged(rooms: Rooms, endpoint: Endpoint, version: ModelVersion, actor: 
             return f"version {held.version} stands in staging for endpoint {first[0].endpoint!r} first"
     # Whoever may deploy may have the version staged for it: a token's scope need not name that too.
     by = msgspec.structs.replace(actor, scopes=EVERYTHING)
-    rooms.registry.transition(version.model, version.version, Stage.STAGING, by)
+    policy = rooms.definitions.policy_of(version.model)
+    rooms.registry.transition(version.model, version.version, Stage.STAGING, by, policy=policy)
     return ""
 
 
@@ -314,7 +314,8 @@ def _chosen(rooms: Rooms, endpoint: Endpoint, version: int | None) -> ModelVersi
     model = endpoint.model.name
     if version is not None:
         return rooms.registry.get(model, version)
-    passed = [v for v in rooms.registry.versions(model) if v.gate_outcome is Outcome.PASS and not v.removed]
+    policy = rooms.definitions.policy_of(model)
+    passed = [v for v in rooms.registry.versions(model) if is_blessed(v, policy) and not v.removed]
     if not passed:
         raise Conflict(f"no version of model {model!r} has passed its gate", hint=f"train one: falaj train {model}")
     return passed[0]

@@ -4,7 +4,7 @@ import msgspec
 
 from falaj.definitions.endpoint import Endpoint
 from falaj.lifecycle.rooms import Rooms
-from falaj.models.gate_report import Outcome
+from falaj.models.stages import is_blessed
 from falaj.models.version import ModelVersion
 from falaj.pipelines.runs import Run, RunState, list_runs
 from falaj.rollout import rollouts
@@ -66,10 +66,10 @@ def _outcome(rooms: Rooms, run: Run, version: ModelVersion | None, rollout: Roll
     if rollout is not None:
         word = {"running": "rolling out", "rolled_back": "rolled back"}.get(rollout.status, rollout.status)
         return f"{word}: {rollout.reason}" if rollout.reason else word
-    if version.gate_outcome is not Outcome.PASS:
+    if not is_blessed(version, rooms.definitions.policy_of(version.model)):
         return f"gate {version.gate_outcome or 'not judged'}"
     asked = rooms.approvals.find(kind="model", subject=version.subject)
     if not asked:
-        return "gate PASS, not rolled out"
+        return f"gate {version.gate_outcome}, not rolled out"
     word = {"PENDING": "waits for an approval"}.get(asked[0].state, asked[0].state.lower())
-    return f"gate PASS, {word}" + (f": {asked[0].comment}" if asked[0].comment else "")
+    return f"gate {version.gate_outcome}, {word}" + (f": {asked[0].comment}" if asked[0].comment else "")

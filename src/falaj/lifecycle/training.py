@@ -16,7 +16,7 @@ from falaj.definitions.service_spec import ServiceSpec
 from falaj.definitions.signature import Signature
 from falaj.governance.access import SYSTEM, Actor, Role
 from falaj.kernel.errors import Conflict, DataError
-from falaj.lifecycle.dataset import SPLIT, build_dataset, table_versions
+from falaj.lifecycle.dataset import SPLIT, build_dataset, sources_of, table_versions
 from falaj.lifecycle.examples import LABEL
 from falaj.lifecycle.known_labels import known_labels
 from falaj.lifecycle.pipeline import files_digest, pinned
@@ -36,7 +36,7 @@ def ingest(context: StepContext) -> Outputs:
     rooms, model = model_of(context)
     actor = run_actor(rooms, run_of(context))
     accepted = quarantined = 0
-    for name in sorted(_source_names(model)):
+    for name in sorted(sources_of(rooms, model)):
         source = rooms.definitions.source(name)
         if source.batch is not None:
             context.progress(0.0, f"reading {name}")
@@ -192,7 +192,3 @@ def model_of(context: StepContext) -> tuple[Rooms, Model]:
             hint=f"train it by the new ones: falaj train {model.name}",
         )
     return rooms, model
-
-
-def _source_names(model: Model) -> set[str]:
-    return {view.source.name for view in model.features.views} | {model.label.source.name}

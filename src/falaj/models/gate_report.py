@@ -9,6 +9,7 @@ from falaj.definitions.service_spec import ServiceSpec
 from falaj.definitions.signature import Signature
 from falaj.kernel.codec import canonical_json, from_json
 from falaj.kernel.digest import digest_value
+from falaj.models.findings import Findings
 from falaj.models.parity import Parity
 from falaj.models.probe import Probe
 from falaj.storage.blobs import BlobStore
@@ -33,9 +34,7 @@ class Evidence(msgspec.Struct, frozen=True):
         artifact: The file that serves.
         signature: Its inputs.
         service: Its pinned features; None for a bare model.
-        metrics: Metric name to value on the snapshot.
-        rows: Test rows.
-        positives: Test rows of class 1.
+        findings: What was measured on the snapshot.
         parity: The served artifact against the trained model; None when it was not measured.
         probe: The artifact in its serving runtime; None when it was not measured.
     """
@@ -46,9 +45,7 @@ class Evidence(msgspec.Struct, frozen=True):
     artifact: ArtifactRef
     signature: Signature
     service: ServiceSpec | None
-    metrics: dict[str, float]
-    rows: int
-    positives: int
+    findings: Findings
     parity: Parity | None = None
     probe: Probe | None = None
 
@@ -64,6 +61,8 @@ class CheckResult(msgspec.Struct, frozen=True):
         bound: What it was compared with.
         baseline: Production's value on the same rows, for changes.
         implicit: Whether it applies without being declared.
+        low: Lower end of the 95 % interval of the value, or for changes of the difference.
+        high: Its upper end.
     """
 
     name: str
@@ -73,6 +72,8 @@ class CheckResult(msgspec.Struct, frozen=True):
     bound: float | None = None
     baseline: float | None = None
     implicit: bool = False
+    low: float | None = None
+    high: float | None = None
 
 
 class GateReport(msgspec.Struct, frozen=True):
@@ -87,8 +88,7 @@ class GateReport(msgspec.Struct, frozen=True):
         baseline_digest: The production version's artifact; None when nothing was in production.
         baseline_version: Its number.
         policy_digest: Digest of the declared checks.
-        rows: Test rows.
-        positives: Test rows of class 1.
+        findings: What was measured, which the checks were held against.
         at_us: When it was judged, in microseconds.
     """
 
@@ -100,8 +100,7 @@ class GateReport(msgspec.Struct, frozen=True):
     baseline_digest: str | None
     baseline_version: int | None
     policy_digest: str
-    rows: int
-    positives: int
+    findings: Findings
     at_us: int
 
     @property

@@ -1,11 +1,18 @@
 """Metrics of scores against labels, over whole arrays and over many weightings of them at once."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from falaj.definitions.cost import Cost
+
 Floats = NDArray[np.float64]
+
+CALIBRATION_BINS = 10
+RANKING = ("auc", "average_precision")
+LOSSES = ("log_loss", "brier")
 
 
 class Ranking:
@@ -40,6 +47,96 @@ class Ranking:
         return true, everything - true
 
 
+class Scored:
+    """Labelled rows with their scores, ready to give any metric of any weighting of the rows.
+
+    Args:
+        scores: Probabilities of class 1, float64, (rows,).
+        labels: 0 and 1, (rows,).
+        threshold: From which score on a decision is positive.
+        cost: What decisions cost; without it there is no metric `cost`.
+
+    Example:
+        >>> scored = Scored(np.array([0.9, 0.2, 0.8]), np.array([1, 0, 0]), 0.5)
+        >>> scored.measure(np.ones((1, 3)), ["auc", "precision"])
+        {'auc': array([1.]), 'precision': array([0.5])}
+    """
+
+    def __init__(self, scores: Floats, labels: NDArray[Any], threshold: float, cost: Cost | None = None) -> None:
+        self.scores = scores
+        self.labels = np.asarray(labels, np.float64)
+        self.threshold = threshold
+        self.cost = cost
+        self._ranking = Ranking(scores, labels)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics that it can give."""
+        known = (*RANKING, "precision", "recall", "f1", "accuracy", *LOSSES, "ece")
+        return known if self.cost is None else (*known, "cost")
+
+    def measure(self, weights: Floats, names: Iterable[str]) -> dict[str, Floats]:
+        """Return metrics of weightings; NaN for what the rows of one weighting do not define.
+
+        Args:
+            weights: (weightings, rows), zero or more.
+            names: Which metrics.
+
+        Returns:
+            Metric name to its values, (weightings,).
+        """
+        wanted = tuple(names)
+        found: dict[str, Floats] = {}
+        if any(name in RANKING for name in wanted):
+            true, false = self._ranking.counts(weights)
+            found["auc"] = auc(true, false)
+            if "average_precision" in wanted:
+                found["average_precision"] = average_precision(true, false)
+        if any(name in ("precision", "recall", "f1", "accuracy", "cost") for name in wanted):
+            found |= self._decisions(weights)
+        if any(name in LOSSES for name in wanted):
+            found |= self._losses(weights)
+        if "ece" in wanted:
+            found["ece"] = self._calibration_error(weights)
+        return {name: found[name] for name in wanted if name in found}
+
+    def _decisions(self, weights: Floats) -> dict[str, Floats]:
+        chosen, positive = self.scores >= self.threshold, self.labels == 1
+        cells = [chosen & positive, chosen & ~positive, ~chosen & positive, ~chosen & ~positive]
+        tp, fp, fn, tn = (weights @ np.stack(cells, axis=1).astype(np.float64)).T
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found = {
+                # Without a positive decision it is 0: a model that never decides earns nothing.
+                "precision": np.where(tp + fp > 0, tp / (tp + fp), 0.0),
+                "recall": tp / (tp + fn),
+                "f1": 2 * tp / (2 * tp + fp + fn),
+                "accuracy": (tp + tn) / (tp + fp + fn + tn),
+            }
+            if self.cost is not None:
+                spent = fp * self.cost.false_positive + fn * self.cost.false_negative
+                spent += tp * self.cost.true_positive + tn * self.cost.true_negative
+                found["cost"] = spent / (tp + fp + fn + tn)
+        return found
+
+    def _losses(self, weights: Floats) -> dict[str, Floats]:
+        held = np.clip(self.scores, 1e-15, 1 - 1e-15)
+        logs = -np.where(self.labels == 1, np.log(held), np.log1p(-held))
+        sums = weights @ np.stack([logs, (self.scores - self.labels) ** 2], axis=1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            log_loss, brier = (sums / weights.sum(axis=1, keepdims=True)).T
+        return {"log_loss": log_loss, "brier": brier}
+
+    def _calibration_error(self, weights: Floats) -> Floats:
+        """Return the expected calibration error over bins of equally many rows; rows of one score share a bin."""
+        edges = np.quantile(self.scores, np.linspace(0, 1, CALIBRATION_BINS + 1)[1:-1])
+        bins = np.searchsorted(edges, self.scores, side="right")
+        gaps = np.zeros((len(self.scores), CALIBRATION_BINS))
+        gaps[np.arange(len(bins)), bins] = self.scores - self.labels
+        with np.errstate(invalid="ignore", divide="ignore"):
+            error: Floats = np.abs(weights @ gaps).sum(axis=1) / weights.sum(axis=1)
+        return error
+
+
 def auc(true: Floats, false: Floats) -> Floats:
     """Return the area under the ROC curve of each weighting: the trapezoids between distinct scores.
 
@@ -62,32 +159,3 @@ def average_precision(true: Floats, false: Floats) -> Floats:
         precision = np.where(true + false > 0, true / (true + false), 0.0)
         area: Floats = (steps_true * precision).sum(axis=1) / true[:, -1]
     return area
-
-
-def decisions(scores: Floats, labels: NDArray[Any], weights: Floats, threshold: float) -> dict[str, float]:
-    """Return precision, recall, f1 and accuracy of deciding positive from the threshold on.
-
-    Precision without a positive decision is 0: a model that never decides earns nothing.
-    """
-    chosen, positive = scores >= threshold, labels == 1
-    true = float(weights[chosen & positive].sum())
-    decided, actual = float(weights[chosen].sum()), float(weights[positive].sum())
-    precision = true / decided if decided else 0.0
-    recall = true / actual if actual else float("nan")
-    agree = float(weights[chosen == positive].sum())
-    return {
-        "precision": precision,
-        "recall": recall,
-        "f1": 2 * true / (decided + actual) if decided + actual else float("nan"),
-        "accuracy": agree / float(weights.sum()),
-    }
-
-
-def losses(scores: Floats, labels: NDArray[Any], weights: Floats) -> dict[str, float]:
-    """Return log loss, scores held 1e-15 away from 0 and 1, and the Brier score."""
-    held = np.clip(scores, 1e-15, 1 - 1e-15)
-    each = -np.where(labels == 1, np.log(held), np.log1p(-held))
-    return {
-        "log_loss": float(np.average(each, weights=weights)),
-        "brier": float(np.average((scores - labels) ** 2, weights=weights)),
-    }

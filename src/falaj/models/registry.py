@@ -217,7 +217,6 @@ class Registry:
         *,
         policy: Policy = _DEFAULT,
         reason: str = "",
-        accept_inconclusive: bool = False,
         connection: sa.Connection | None = None,
     ) -> Transition:
         """Move a version to a stage; a version that is there already stays, and its last move is returned.
@@ -231,9 +230,8 @@ class Registry:
             version: The version's number.
             to: The stage.
             by: Who moves it.
-            policy: How many approvals production needs, or none.
+            policy: How many approvals production needs, or none; and whether a gate with too little evidence blocks.
             reason: Why.
-            accept_inconclusive: Let a gate with too little evidence pass; recorded in the reason.
             connection: An open write transaction to join, so that routing changes with the stage or not at all.
 
         Raises:
@@ -247,10 +245,7 @@ class Registry:
 
         def within(open_connection: sa.Connection) -> Transition:
             found = _require(open_connection, model, version)
-            return move(
-                open_connection, self._clock, found, to, by,
-                policy=policy, reason=reason, accept_inconclusive=accept_inconclusive,
-            )  # fmt: skip
+            return move(open_connection, self._clock, found, to, by, policy=policy, reason=reason)
 
         if connection is not None:
             return within(connection)

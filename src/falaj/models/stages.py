@@ -112,7 +112,6 @@ def move(
     *,
     policy: Policy,
     reason: str = "",
-    accept_inconclusive: bool = False,
 ) -> Transition:
     """Move a version in a transaction that is already open; `Registry.transition` says what it raises."""
     past = transitions(connection, version.model, version.version)
@@ -124,10 +123,10 @@ def move(
         raise Conflict(f"version {version.subject} is in {at} and cannot move to {to}", hint=f"it may go to {allowed}")
     approvals: tuple[str, ...] = ()
     if to in (Stage.STAGING, Stage.PRODUCTION):
-        _check_gate(version, to, accept_inconclusive=accept_inconclusive)
+        _check_gate(version, to, policy)
     if to is Stage.PRODUCTION and not policy.auto_promote:
         approvals = _approvals(connection, version, policy)
-    if accept_inconclusive and version.gate_outcome is Outcome.INCONCLUSIVE:
+    if to in (Stage.STAGING, Stage.PRODUCTION) and version.gate_outcome is Outcome.INCONCLUSIVE:
         reason = f"{reason} (inconclusive gate accepted)".strip()
     previous = holder(connection, version.model, to) if to in _LEFT_BEHIND else None
     made = _write(connection, clock, version, at, to, by, reason=reason, approvals=approvals, previous=previous)
@@ -165,10 +164,19 @@ def _entries(past: list[Transition], version: int) -> list[Transition]:
     return [move for move in past if move.version == version and move.to_stage is Stage.PRODUCTION]
 
 
-def _check_gate(version: ModelVersion, to: Stage, *, accept_inconclusive: bool) -> None:
-    if version.gate_outcome is Outcome.PASS:
-        return
-    if version.gate_outcome is Outcome.INCONCLUSIVE and accept_inconclusive:
+def is_blessed(version: ModelVersion, policy: Policy) -> bool:
+    """Return whether a version's gate lets it move: it passed, or lacked evidence and the policy accepts that.
+
+    Args:
+        version: The version.
+        policy: The project's.
+    """
+    inconclusive = version.gate_outcome is Outcome.INCONCLUSIVE
+    return version.gate_outcome is Outcome.PASS or (inconclusive and policy.accept_inconclusive)
+
+
+def _check_gate(version: ModelVersion, to: Stage, policy: Policy) -> None:
+    if is_blessed(version, policy):
         return
     found = "was not judged" if version.gate_outcome is None else f"is {version.gate_outcome}"
     raise Conflict(

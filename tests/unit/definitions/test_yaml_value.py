@@ -59,9 +59,25 @@ EXAMPLES: dict[str, tuple[Any, str]] = {
     "check.matches": (fj.check.matches("c", "[A-Z]{2}"), "matches: {column: c, pattern: '[A-Z]{2}'}"),
     "check.not_null": (fj.check.not_null("id"), "not_null: id"),
     "check.unique": (fj.check.unique("id"), "unique: id"),
-    "gate.at_least": (fj.gate.at_least("auc", 0.9), "at_least: {metric: auc, bound: 0.9}"),
+    "gate.at_least": (
+        fj.gate.at_least("auc", 0.9, slices=["sex"]),
+        "at_least: {metric: auc, bound: 0.9, slices: [sex]}",
+    ),
     "gate.at_most": (fj.gate.at_most("log_loss", 1), "at_most: {metric: log_loss, bound: 1}"),
-    "gate.no_worse_than_production": (fj.gate.no_worse_than_production("auc"), "no_worse_than_production: auc"),
+    "gate.no_worse_than_production": (
+        fj.gate.no_worse_than_production("auc", by=0.01, slices={"country": ["OM"]}),
+        "no_worse_than_production: {metric: auc, by: 0.01, slices: {country: [OM]}}",
+    ),
+    "gate.no_leak": (fj.gate.no_leak(allow=["amount"]), "no_leak: {allow: [amount]}"),
+    "gate.fairness": (
+        fj.gate.fairness("sex", equalised_odds=0.1, groups=["F", "M"]),
+        "fairness: {attribute: sex, equalised_odds: 0.1, groups: [F, M]}",
+    ),
+    "gate.robust": (
+        fj.gate.robust("auc", by=0.1, under=["attack"], mutable=["amount"]),
+        "robust: {metric: auc, by: 0.1, under: [attack], mutable: [amount]}",
+    ),
+    "Cost": (fj.Cost(5, 200), "cost: {false_positive: 5, false_negative: 200}"),
     "gate.latency": (fj.gate.latency(p99_ms=5), "latency: {p99_ms: 5}"),
     "split.by_time": (fj.split.by_time(test="25%"), "by_time: {test: 25%}"),
     "split.random": (fj.split.random(test=0.3, seed=4), "random: {test: 0.3, seed: 4}"),
@@ -267,7 +283,7 @@ anything = st.recursive(
     max_leaves=6,
 )
 metrics = st.sampled_from(["auc", "recall", "brier"])
-PARTS: list[tuple[type, Any, st.SearchStrategy[dict[str, Any]]]] = [
+PARTS: list[tuple[Any, Any, st.SearchStrategy[dict[str, Any]]]] = [
     (Aggregation, fj.count, st.fixed_dictionaries({"window": lengths}, optional={"column": words})),
     (Aggregation, fj.last, st.fixed_dictionaries({"column": words}, optional={"window": lengths})),
     (Check, fj.check.in_set, st.fixed_dictionaries({"column": words, "values": st.lists(anything, min_size=1)})),

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from falaj.definitions.gate import Bound, Change, Latency
 from falaj.definitions.project import Definitions, collect
 from falaj.kernel.clock import parse_instant
 from falaj.kernel.errors import Conflict, DataError, InputError, NotFound
@@ -102,7 +103,7 @@ def test_every_variant_is_a_project_that_loads(
     model = found.endpoint("fraud").model
     assert found.source("transactions").timeless == (variant == "timeless")
     assert model.split.kind == ("random" if variant == "timeless" else "time")
-    assert {check.kind for check in model.gates} >= {"at_least", "no_worse_than_production", "latency"}
+    assert {type(check) for check in model.gates} >= {Bound, Change, Latency}
     assert found.endpoint("fraud").rollout.steps == (10, 50, 100)
     assert not found.policy_of("fraud").auto_promote
 

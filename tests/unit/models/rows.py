@@ -12,10 +12,12 @@ from falaj.definitions.split import random
 from falaj.definitions.trainer import Trainer
 from falaj.kernel.codec import to_builtins
 from falaj.models.card_facts import CardFacts, DataFacts
-from falaj.models.evaluation import best_threshold, evaluate_fully
+from falaj.models.evaluation import best_threshold, evaluation_of
 from falaj.models.export import export
+from falaj.models.findings import Findings
 from falaj.models.gate_report import Evidence
 from falaj.models.gates import judge
+from falaj.models.parts import Sides, measure_part
 from falaj.models.plots import draw
 from falaj.models.probe import probe_artifact
 from falaj.models.runtimes.load import load_bytes
@@ -47,9 +49,11 @@ def card_facts(rows: Rows, trainer: Trainer, blobs: BlobStore) -> CardFacts:
     served = load_bytes(exported.serving.content, artifact.runtime, len(rows.names), name="served")
     matrix = np.ascontiguousarray(rows.matrix[test])
     threshold = best_threshold(served.predict(np.ascontiguousarray(rows.matrix[train])), rows.labels[train])
-    found = evaluate_fully(served.predict(matrix), rows.labels[test], threshold=threshold)
+    sides = Sides(rows.labels[test], served.predict(matrix), threshold)
+    whole = measure_part(sides, seed=0)
+    found = evaluation_of(sides, whole)
     evidence = Evidence(
-        "fraud", None, "d" * 64, artifact, rows.signature, None, found.metrics, len(test), split.test_positives,
+        "fraud", None, "d" * 64, artifact, rows.signature, None, Findings(whole),
         exported.serving.parity, probe_artifact(blobs, artifact, matrix),
     )  # fmt: skip
     report = judge(GATES, evidence, at_us=1_700_000_000_000_000)

@@ -6,9 +6,12 @@ import sklearn.metrics as reference
 from hypothesis import given
 from hypothesis import strategies as st
 
+from falaj.definitions.cost import Cost
 from falaj.definitions.gate import HIGHER_IS_BETTER
 from falaj.kernel.errors import DataError
-from falaj.models.evaluation import best_threshold, evaluate, evaluate_fully, intervals
+from falaj.models.bootstrap import Interval
+from falaj.models.evaluation import best_threshold, curves_of, evaluate
+from falaj.models.parts import Sides, measure_part
 
 ROWS = st.lists(
     st.tuples(st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0]), st.booleans(), st.integers(1, 4)),
@@ -38,14 +41,16 @@ def test_equals_scikit_learn(rows: Any) -> None:
 
 
 def test_every_metric_that_a_gate_may_name_is_there() -> None:
-    assert set(HIGHER_IS_BETTER) <= set(evaluate(np.array([0.1, 0.9]), np.array([0, 1])))
+    assert set(HIGHER_IS_BETTER) <= set(evaluate(np.array([0.1, 0.9]), np.array([0, 1]), cost=Cost(1, 5)))
+    assert "cost" not in evaluate(np.array([0.1, 0.9]), np.array([0, 1]))
 
 
 def test_one_class_defines_no_ranking() -> None:
     found = evaluate(np.array([0.1, 0.9]), np.array([0, 0]))
     assert np.isnan(found["auc"]) and np.isnan(found["average_precision"]) and np.isnan(found["recall"])
     assert found["accuracy"] == 0.5
-    assert intervals(np.array([0.1, 0.9]), np.array([0, 0])) == {}
+    part = measure_part(Sides(np.array([0, 0]), np.array([0.1, 0.9]), 0.5), seed=0)
+    assert part.metrics["auc"] is None and part.intervals == {}
 
 
 def test_a_model_that_never_decides_has_no_precision() -> None:
@@ -77,13 +82,17 @@ def test_no_threshold_has_a_better_f1_than_the_best(rows: Any) -> None:
     assert best >= max(evaluate(scores, labels, threshold=score)["f1"] for score in scores) - 1e-12
 
 
+def intervals(scores: Any, labels: Any, *, seed: int) -> dict[str, Interval]:
+    return measure_part(Sides(labels.astype(np.int64), scores, 0.5), seed=seed).intervals
+
+
 def test_intervals_hold_the_value_follow_the_seed_and_cover() -> None:
     covered = 0
     for seed in range(40):
         rng = np.random.default_rng(seed)
         labels = rng.random(400) < 0.3
         scores = 1 / (1 + np.exp(-rng.normal(labels * 1.5)))
-        found = intervals(scores, labels, seed=seed, resamples=200)
+        found = intervals(scores, labels, seed=seed)
         covered += found["auc"].low <= 0.8556 <= found["auc"].high  # P(N(1.5, 1) > N(0, 1))
     assert covered >= 34  # 95 % of 40 is 38; 34 or fewer have a chance of 2 %
     assert intervals(scores, labels, seed=1) == intervals(scores, labels, seed=1)
@@ -94,16 +103,17 @@ def test_intervals_are_those_of_drawing_rows_one_by_one() -> None:
     rng = np.random.default_rng(3)
     labels = rng.random(300) < 0.2
     scores = np.round(rng.normal(labels * 1.0), 1)  # with ties
-    drawn = rng.integers(0, 300, (600, 300))
+    ones, zeros = np.flatnonzero(labels), np.flatnonzero(~labels)
+    drawn = [np.concatenate([rng.choice(ones, len(ones)), rng.choice(zeros, len(zeros))]) for _ in range(600)]
     direct = [reference.average_precision_score(labels[rows], scores[rows]) for rows in drawn]
-    found = intervals(scores, labels, resamples=2_000)["average_precision"]
+    found = intervals(scores, labels, seed=0)["average_precision"]
     assert (found.low, found.high) == pytest.approx(np.quantile(direct, (0.025, 0.975)), abs=0.02)
 
 
 def test_curves_end_where_all_rows_are_positive() -> None:
     rng = np.random.default_rng(0)
     labels = rng.random(5_000) < 0.2
-    curves = evaluate_fully(rng.random(5_000), labels, resamples=10).curves
+    curves = curves_of(rng.random(5_000), labels.astype(np.int64))
     assert (curves.false_positive_rate[0], curves.true_positive_rate[0]) == (0.0, 0.0)
     assert (curves.false_positive_rate[-1], curves.true_positive_rate[-1], curves.recall[-1]) == (1.0, 1.0, 1.0)
     assert curves.precision[-1] == pytest.approx(labels.mean())

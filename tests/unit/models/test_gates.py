@@ -4,31 +4,49 @@ from typing import Any
 import msgspec
 import pytest
 
-from falaj.definitions.gate import at_least, at_most, latency, no_worse_than_production
+from falaj.definitions.gate import GateCheck, at_least, at_most, latency, no_worse_than_production
 from falaj.definitions.routing_table import ArtifactRef
 from falaj.definitions.service_spec import RequestSpec, ServiceSpec, ViewSpec
 from falaj.definitions.signature import InputSpec, Signature
 from falaj.kernel.errors import NotFound
+from falaj.models.bootstrap import Interval
+from falaj.models.findings import Findings
 from falaj.models.gate_report import CheckResult, Evidence, GateReport, Outcome, load_report, save_report
 from falaj.models.gates import judge
 from falaj.models.parity import Parity
+from falaj.models.parts import Part, Sliced
 from falaj.models.probe import Probe
 from falaj.storage.blobs.memory import MemoryBlobs
 
 VIEW = ViewSpec("activity", "0" * 64, "events", (("card_id", "string"),), (), (), None, False, 0, True)
 SERVICE = ServiceSpec("fraud", "s", (VIEW,), (), (RequestSpec("amount", "float64"),), (("amount", "float64"),))
 SIGNATURE = Signature((InputSpec("amount", "float64"),))
+WHOLE = Part(
+    1_000,
+    50,
+    metrics={"auc": 0.95, "log_loss": 0.2},
+    intervals={"auc": Interval(0.93, 0.97, 1_000)},
+    baseline={"auc": 0.954, "log_loss": 0.19},
+    changes={"auc": Interval(-0.006, -0.002, 1_000), "log_loss": Interval(0.005, 0.015, 1_000)},
+    relative={"auc": Interval(-0.0063, -0.0021, 1_000), "log_loss": Interval(0.026, 0.079, 1_000)},
+)
 CANDIDATE = Evidence(
     "fraud", None, "snapshot", ArtifactRef("new", "onnx"), SIGNATURE, SERVICE,
-    {"auc": 0.95, "log_loss": 0.2}, 1_000, 50, Parity(1e-7, 0.0, 1_000), Probe("", 2_000, 0.01, 0.02, 4_096),
+    Findings(WHOLE), Parity(1e-7, 0.0, 1_000), Probe("", 2_000, 0.01, 0.02, 4_096),
 )  # fmt: skip
-PRODUCTION = msgspec.structs.replace(
-    CANDIDATE, version=3, artifact=ArtifactRef("old", "onnx"), metrics={"auc": 0.954, "log_loss": 0.19}
-)
+PRODUCTION = msgspec.structs.replace(CANDIDATE, version=3, artifact=ArtifactRef("old", "onnx"))
 
 
 def with_(evidence: Evidence, **changes: Any) -> Evidence:
     return msgspec.structs.replace(evidence, **changes)
+
+
+def measured(**changes: Any) -> Evidence:
+    return with_(CANDIDATE, findings=Findings(msgspec.structs.replace(WHOLE, **changes)))
+
+
+def sliced(*parts: Part, left_out: int = 0) -> Evidence:
+    return with_(CANDIDATE, findings=Findings(WHOLE, (Sliced("country", parts, left_out),)))
 
 
 def first(report: GateReport) -> CheckResult:
@@ -36,16 +54,16 @@ def first(report: GateReport) -> CheckResult:
 
 
 def test_a_candidate_that_holds_everything_passes() -> None:
-    checks = [
+    checks: list[GateCheck] = [
         at_least("auc", 0.9),
         at_most("log_loss", 0.3),
-        no_worse_than_production("auc", by=0.005),
+        no_worse_than_production("auc", by=0.006),
         latency(p99_ms=5),
     ]
     report = judge(checks, CANDIDATE, PRODUCTION, at_us=7)
     assert report.outcome is Outcome.PASS and {check.outcome for check in report.checks} == {Outcome.PASS}
     assert (report.candidate_digest, report.baseline_digest, report.baseline_version) == ("new", "old", 3)
-    assert (report.dataset_digest, report.rows, report.positives, report.at_us) == ("snapshot", 1_000, 50, 7)
+    assert (report.dataset_digest, report.findings.whole, report.at_us) == ("snapshot", WHOLE, 7)
 
 
 @pytest.mark.parametrize(
@@ -64,18 +82,89 @@ def test_absolute_bounds(check: Any, outcome: Outcome) -> None:
 
 
 @pytest.mark.parametrize(
-    ("metric", "by", "outcome"),
+    ("check", "outcome"),
     [
-        ("auc", 0.004, Outcome.PASS),  # 0.954 - 0.950 is a hair above 0.004 in floating point
-        ("auc", 0.003, Outcome.FAIL),
-        ("log_loss", 0.01, Outcome.PASS),
-        ("log_loss", 0.009, Outcome.FAIL),
+        (at_least("auc", 0.93, by_interval=True), Outcome.PASS),
+        (at_least("auc", 0.94, by_interval=True), Outcome.INCONCLUSIVE),
+        (at_least("auc", 0.98, by_interval=True), Outcome.FAIL),
+        (at_most("auc", 0.97, by_interval=True), Outcome.PASS),
+        (at_most("auc", 0.96, by_interval=True), Outcome.INCONCLUSIVE),
+        (at_most("auc", 0.92, by_interval=True), Outcome.FAIL),
+        (at_most("log_loss", 0.3, by_interval=True), Outcome.FAIL),  # of it no interval was measured
     ],
 )
-def test_changes_know_their_direction(metric: str, by: float, outcome: Outcome) -> None:
-    report = judge([no_worse_than_production(metric, by=by)], CANDIDATE, PRODUCTION, at_us=0)
-    assert first(report).outcome is outcome
-    assert first(report).baseline == PRODUCTION.metrics[metric]
+def test_bounds_on_intervals(check: Any, outcome: Outcome) -> None:
+    assert first(judge([check], CANDIDATE, at_us=0)).outcome is outcome
+
+
+@pytest.mark.parametrize(
+    ("check", "outcome"),
+    [
+        (no_worse_than_production("auc", by=0.006), Outcome.PASS),  # bounds are inclusive
+        (no_worse_than_production("auc", by=0.005), Outcome.INCONCLUSIVE),
+        (no_worse_than_production("auc", by=0.001), Outcome.FAIL),
+        (no_worse_than_production("auc"), Outcome.FAIL),
+        (no_worse_than_production("log_loss", by=0.015), Outcome.PASS),
+        (no_worse_than_production("log_loss", by=0.01), Outcome.INCONCLUSIVE),
+        (no_worse_than_production("log_loss", by=0.004), Outcome.FAIL),
+        (no_worse_than_production("auc", by=-0.001), Outcome.FAIL),  # it must be better
+        (no_worse_than_production("auc", relative=0.0063), Outcome.PASS),
+        (no_worse_than_production("auc", relative=0.005), Outcome.INCONCLUSIVE),
+        (no_worse_than_production("auc", relative=0.002), Outcome.FAIL),
+        (no_worse_than_production("auc", by=0.001, relative=0.5), Outcome.FAIL),  # both must hold
+        (no_worse_than_production("auc", by=0.005, relative=0.5), Outcome.INCONCLUSIVE),
+        (no_worse_than_production("log_loss", by=1, relative=0.079), Outcome.PASS),
+    ],
+)
+def test_changes_are_judged_by_the_interval_of_the_difference(check: Any, outcome: Outcome) -> None:
+    found = first(judge([check], CANDIDATE, PRODUCTION, at_us=0))
+    assert found.outcome is outcome and found.baseline == WHOLE.baseline[check.metric]
+    assert (found.low, found.high) == (WHOLE.changes[check.metric].low, WHOLE.changes[check.metric].high)
+
+
+def test_of_a_baseline_of_zero_there_is_no_share() -> None:
+    zero = measured(baseline={"auc": 0.0})
+    found = first(judge([no_worse_than_production("auc", relative=0.1)], zero, PRODUCTION, at_us=0))
+    assert found.outcome is Outcome.FAIL and "is zero" in found.reason
+    assert first(judge([no_worse_than_production("auc", by=0.01)], zero, PRODUCTION, at_us=0)).outcome is Outcome.PASS
+
+
+OMAN = msgspec.structs.replace(WHOLE, value="OM")
+POOR = msgspec.structs.replace(WHOLE, value="AE", metrics={"auc": 0.6})
+TINY = Part(12, 2, {"auc": 1.0}, baseline={"auc": 1.0}, value="YE")
+
+
+@pytest.mark.parametrize(
+    ("parts", "slices", "outcomes"),
+    [
+        ((OMAN,), ["country"], ["PASS", "PASS"]),
+        ((OMAN, POOR), ["country"], ["PASS", "PASS", "FAIL"]),
+        ((OMAN, POOR), {"country": ["OM"]}, ["PASS", "PASS"]),
+        ((OMAN, TINY), ["country"], ["PASS", "PASS", "INCONCLUSIVE"]),
+        ((OMAN,), {"country": ["OM", "QA"]}, ["PASS", "PASS", "FAIL"]),  # a missing slice
+        ((OMAN,), ["city"], ["PASS", "FAIL"]),
+        ((), ["country"], ["PASS", "FAIL"]),
+    ],
+)
+def test_a_bound_holds_in_every_required_slice(parts: Any, slices: Any, outcomes: list[str]) -> None:
+    report = judge([at_least("auc", 0.9, slices=slices)], sliced(*parts), at_us=0)
+    declared = [check for check in report.checks if not check.implicit]
+    assert [check.outcome for check in declared] == outcomes
+    assert report.outcome == next((o for o in ("FAIL", "INCONCLUSIVE") if o in outcomes), "PASS")
+
+
+def test_a_change_is_judged_in_every_slice() -> None:
+    check = no_worse_than_production("auc", by=0.006, slices=["country"])
+    report = judge([check], sliced(OMAN, TINY), PRODUCTION, at_us=0)
+    assert [c.outcome for c in report.checks[:3]] == ["PASS", "PASS", "INCONCLUSIVE"]
+    assert report.checks[1].name == "auc no worse than production by 0.006 where country = OM"
+
+
+def test_too_many_slices_are_not_judged_in_part() -> None:
+    report = judge([at_least("auc", 0.9, slices=["country"])], sliced(OMAN, left_out=9), at_us=0)
+    assert report.outcome is Outcome.FAIL and "name those" in report.checks[1].reason
+    named = at_least("auc", 0.9, slices={"country": ["OM"]})
+    assert judge([named], sliced(OMAN, left_out=9), at_us=0).outcome is Outcome.PASS
 
 
 def test_without_a_baseline_changes_are_skipped_and_say_so() -> None:
@@ -93,33 +182,41 @@ def test_without_checks_nothing_is_blessed() -> None:
     ("changes", "reason"),
     [
         ({"metrics": {}}, "was not measured"),
+        ({"metrics": {"auc": None}}, "not a number"),
         ({"metrics": {"auc": math.nan}}, "not a number"),
-        ({"metrics": {"auc": math.inf}}, "not a number"),
         ({"rows": 0, "positives": 0}, "no test rows"),
     ],
 )
 @pytest.mark.parametrize("check", [at_least("auc", 0.9), no_worse_than_production("auc")])
 def test_what_is_missing_fails(check: Any, changes: dict[str, Any], reason: str) -> None:
-    report = judge([check], with_(CANDIDATE, **changes), PRODUCTION, at_us=0)
+    report = judge([check], measured(**changes), PRODUCTION, at_us=0)
     assert first(report).outcome is Outcome.FAIL and reason in first(report).reason
 
 
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"metrics": {}}, "of production: auc was not measured"),
-        ({"metrics": {"auc": math.nan}}, "of production: auc is not a number"),
-        ({"dataset_digest": "other"}, "another snapshot"),
+        ({"baseline": {}}, "of production: auc was not measured"),
+        ({"baseline": {"auc": None}}, "of production: auc is not a number"),
+        ({"changes": {}}, "interval of the change in auc was not measured"),
     ],
 )
 def test_a_baseline_that_cannot_be_compared_fails(changes: dict[str, Any], reason: str) -> None:
-    report = judge([no_worse_than_production("auc")], CANDIDATE, with_(PRODUCTION, **changes), at_us=0)
+    report = judge([no_worse_than_production("auc")], measured(**changes), PRODUCTION, at_us=0)
     assert first(report).outcome is Outcome.FAIL and reason in first(report).reason
 
 
-@pytest.mark.parametrize("positives", [9, 991])
-def test_too_few_of_a_class_is_inconclusive(positives: int) -> None:
-    report = judge([at_least("auc", 0.99)], with_(CANDIDATE, positives=positives), at_us=0)
+def test_production_scored_on_another_snapshot_cannot_be_compared() -> None:
+    other = with_(PRODUCTION, dataset_digest="other")
+    report = judge([no_worse_than_production("auc", by=0.5)], CANDIDATE, other, at_us=0)
+    assert first(report).outcome is Outcome.FAIL and "another snapshot" in first(report).reason
+
+
+@pytest.mark.parametrize("positives", [0, 9, 991])
+@pytest.mark.parametrize("check", [at_least("auc", 0.99), no_worse_than_production("auc")])
+def test_too_few_of_a_class_is_inconclusive(positives: int, check: Any) -> None:
+    few = measured(positives=positives, metrics={"auc": None}, changes={}, intervals={})
+    report = judge([check], few, PRODUCTION, at_us=0)
     assert report.outcome is Outcome.INCONCLUSIVE and "too few" in first(report).reason
 
 
@@ -161,7 +258,7 @@ def test_asking_callers_for_less_is_compatible() -> None:
 
 
 def test_a_failure_outweighs_too_little_evidence() -> None:
-    candidate = with_(CANDIDATE, positives=2, parity=None)
+    candidate = with_(measured(positives=2), parity=None)
     assert judge([at_least("auc", 0.9)], candidate, at_us=0).outcome is Outcome.FAIL
 
 

@@ -13,7 +13,9 @@ from falaj.governance.audit import list_records, verify
 from falaj.kernel.clock import ManualClock
 from falaj.kernel.errors import AccessDenied, Conflict, NotFound
 from falaj.kernel.ids import id_maker
+from falaj.models.findings import Findings
 from falaj.models.gate_report import GateReport, Outcome
+from falaj.models.parts import Part
 from falaj.models.registry import Registry
 from falaj.models.stages import Stage
 from falaj.models.version import ModelVersion, NewVersion
@@ -22,7 +24,7 @@ from falaj.storage.metadata.database import Database
 ADA = Actor("ada", Role.ENGINEER)
 BOB = Actor("bob", Role.APPROVER)
 EVE = Actor("eve", Role.VIEWER)
-PASSED = GateReport("fraud", Outcome.PASS, (), "data", "a" * 64, None, None, "policy", 100, 20, 0)
+PASSED = GateReport("fraud", Outcome.PASS, (), "data", "a" * 64, None, None, "policy", Findings(Part(100, 20)), 0)
 NEW = NewVersion(
     model="fraud", run_id="run_1", dataset="fraud_train", dataset_digest="data", artifact=ArtifactRef("a" * 64, "onnx"),
     signature=Signature((InputSpec("amount", "float64"),)), metrics={"auc": 0.9, "f1": math.nan},
@@ -148,13 +150,14 @@ def test_without_a_passed_gate_nothing_moves_up(rooms: Rooms, outcome: Outcome) 
         rooms.registry.transition("fraud", ungated.version, Stage.STAGING, ADA)
 
 
-def test_an_inconclusive_gate_is_accepted_by_name_only(rooms: Rooms) -> None:
+def test_an_inconclusive_gate_is_accepted_by_policy_only(rooms: Rooms) -> None:
+    lenient = Policy(accept_inconclusive=True)
     rooms.version(1, Outcome.INCONCLUSIVE)
-    made = rooms.registry.transition("fraud", 1, Stage.STAGING, ADA, accept_inconclusive=True)
+    made = rooms.registry.transition("fraud", 1, Stage.STAGING, ADA, policy=lenient)
     assert "inconclusive gate accepted" in made.reason
     rooms.version(2, Outcome.FAIL)
     with pytest.raises(Conflict):
-        rooms.registry.transition("fraud", 2, Stage.STAGING, ADA, accept_inconclusive=True)
+        rooms.registry.transition("fraud", 2, Stage.STAGING, ADA, policy=lenient)
 
 
 def test_production_needs_an_approval(rooms: Rooms) -> None:

@@ -1,0 +1,196 @@
+"""Measuring: what a candidate is worth on its test rows, beside production on the same rows."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from msgspec.structs import replace
+from numpy.typing import NDArray
+
+from falaj.definitions.cost import Cost
+from falaj.definitions.gate import Bound, Change
+from falaj.definitions.model import Model
+from falaj.definitions.service_spec import ServiceSpec
+from falaj.definitions.signature import Signature
+from falaj.definitions.slices import column_of, sliced
+from falaj.kernel.digest import digest_value
+from falaj.lifecycle.dataset import SPLIT, features_of
+from falaj.lifecycle.rooms import Rooms
+from falaj.lifecycle.training import artifacts_of, labels_of, service_of
+from falaj.models.artifacts import load_artifact
+from falaj.models.encoding import encode_columns
+from falaj.models.evaluation import best_threshold, checked_rows
+from falaj.models.findings import Findings
+from falaj.models.gate_report import Evidence
+from falaj.models.metrics import Floats
+from falaj.models.parts import Part, Sides, measure_part, measure_slices, texts_of
+from falaj.models.runtimes.port import Matrix, Runtime
+from falaj.models.stages import Stage
+from falaj.models.version import ModelVersion
+from falaj.pipelines.context import StepContext
+
+SLICE_METRICS = ("auc", "average_precision", "precision", "recall", "f1")
+"""What reports show of every slice; gates may ask for others."""
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A version's model, loaded, with the rows that it scored.
+
+    Attributes:
+        runtime: The loaded file.
+        signature: Its inputs.
+        training: The training rows, (rows, features); empty for production, which is not trained here.
+        matrix: The test rows, (rows, features).
+        scores: What it gave them, (rows,).
+        threshold: From which score on a decision is positive.
+    """
+
+    runtime: Runtime
+    signature: Signature
+    training: Matrix
+    matrix: Matrix
+    scores: Floats
+    threshold: float
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What the evaluation of a candidate works with.
+
+    Attributes:
+        dataset: The dataset's digest.
+        training: Its training rows.
+        test: Its test rows.
+        labels: Those of the test rows, (rows,).
+        candidate: The candidate.
+        production: The version in production; None when there is none, or when it gave what is not a number.
+        holder: The version that is in production; None when none is.
+        seed: Of all that is drawn at random: from the digests of the dataset and of both models, so that it replays.
+    """
+
+    dataset: str
+    training: pa.Table
+    test: pa.Table
+    labels: NDArray[np.int64]
+    candidate: Scorer
+    production: Scorer | None
+    holder: ModelVersion | None
+    seed: int
+
+    def sides(self, cost: Cost | None) -> Sides:
+        """Return the scores of the test rows."""
+        sides = Sides(self.labels, self.candidate.scores, self.candidate.threshold, cost=cost)
+        if self.production is None:
+            return sides
+        return replace(sides, production=self.production.scores, production_threshold=self.production.threshold)
+
+
+def begin(rooms: Rooms, model: Model, context: StepContext) -> Measurement:
+    """Score the test rows by the file that will serve, and by production's own with its own features.
+
+    Args:
+        rooms: The project.
+        model: The definition.
+        context: Of the evaluate step.
+
+    Raises:
+        DataError: A score of the candidate is not a number.
+    """
+    artifact, _, signature = artifacts_of(context)
+    dataset = context.input("features", "dataset")
+    rows = rooms.datasets.load(dataset)
+    training, test = (rows.filter(pc.field(SPLIT) == part) for part in ("train", "test"))
+    runtime = load_artifact(rooms.blobs, artifact, len(signature.inputs), rooms.python_place(model.name))
+    matrix, past = (_encoded(signature, part) for part in (test, training))
+    scores, labels, _ = checked_rows(runtime.predict(matrix), labels_of(test))
+    threshold = best_threshold(runtime.predict(past), labels_of(training), model.cost)
+    holder = rooms.registry.holder(model.name, Stage.PRODUCTION)
+    holder = None if holder is None or holder.service is None else holder
+    digests = [dataset, artifact.digest, "" if holder is None else holder.artifact.digest]
+    return Measurement(
+        dataset,
+        training,
+        test,
+        labels,
+        Scorer(runtime, signature, past, matrix, scores, threshold),
+        None if holder is None else _production(rooms, model, context, holder, test),
+        holder,
+        int(digest_value(digests)[:15], 16),
+    )
+
+
+def _encoded(signature: Signature, rows: pa.Table) -> Matrix:
+    return encode_columns(signature, {spec.name: rows.column(spec.name) for spec in signature.inputs})
+
+
+def _production(
+    rooms: Rooms, model: Model, context: StepContext, holder: ModelVersion, test: pa.Table
+) -> Scorer | None:
+    assert holder.service is not None
+    rows = test
+    if holder.service.digest != service_of(rooms, model).digest:
+        rows = _same_rows(rooms, model, context, holder.service)
+    matrix = _encoded(holder.signature, rows)
+    place = rooms.python_place(model.name)
+    runtime = load_artifact(rooms.blobs, holder.artifact, matrix.shape[1], place)
+    scores = np.asarray(runtime.predict(matrix), np.float64)
+    if not np.isfinite(scores).all():
+        return None
+    return Scorer(runtime, holder.signature, matrix[:0], matrix, scores, holder.threshold)
+
+
+def _same_rows(rooms: Rooms, model: Model, context: StepContext, service: ServiceSpec) -> pa.Table:
+    """Return the test rows with another service's features: examples come in one order, so positions agree."""
+    everything = features_of(rooms, model, service, context.input("validate", "versions"))
+    whole = rooms.datasets.load(context.input("features", "dataset"))
+    positions = np.flatnonzero(np.asarray(whole.column(SPLIT).to_pylist(), dtype=object) == "test")
+    return everything.take(pa.array(positions))
+
+
+def findings_of(model: Model, found: Measurement) -> Findings:
+    """Measure all that the model's gates ask for, and what reports show besides.
+
+    Args:
+        model: The definition.
+        found: The scored rows.
+    """
+    sides = found.sides(model.cost)
+    whole = measure_part(sides, seed=found.seed)
+    columns, required, metrics = _slices(model)
+    texts = {column: texts_of(found.test.column(column).to_pylist()) for column in columns}
+    slices = measure_slices(sides, texts, required, seed=found.seed, names=metrics)
+    return Findings(whole, slices)
+
+
+def _slices(model: Model) -> tuple[list[str], dict[str, list[str]], list[str]]:
+    """Return the columns that slice, the values that must be there, and the metrics that are measured there."""
+    checks = [check for check in model.gates if isinstance(check, Bound | Change)]
+    required: dict[str, list[str]] = {}
+    for slices in (model.slices, *(check.slices for check in checks)):
+        for column, values in sliced(slices):
+            required.setdefault(column_of(column), []).extend(values)
+    metrics = [check.metric for check in checks if check.slices]
+    return list(required), required, list(dict.fromkeys([*SLICE_METRICS, *metrics]))
+
+
+def production_evidence(model: Model, found: Measurement) -> Evidence | None:
+    """Return what is known of the version in production; None when none is.
+
+    Args:
+        model: The definition.
+        found: The scored rows.
+    """
+    holder = found.holder
+    if holder is None:
+        return None
+    return Evidence(
+        model=model.name,
+        version=holder.version,
+        dataset_digest=found.dataset,
+        artifact=holder.artifact,
+        signature=holder.signature,
+        service=holder.service,
+        findings=Findings(Part(len(found.labels), int(found.labels.sum()))),
+    )
