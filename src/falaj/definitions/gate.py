@@ -209,7 +209,8 @@ class Robustness(msgspec.Struct, frozen=True, tag="robust"):
     def name(self) -> str:
         """How reports call it."""
         other = "production" if self.against == "production" else "unperturbed"
-        return f"{self.metric} no worse than {other} by {self.by:g} under {', '.join(self.under)}"
+        how = [f"{kind} by {', '.join(self.mutable)}" if kind == "attack" else kind for kind in self.under]
+        return f"{self.metric} no worse than {other} by {self.by:g} under {', '.join(how)}, strength {self.strength:g}"
 
 
 GateCheck = Bound | Change | Latency | Leakage | Fairness | Robustness

@@ -12,6 +12,7 @@ from falaj.definitions.gate import (
     Change,
     Fairness,
     GateCheck,
+    Leakage,
     Robustness,
 )
 from falaj.definitions.slices import Slices, check_slices, column_of, sliced
@@ -20,7 +21,7 @@ from falaj.definitions.split import Split, by_time
 from falaj.definitions.trainer import Trainer
 from falaj.kernel.duration import duration_us
 from falaj.kernel.errors import DefinitionError
-from falaj.kernel.names import check_name
+from falaj.kernel.names import check_name, did_you_mean
 
 RESERVED = ("event_timestamp", "label", "split", "score")
 """Columns that datasets and references have beside the features."""
@@ -125,10 +126,23 @@ class Model(msgspec.Struct, frozen=True):
                     f"model {self.name!r}: a gate asks for the cost, and nothing says what decisions cost",
                     hint="write cost=fj.Cost(false_positive=5, false_negative=200)",
                 )
+            if isinstance(check, Leakage | Robustness):
+                self._check_inputs(check.allow if isinstance(check, Leakage) else check.mutable)
         for column in self.sliced_by:
             if column_of(column) in RESERVED or column == self.label.column:
                 raise DefinitionError(
                     f"model {self.name!r}: rows cannot be sliced by {column!r}", hint="name another column"
+                )
+
+    def _check_inputs(self, names: Sequence[str]) -> None:
+        fields = [field.name for field in self.features.request_fields]
+        known = [*fields, *(view.name for view in self.features.on_demand)]
+        known += [f"{view.name}:{feature}" for view in self.features.views for feature in view.features]
+        for name in names:
+            if name not in known:
+                raise DefinitionError(
+                    f"model {self.name!r}: a gate names {name!r}, which is no feature of it",
+                    hint=did_you_mean(name, known),
                 )
 
     def _check_leak(self, view: FeatureView) -> None:

@@ -43,7 +43,7 @@ def evaluate(context: StepContext) -> Outputs:
     context.used(context.input("features", "dataset"))
     measured = begin(rooms, model, context)
     context.progress(0.3, f"measuring {len(measured.labels):,} test rows")
-    findings = findings_of(model, measured)
+    findings = findings_of(rooms, model, context, measured)
     context.progress(0.6, "timing single rows")
     artifact, _, signature = artifacts_of(context)
     candidate = Evidence(

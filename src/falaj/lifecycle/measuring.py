@@ -1,6 +1,7 @@
 """Measuring: what a candidate is worth on its test rows, beside production on the same rows."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -9,11 +10,13 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from falaj.definitions.cost import Cost
-from falaj.definitions.gate import Bound, Change
+from falaj.definitions.gate import Bound, Change, Fairness, Robustness
 from falaj.definitions.model import Model
+from falaj.definitions.routing_table import ArtifactRef
 from falaj.definitions.service_spec import ServiceSpec
 from falaj.definitions.signature import Signature
 from falaj.definitions.slices import column_of, sliced
+from falaj.features.entity_frame import TIME_COLUMN
 from falaj.kernel.digest import digest_value
 from falaj.lifecycle.dataset import SPLIT, features_of
 from falaj.lifecycle.rooms import Rooms
@@ -21,10 +24,15 @@ from falaj.lifecycle.training import artifacts_of, labels_of, service_of
 from falaj.models.artifacts import load_artifact
 from falaj.models.encoding import encode_columns
 from falaj.models.evaluation import best_threshold, checked_rows
+from falaj.models.explanation import Explanation, explain
+from falaj.models.fairness import count_groups
 from falaj.models.findings import Findings
 from falaj.models.gate_report import Evidence
+from falaj.models.leakage import Leaks, count_late, measure_alone
 from falaj.models.metrics import Floats
 from falaj.models.parts import Part, Sides, measure_part, measure_slices, texts_of
+from falaj.models.perturbations import deviations_of
+from falaj.models.robustness import Robust, Subject, measure_robustness
 from falaj.models.runtimes.port import Matrix, Runtime
 from falaj.models.stages import Stage
 from falaj.models.version import ModelVersion
@@ -67,6 +75,7 @@ class Measurement:
         candidate: The candidate.
         production: The version in production; None when there is none, or when it gave what is not a number.
         holder: The version that is in production; None when none is.
+        service: The candidate's features.
         seed: Of all that is drawn at random: from the digests of the dataset and of both models, so that it replays.
     """
 
@@ -77,6 +86,7 @@ class Measurement:
     candidate: Scorer
     production: Scorer | None
     holder: ModelVersion | None
+    service: ServiceSpec
     seed: int
 
     def sides(self, cost: Cost | None) -> Sides:
@@ -102,7 +112,7 @@ def begin(rooms: Rooms, model: Model, context: StepContext) -> Measurement:
     dataset = context.input("features", "dataset")
     rows = rooms.datasets.load(dataset)
     training, test = (rows.filter(pc.field(SPLIT) == part) for part in ("train", "test"))
-    runtime = load_artifact(rooms.blobs, artifact, len(signature.inputs), rooms.python_place(model.name))
+    runtime = _runtime(rooms, model, artifact, len(signature.inputs))
     matrix, past = (_encoded(signature, part) for part in (test, training))
     scores, labels, _ = checked_rows(runtime.predict(matrix), labels_of(test))
     threshold = best_threshold(runtime.predict(past), labels_of(training), model.cost)
@@ -117,8 +127,14 @@ def begin(rooms: Rooms, model: Model, context: StepContext) -> Measurement:
         Scorer(runtime, signature, past, matrix, scores, threshold),
         None if holder is None else _production(rooms, model, context, holder, test),
         holder,
+        service_of(rooms, model),
         int(digest_value(digests)[:15], 16),
     )
+
+
+def _runtime(rooms: Rooms, model: Model, artifact: ArtifactRef, features: int) -> Runtime:
+    """Load the one file whose answers count: which of several is the fastest may differ, and so do their last bits."""
+    return load_artifact(rooms.blobs, replace(artifact, beside=()), features, rooms.python_place(model.name))
 
 
 def _encoded(signature: Signature, rows: pa.Table) -> Matrix:
@@ -133,8 +149,7 @@ def _production(
     if holder.service.digest != service_of(rooms, model).digest:
         rows = _same_rows(rooms, model, context, holder.service)
     matrix = _encoded(holder.signature, rows)
-    place = rooms.python_place(model.name)
-    runtime = load_artifact(rooms.blobs, holder.artifact, matrix.shape[1], place)
+    runtime = _runtime(rooms, model, holder.artifact, matrix.shape[1])
     scores = np.asarray(runtime.predict(matrix), np.float64)
     if not np.isfinite(scores).all():
         return None
@@ -149,11 +164,13 @@ def _same_rows(rooms: Rooms, model: Model, context: StepContext, service: Servic
     return everything.take(pa.array(positions))
 
 
-def findings_of(model: Model, found: Measurement) -> Findings:
+def findings_of(rooms: Rooms, model: Model, context: StepContext, found: Measurement) -> Findings:
     """Measure all that the model's gates ask for, and what reports show besides.
 
     Args:
+        rooms: The project.
         model: The definition.
+        context: Of the evaluate step.
         found: The scored rows.
     """
     sides = found.sides(model.cost)
@@ -161,7 +178,68 @@ def findings_of(model: Model, found: Measurement) -> Findings:
     columns, required, metrics = _slices(model)
     texts = {column: texts_of(found.test.column(column).to_pylist()) for column in columns}
     slices = measure_slices(sides, texts, required, seed=found.seed, names=metrics)
-    return Findings(whole, slices)
+    return Findings(
+        whole,
+        slices,
+        _leaks(found),
+        tuple(
+            count_groups(column_of(name), texts_of(found.test.column(column_of(name)).to_pylist()), sides)
+            for name in dict.fromkeys(check.attribute for check in model.gates if isinstance(check, Fairness))
+        ),
+        tuple(_robustness(check, sides, found) for check in model.gates if isinstance(check, Robustness)),
+        _explanation(rooms, context, found),
+    )
+
+
+def _leaks(found: Measurement) -> Leaks:
+    signature = found.candidate.signature
+    alone = measure_alone(
+        [spec.name for spec in signature.inputs],
+        (found.candidate.training, labels_of(found.training)),
+        (found.candidate.matrix, found.labels),
+        categorical=_texts(signature),
+        seed=found.seed,
+    )
+    if TIME_COLUMN not in found.test.column_names:
+        return Leaks(alone)
+    outputs = [name for name, dtype in found.service.outputs if dtype == "timestamp"]
+    instants = {name: _microseconds(found.test.column(name)) for name in outputs}
+    return Leaks(alone, count_late(instants, _microseconds(found.test.column(TIME_COLUMN))))
+
+
+def _microseconds(column: Any) -> NDArray[np.int64]:
+    found: NDArray[np.int64] = pc.fill_null(column.cast(pa.int64()), np.iinfo(np.int64).min).to_numpy()
+    return found
+
+
+def _texts(signature: Signature) -> list[str]:
+    return [spec.name for spec in signature.inputs if spec.dtype == "string"]
+
+
+def _robustness(check: Robustness, sides: Sides, found: Measurement) -> Robust:
+    one, other = found.candidate, found.production if check.against == "production" else None
+    if other is None and check.against == "production":
+        return Robust(check.name, ())
+    candidate = Subject(one.runtime.predict, one.signature, one.matrix, deviations_of(one.signature, one.training))
+    production = None
+    if other is not None:
+        deviations = deviations_of(other.signature, other.matrix) | candidate.deviations
+        production = Subject(other.runtime.predict, other.signature, other.matrix, deviations)
+    return measure_robustness(check, sides, candidate, production, seed=found.seed)
+
+
+def _explanation(rooms: Rooms, context: StepContext, found: Measurement) -> Explanation:
+    signature = found.candidate.signature
+    _, files, _ = artifacts_of(context)
+    return explain(
+        {kind: rooms.blobs.get(file.digest) for kind, file in files.items() if kind in ("lightgbm", "xgboost")},
+        found.candidate.runtime.predict,
+        [spec.name for spec in signature.inputs],
+        found.candidate.matrix,
+        found.labels,
+        categorical=_texts(signature),
+        seed=found.seed,
+    )
 
 
 def _slices(model: Model) -> tuple[list[str], dict[str, list[str]], list[str]]:

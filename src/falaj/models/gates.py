@@ -1,12 +1,15 @@
-"""Gates: what was measured of a candidate, judged by declared checks and by four that always apply."""
+"""Gates: what was measured of a candidate, judged by declared checks and by five that always apply."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
 
-from falaj.definitions.gate import Bound, Change, GateCheck, Latency
+from falaj.definitions.gate import Bound, Change, Fairness, GateCheck, Latency, Leakage
 from falaj.kernel.digest import digest_value
 from falaj.models.gate_report import CheckResult, Evidence, GateReport, Outcome
+from falaj.models.judgement.groups import judge_fairness
+from falaj.models.judgement.leaks import judge_label, judge_leaks
 from falaj.models.judgement.metric import failed, judge_bound, judge_change
+from falaj.models.judgement.perturbed import judge_robustness
 from falaj.models.probe import CALLS, Probe
 
 
@@ -56,15 +59,18 @@ def _judged(check: GateCheck, candidate: Evidence, production: Evidence | None) 
         yield _judge_latency(check, candidate.probe)
     elif isinstance(check, Bound):
         yield from judge_bound(check, candidate.findings)
+    elif isinstance(check, Leakage):
+        yield from judge_leaks(check, candidate.findings)
+    elif isinstance(check, Fairness):
+        yield from judge_fairness(check, candidate.findings)
+    elif production is None and (isinstance(check, Change) or check.against == "production"):
+        reason = "nothing is in production to compare with"
+        yield CheckResult(check.name, Outcome.SKIPPED, reason, bound=check.by)
     elif isinstance(check, Change):
-        if production is None:
-            reason = "nothing is in production to compare with"
-            yield CheckResult(check.name, Outcome.SKIPPED, reason, bound=check.by)
-            return
-        same = production.dataset_digest == candidate.dataset_digest
+        same = production is not None and production.dataset_digest == candidate.dataset_digest
         yield from judge_change(check, candidate.findings, "" if same else "it was scored on another snapshot")
     else:
-        yield failed(check.name, "it was not measured")
+        yield from judge_robustness(check, candidate.findings)
 
 
 def _judge_latency(check: Latency, probe: Probe | None) -> CheckResult:
@@ -98,6 +104,7 @@ def _implicit(candidate: Evidence, production: Evidence | None) -> Iterator[Chec
         reason = f"largest difference {parity.max_abs:.2g} over {parity.rows:,} rows"
         outcome = Outcome.PASS if parity.holds else Outcome.FAIL
         yield CheckResult(name, outcome, reason, parity.max_abs, parity.tolerance, implicit=True)
+    yield judge_label(candidate.findings)
     yield _whole_signature(candidate)
     yield _compatible(candidate, production)
 

@@ -100,7 +100,9 @@ class Sides(msgspec.Struct, frozen=True):
         )  # fmt: skip
 
 
-def measure_part(sides: Sides, *, seed: int, names: Sequence[str] | None = None, value: str = "") -> Part:
+def measure_part(
+    sides: Sides, *, seed: int, names: Sequence[str] | None = None, value: str = "", bare: bool = False
+) -> Part:
     """Measure a version, and production, and the difference, on the same rows and the same resamples of them.
 
     Args:
@@ -108,6 +110,7 @@ def measure_part(sides: Sides, *, seed: int, names: Sequence[str] | None = None,
         seed: Of the resampling.
         names: Which metrics; all by default.
         value: Of the column that slices the rows.
+        bare: Leave the intervals out.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -131,7 +134,7 @@ def measure_part(sides: Sides, *, seed: int, names: Sequence[str] | None = None,
         baseline=numbers({n: float(v[0]) for n, v in production.measure(once, wanted).items()} if production else {}),
         value=value,
     )
-    if part.too_few:
+    if bare or part.too_few:
         return part
 
     def measure(weights: Floats) -> dict[str, Floats]:

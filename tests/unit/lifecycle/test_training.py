@@ -18,11 +18,9 @@ from falaj.lifecycle.mirror import MirrorStages
 from falaj.models.gate_report import Outcome
 from falaj.models.version import ModelVersion
 from falaj.pipelines.context import StepContext
-from falaj.pipelines.executors import InProcess
-from falaj.pipelines.keys import StepKeys
-from falaj.pipelines.runs import Run, RunState, get_run, list_runs, run_outputs, run_steps
+from falaj.pipelines.runs import RunState, get_run, list_runs, run_outputs, run_steps
 from falaj.pipelines.submission import cancel, end_run
-from falaj.pipelines.worker import Worker
+from support.rooms_work import work
 from support.rooms_world import ADA, EVE, World, definitions, event, opened
 
 
@@ -39,17 +37,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         )
         work(world, train(world.rooms, ADA, Train("fraud")).run_id)
         yield world
-
-
-def work(world: World, run_id: str) -> Run:
-    """Work on a run until it has ended well."""
-    rooms = world.rooms
-    here = {"in_process": InProcess(rooms), "child": InProcess(rooms)}
-    keys, folder = StepKeys([rooms.folder], "e"), rooms.state.run
-    worker = Worker(rooms.db, rooms.blobs, rooms.clock, keys, here, work=folder / "work", logs=folder / "logs")
-    run = worker.run_one(run_id)
-    assert run.state is RunState.SUCCEEDED, run.error
-    return run
 
 
 def newest(world: World) -> ModelVersion:

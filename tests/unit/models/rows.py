@@ -17,6 +17,7 @@ from falaj.models.export import export
 from falaj.models.findings import Findings
 from falaj.models.gate_report import Evidence
 from falaj.models.gates import judge
+from falaj.models.leakage import Leaks, measure_alone
 from falaj.models.parts import Sides, measure_part
 from falaj.models.plots import draw
 from falaj.models.probe import probe_artifact
@@ -51,9 +52,11 @@ def card_facts(rows: Rows, trainer: Trainer, blobs: BlobStore) -> CardFacts:
     threshold = best_threshold(served.predict(np.ascontiguousarray(rows.matrix[train])), rows.labels[train])
     sides = Sides(rows.labels[test], served.predict(matrix), threshold)
     whole = measure_part(sides, seed=0)
+    past = np.ascontiguousarray(rows.matrix[train]), rows.labels[train]
+    leaks = Leaks(measure_alone(rows.names, past, (matrix, rows.labels[test]), seed=0))
     found = evaluation_of(sides, whole)
     evidence = Evidence(
-        "fraud", None, "d" * 64, artifact, rows.signature, None, Findings(whole),
+        "fraud", None, "d" * 64, artifact, rows.signature, None, Findings(whole, leaks=leaks),
         exported.serving.parity, probe_artifact(blobs, artifact, matrix),
     )  # fmt: skip
     report = judge(GATES, evidence, at_us=1_700_000_000_000_000)

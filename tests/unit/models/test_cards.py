@@ -92,7 +92,7 @@ def test_a_gate_report_names_every_check_and_digest(card_facts: CardFacts) -> No
     assert report is not None
     for text in render_gate(report, card_facts.version).values():
         assert all(digest in text for digest in (report.digest, report.candidate_digest, report.policy_digest))
-        assert text.count("(always)") == 4 and "nothing is in production" in text
+        assert text.count("(always)") == 5 and "nothing is in production" in text
 
 
 def test_a_report_before_registration_has_no_number(card_facts: CardFacts) -> None:

@@ -13,6 +13,7 @@ from falaj.models.bootstrap import Interval
 from falaj.models.findings import Findings
 from falaj.models.gate_report import CheckResult, Evidence, GateReport, Outcome, load_report, save_report
 from falaj.models.gates import judge
+from falaj.models.leakage import Alone, Leaks
 from falaj.models.parity import Parity
 from falaj.models.parts import Part, Sliced
 from falaj.models.probe import Probe
@@ -30,9 +31,10 @@ WHOLE = Part(
     changes={"auc": Interval(-0.006, -0.002, 1_000), "log_loss": Interval(0.005, 0.015, 1_000)},
     relative={"auc": Interval(-0.0063, -0.0021, 1_000), "log_loss": Interval(0.026, 0.079, 1_000)},
 )
+LEAKS = Leaks((Alone("amount", 0.8),))
 CANDIDATE = Evidence(
     "fraud", None, "snapshot", ArtifactRef("new", "onnx"), SIGNATURE, SERVICE,
-    Findings(WHOLE), Parity(1e-7, 0.0, 1_000), Probe("", 2_000, 0.01, 0.02, 4_096),
+    Findings(WHOLE, leaks=LEAKS), Parity(1e-7, 0.0, 1_000), Probe("", 2_000, 0.01, 0.02, 4_096),
 )  # fmt: skip
 PRODUCTION = msgspec.structs.replace(CANDIDATE, version=3, artifact=ArtifactRef("old", "onnx"))
 
@@ -42,11 +44,11 @@ def with_(evidence: Evidence, **changes: Any) -> Evidence:
 
 
 def measured(**changes: Any) -> Evidence:
-    return with_(CANDIDATE, findings=Findings(msgspec.structs.replace(WHOLE, **changes)))
+    return with_(CANDIDATE, findings=Findings(msgspec.structs.replace(WHOLE, **changes), leaks=LEAKS))
 
 
 def sliced(*parts: Part, left_out: int = 0) -> Evidence:
-    return with_(CANDIDATE, findings=Findings(WHOLE, (Sliced("country", parts, left_out),)))
+    return with_(CANDIDATE, findings=Findings(WHOLE, (Sliced("country", parts, left_out),), LEAKS))
 
 
 def first(report: GateReport) -> CheckResult:
@@ -230,6 +232,8 @@ def test_too_few_timed_rows_are_inconclusive_and_none_fail() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
+        {"findings": Findings(WHOLE)},
+        {"findings": Findings(WHOLE, leaks=Leaks((Alone("amount", 1.0, 1.0, 1.0, is_label=True),)))},
         {"probe": None},
         {"probe": Probe("artifact x cannot be read")},
         {"parity": None},

@@ -74,7 +74,7 @@ def _bound(check: Bound, name: str, part: Part) -> CheckResult:
     interval = part.intervals.get(check.metric)
     if check.by_interval and interval is None:
         return failed(name, f"the interval of {check.metric} was not measured", bound=check.bound)
-    within = _between(interval)
+    between = _between(interval)
     sign = 1 if check.kind == "at_least" else -1
     low, high = (interval.low, interval.high) if check.by_interval and interval else (value, value)
     worst, best = (low, high) if sign == 1 else (high, low)
@@ -84,7 +84,7 @@ def _bound(check: Bound, name: str, part: Part) -> CheckResult:
         outcome, words = Outcome.FAIL, "below" if sign == 1 else "above"
     else:
         outcome, words = Outcome.INCONCLUSIVE, "not surely at least" if sign == 1 else "not surely at most"
-    reason = f"{check.metric} {value:.4f}{within} is {words} {check.bound:g}"
+    reason = f"{check.metric} {value:.4f}{between} is {words} {check.bound:g}"
     return CheckResult(name, outcome, reason, value, check.bound, low=_low(interval), high=_high(interval))
 
 
@@ -103,14 +103,14 @@ def _change(check: Change, name: str, part: Part, problem: str) -> CheckResult:
     sign = 1 if HIGHER_IS_BETTER[check.metric] else -1
     outcomes = []
     if check.by or check.relative is None:
-        outcomes.append(_within(sign, change, check.by))
+        outcomes.append(within(sign, change, check.by))
     if check.relative is not None:
         share = part.relative.get(check.metric)
         if abs(baseline) < _SLACK:
             return failed(name, "production's value is zero, of which there is no share", bound=check.relative)
         if share is None:
             return failed(name, f"the relative change in {check.metric} was not measured", bound=check.relative)
-        outcomes.append(_within(sign, share, check.relative))
+        outcomes.append(within(sign, share, check.relative))
     outcome = next((o for o in (Outcome.FAIL, Outcome.INCONCLUSIVE) if o in outcomes), Outcome.PASS)
     words = {Outcome.PASS: "", Outcome.FAIL: ": worse", Outcome.INCONCLUSIVE: ": too close to call"}[outcome]
     reason = (
@@ -120,8 +120,14 @@ def _change(check: Change, name: str, part: Part, problem: str) -> CheckResult:
     return CheckResult(name, outcome, reason, value, check.by, baseline, low=change.low, high=change.high)
 
 
-def _within(sign: int, change: Interval, by: float) -> Outcome:
-    """Return whether all of an interval, none or some of it loses no more than is allowed."""
+def within(sign: int, change: Interval, by: float) -> Outcome:
+    """Return PASS where all of an interval loses no more than is allowed, FAIL where none of it does.
+
+    Args:
+        sign: 1 where more is better, and -1 where less is.
+        change: The interval.
+        by: How much may be lost.
+    """
     worst, best = (change.low, change.high) if sign == 1 else (change.high, change.low)
     if sign * worst >= -by - _SLACK:
         return Outcome.PASS

@@ -14,6 +14,7 @@ from falaj.models.runtimes.port import Matrix, Scores, check_matrix
 _FLOAT32 = 0
 _ROW_MAJOR = 1
 _PREDICT_NORMAL = 0
+_PREDICT_CONTRIBUTIONS = 3
 _ALL_TREES = -1
 _TREE_LINES = re.compile(rb"(?:\n*[A-Za-z_]+=[-+0-9.einfa ]*\n)*\n*")
 _PARAMETERS = b"num_threads=1 verbosity=-1 predict_disable_shape_check=false"
@@ -77,6 +78,27 @@ class LightgbmRuntime:
                 )
             )  # fmt: skip
         return scores
+
+    def contributions(self, matrix: Matrix) -> Scores:
+        """Return what each input adds to the log-odds of each row, by TreeSHAP (Lundberg et al. 2018).
+
+        Args:
+            matrix: float32, C-contiguous, (rows, features).
+
+        Returns:
+            float64, (rows, features + 1); the last column is the expected log-odds, and a row adds up to its own.
+        """
+        check_matrix(matrix, self._features)
+        rows = matrix.shape[0]
+        added = np.empty((rows, self._features + 1), np.float64)
+        written = ctypes.c_int64()
+        self._call(
+            self._library.LGBM_BoosterPredictForMat(
+                self._handle, matrix.ctypes.data, _FLOAT32, rows, self._features, _ROW_MAJOR, _PREDICT_CONTRIBUTIONS, 0,
+                _ALL_TREES, _PARAMETERS, ctypes.byref(written), added.ctypes.data,
+            )
+        )  # fmt: skip
+        return added
 
     def _check_shape(self, name: str) -> None:
         width, classes = ctypes.c_int(), ctypes.c_int()

@@ -1,0 +1,71 @@
+"""Leakage: whether a feature knows the label too well, is the label, or comes from after its event."""
+
+from collections.abc import Iterator
+
+from falaj.definitions.gate import Leakage
+from falaj.definitions.slices import column_of
+from falaj.models.findings import Findings
+from falaj.models.gate_report import CheckResult, Outcome
+from falaj.models.judgement.metric import failed
+from falaj.models.leakage import Alone
+
+NO_LABEL = "no feature is the label"
+
+
+def judge_label(findings: Findings) -> CheckResult:
+    """Judge whether a feature says the label in so many words; it applies without being declared.
+
+    Args:
+        findings: What was measured.
+    """
+    if findings.leaks is None:
+        return failed(NO_LABEL, "the features were not looked at", implicit=True)
+    same = [one.feature for one in findings.leaks.alone if one.is_label]
+    if same:
+        return failed(NO_LABEL, f"{', '.join(same)} says the label in 999 of 1,000 rows or more", implicit=True)
+    return CheckResult(NO_LABEL, Outcome.PASS, f"{len(findings.leaks.alone)} inputs looked at", implicit=True)
+
+
+def judge_leaks(check: Leakage, findings: Findings) -> Iterator[CheckResult]:
+    """Judge each feature alone, and the features that are instants.
+
+    Args:
+        check: The bound, and what is let off.
+        findings: What was measured.
+    """
+    leaks = findings.leaks
+    if leaks is None:
+        yield failed(check.name, "the features were not looked at", bound=check.auc)
+        return
+    allowed = {column_of(name) for name in check.allow}
+    judged = [one for one in leaks.alone if one.feature not in allowed]
+    few = findings.whole.too_few
+    if few:
+        yield CheckResult(check.name, Outcome.INCONCLUSIVE, few, None, check.auc)
+    else:
+        yield _alone(check, judged)
+    late = {name: rows for name, rows in leaks.late.items() if name not in allowed}
+    name = "no feature is later than its event"
+    if late:
+        yield failed(name, ", ".join(f"{one} is in {rows:,} rows" for one, rows in late.items()))
+    else:
+        yield CheckResult(name, Outcome.PASS, "no instant among the features is after the row's own")
+
+
+def _alone(check: Leakage, judged: list[Alone]) -> CheckResult:
+    sure = [one for one in judged if one.low is not None and one.low > check.auc]
+    perhaps = [one for one in judged if one.high is not None and one.high > check.auc]
+    outcome = Outcome.FAIL if sure else Outcome.INCONCLUSIVE if perhaps else Outcome.PASS
+    worst = (sure or perhaps or judged)[:3]
+    said = ", ".join(f"{one.feature} {_number(one.auc)}{_between(one)}" for one in worst)
+    reason = f"alone reach: {said}" if judged else "no feature is judged"
+    first = worst[0] if worst else Alone("", None)
+    return CheckResult(check.name, outcome, reason, first.auc, check.auc, low=first.low, high=first.high)
+
+
+def _number(value: float | None) -> str:
+    return "no auc" if value is None else f"{value:.4f}"
+
+
+def _between(one: Alone) -> str:
+    return "" if one.low is None or one.high is None else f" ({one.low:.4f} to {one.high:.4f})"
