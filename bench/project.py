@@ -30,8 +30,12 @@ class Commands:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def run(self, *words: str) -> Any:
+    def run(self, *words: str, codes: tuple[int, ...] = (0,)) -> Any:
         """Run a command with `--json` and return what it printed.
+
+        Args:
+            words: The command.
+            codes: The exit codes that are no failure.
 
         Raises:
             SystemExit: It failed; its own words say why.
@@ -45,7 +49,7 @@ class Commands:
             text=True,
             check=False,
         )
-        if done.returncode != 0:
+        if done.returncode not in codes:
             raise SystemExit(f"bench: falaj {shown} ended with {done.returncode}\n{done.stdout}{done.stderr}")
         print(f"  {time.perf_counter() - began:.1f} s", flush=True)
         return json.loads(done.stdout)

@@ -19,11 +19,10 @@ from falaj.app.values.model import (
 )
 from falaj.app.values.status import VersionStatus
 from falaj.cli.command import GATE_DID_NOT_PASS, FalajCommand, FalajGroup, Session, pass_session
+from falaj.cli.gate_text import COLOURS, gate_lines
 from falaj.cli.run import step_line
 from falaj.kernel.errors import InputError
 from falaj.storage.disk import chosen_path
-
-_COLOURS = {"PASS": "green", "FAIL": "red", "INCONCLUSIVE": "yellow", "SKIPPED": "white"}
 
 
 @click.command(cls=FalajCommand)
@@ -52,10 +51,10 @@ def _print_training(result: TrainingResult) -> None:
     )
     shown = ("auc", "average_precision")
     click.echo("  " + "  ".join(f"{name} {result.metrics[name]:.4f}" for name in shown if result.metrics.get(name)))
-    click.echo(f"  gate {click.style(result.gate, fg=_COLOURS[result.gate], bold=True)}")
+    click.echo(f"  gate {click.style(result.gate, fg=COLOURS[result.gate], bold=True)}")
     for check in result.checks:
         outcome = str(check["outcome"])
-        click.echo(f"    {click.style(f'{outcome:<12}', fg=_COLOURS.get(outcome))} {check['name']}: {check['reason']}")
+        click.echo(f"    {click.style(f'{outcome:<12}', fg=COLOURS.get(outcome))} {check['name']}: {check['reason']}")
     if result.gate == "PASS":
         click.echo(f"next: somebody else approves it: falaj approve {result.model} {result.version} --token TOKEN")
 
@@ -142,7 +141,7 @@ def list_(session: Session, *, model: str) -> None:
     def human() -> None:
         for one in found:
             auc = one.metrics.get("auc")
-            gate = click.style(f"{one.gate:<12}", fg=_COLOURS.get(one.gate))
+            gate = click.style(f"{one.gate:<12}", fg=COLOURS.get(one.gate))
             approval = f"{one.approval.lower()} by {one.approved_by}" if one.approved_by else one.approval.lower()
             score = "" if auc is None else f"AUC {auc:.4f}"
             click.echo(f"{one.model} {one.version:<4} {one.stage:<12} {gate} {score}  {approval}")
@@ -154,10 +153,13 @@ def list_(session: Session, *, model: str) -> None:
 @click.argument("model")
 @click.argument("version", type=click.IntRange(1))
 @click.option("--card", "document", flag_value="card", help="Print the model card, as Markdown.")
-@click.option("--gate", "document", flag_value="gate", help="Print the gate report, as Markdown.")
+@click.option("--gate", "document", flag_value="gate", help="Print the gate report.")
+@click.option("--markdown", is_flag=True, help="Print the gate report as Markdown.")
 @click.option("--html", type=click.Path(path_type=Path), help="Write card or gate report to this file as a page.")
 @pass_session
-def show(session: Session, *, model: str, version: int, document: str | None, html: Path | None) -> None:
+def show(
+    session: Session, *, model: str, version: int, document: str | None, markdown: bool, html: Path | None
+) -> None:
     """Show VERSION of MODEL: its card, its gate report, or its facts.
 
     Example: falaj models show fraud 1 --card
@@ -173,6 +175,10 @@ def show(session: Session, *, model: str, version: int, document: str | None, ht
     text = {"card": found.card_markdown, "gate": found.gate_markdown}.get(document or "", "")
 
     def human() -> None:
+        if document == "gate" and found.gate is not None and not markdown:
+            for line in gate_lines(found.gate):
+                click.echo(line)
+            return
         if text:
             click.echo(text)
             return

@@ -10,6 +10,7 @@ from falaj.definitions.model import Model
 from falaj.features.entity_frame import TIME_COLUMN
 from falaj.governance.access import SYSTEM
 from falaj.kernel.clock import to_us
+from falaj.kernel.codec import canonical_json
 from falaj.lifecycle.dataset import SPLIT
 from falaj.lifecycle.examples import LABEL
 from falaj.lifecycle.rooms import Rooms
@@ -52,11 +53,11 @@ def write_documents(
         context.input("train", "importance"),
         plots,
     )
-    texts = render_card(facts) | render_gate(report, version)
+    texts = render_card(facts) | render_gate(report, version, plots)
     documents = {name: text.encode() for name, text in texts.items()}
     digests = {name: rooms.blobs.put(content) for name, content in documents.items()}
     rooms.registry.attach(version.model, version.version, digests, SYSTEM)
-    return documents | plots
+    return documents | plots | {"gate.json": canonical_json(report)}
 
 
 def track(

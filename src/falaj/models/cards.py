@@ -2,8 +2,10 @@
 
 import base64
 import functools
+from collections.abc import Mapping
 from datetime import UTC
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import jinja2
@@ -12,12 +14,14 @@ from falaj.kernel.clock import from_us
 from falaj.kernel.codec import canonical_json
 from falaj.kernel.duration import format_duration
 from falaj.models.card_facts import CardFacts
+from falaj.models.fairness import RATES
 from falaj.models.gate_report import GateReport
 from falaj.models.limitations import limitations
 from falaj.models.version import ModelVersion
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_SHOWN = ("auc", "average_precision", "precision", "recall", "f1", "accuracy", "log_loss", "brier")
+_SHOWN = ("auc", "average_precision", "precision", "recall", "f1", "accuracy", "log_loss", "brier", "ece", "cost")
+_MOST_ATTRIBUTIONS = 20
 
 
 def render_card(facts: CardFacts) -> dict[str, str]:
@@ -34,26 +38,36 @@ def render_card(facts: CardFacts) -> dict[str, str]:
         "f": facts,
         "v": facts.version,
         "purpose": facts.purpose or _purpose(facts),
-        "metrics": [(name, metrics[name], intervals.get(name)) for name in _SHOWN],
+        "metrics": [(name, metrics[name], intervals.get(name)) for name in _SHOWN if name in metrics],
         "features": [(spec, facts.importance.get(spec.name)) for spec in facts.version.signature.inputs],
         "limitations": limitations(facts),
-        "plots": {name: "data:image/png;base64," + base64.b64encode(png).decode() for name, png in facts.plots.items()},
+        "plots": _inline(facts.plots),
         "largest": max(facts.importance.values(), default=1.0),
     }
     return _render("card", context)
 
 
-def render_gate(report: GateReport, version: ModelVersion | None = None) -> dict[str, str]:
+def render_gate(
+    report: GateReport, version: ModelVersion | None = None, plots: Mapping[str, bytes] = MappingProxyType({})
+) -> dict[str, str]:
     """Return the gate report.
 
     Args:
         report: The finding.
         version: The version it is about, once it has a number.
+        plots: File name to PNG bytes, for the page.
 
     Returns:
         "gate.md" and "gate.html".
     """
-    return _render("gate", {"r": report, "v": version})
+    explanation = report.findings.explanation
+    attributions = () if explanation is None else explanation.attributions[:_MOST_ATTRIBUTIONS]
+    context = {"r": report, "v": version, "plots": _inline(plots), "rates": RATES, "attributions": attributions}
+    return _render("gate", context)
+
+
+def _inline(plots: Mapping[str, bytes]) -> dict[str, str]:
+    return {name: "data:image/png;base64," + base64.b64encode(png).decode() for name, png in plots.items()}
 
 
 def _purpose(facts: CardFacts) -> str:

@@ -64,10 +64,13 @@ def _of_scores(facts: CardFacts) -> Iterator[str]:
     )
     if gap > _OFF:
         yield f"Scores are not calibrated: rows that score {score:.2f} on average are positive in {observed:.0%}."
-    yield (
-        f"The threshold {facts.evaluation.threshold:.4g} has the best F1 on training rows; it weighs a missed positive "
-        "like a false alarm, which costs rarely do."
-    )
+    if "cost" in facts.evaluation.metrics:
+        yield f"The threshold {facts.evaluation.threshold:.4g} costs least on training rows, at the costs declared."
+    else:
+        yield (
+            f"The threshold {facts.evaluation.threshold:.4g} has the best F1 on training rows; it weighs a missed "
+            "positive like a false alarm, which costs rarely do."
+        )
 
 
 def _of_inputs(facts: CardFacts) -> Iterator[str]:
@@ -83,5 +86,8 @@ def _of_inputs(facts: CardFacts) -> Iterator[str]:
 
 def _not_measured(facts: CardFacts) -> Iterator[str]:
     yield "Intervals take rows as independent; where one customer has many rows, the truth is wider."
-    if facts.version.service is not None:
-        yield "Fairness between groups and robustness to perturbed inputs were not measured."
+    findings = None if facts.report is None else facts.report.findings
+    if findings is None or not findings.fairness:
+        yield "Fairness between groups was not measured."
+    if findings is None or not any(found.worst for found in findings.robustness):
+        yield "Robustness to perturbed inputs was not measured."

@@ -94,7 +94,7 @@ def _calibration(axes: Any, evaluation: Evaluation) -> None:
     axes.set(
         xlabel="mean score of a tenth of the rows",
         ylabel="observed share of positives",
-        title=f"Calibration: Brier score {evaluation.metrics['brier']:.4f}",
+        title=f"Calibration: expected error {evaluation.metrics['ece']:.4f}",
         xlim=(-0.02 * top, top),
         ylim=(-0.02 * top, top),
     )

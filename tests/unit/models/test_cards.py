@@ -8,11 +8,16 @@ from markdown_it import MarkdownIt
 
 from falaj.definitions.signature import InputSpec, Signature
 from falaj.definitions.trainer import lightgbm
+from falaj.models.bootstrap import Interval
 from falaj.models.card_facts import CardFacts
 from falaj.models.cards import render_card, render_gate
+from falaj.models.explanation import Attribution, Explanation
+from falaj.models.fairness import Group, Groups
 from falaj.models.gate_report import Outcome
 from falaj.models.limitations import limitations
+from falaj.models.parts import Part, Sliced
 from falaj.models.plots import draw
+from falaj.models.robustness import Perturbed, Robust
 from falaj.storage.blobs.memory import MemoryBlobs
 from unit.models.rows import Rows
 from unit.models.rows import card_facts as make_card_facts
@@ -93,6 +98,26 @@ def test_a_gate_report_names_every_check_and_digest(card_facts: CardFacts) -> No
     for text in render_gate(report, card_facts.version).values():
         assert all(digest in text for digest in (report.digest, report.candidate_digest, report.policy_digest))
         assert text.count("(always)") == 5 and "nothing is in production" in text
+
+
+def test_a_gate_report_shows_what_was_measured_and_its_curves(card_facts: CardFacts) -> None:
+    assert card_facts.report is not None
+    findings = msgspec.structs.replace(
+        card_facts.report.findings,
+        slices=(Sliced(EVIL, (Part(100, 30, {"auc": 0.75}, {"auc": Interval(0.7, 0.8, 9)}, value=EVIL),), 2),),
+        fairness=(Groups("sex", (Group(EVIL, 40, 400, 30, 10), Group("M", 50, 500, 0, 1))),),
+        robustness=(Robust("auc under noise", (Perturbed("noise", "noise", 1, "auc", 0.7, None, None, 9, 3),)),),
+        explanation=Explanation("treeshap", 500, (Attribution("x1", 1.25, 0.9), Attribution("x0", 0.1))),
+    )
+    report = msgspec.structs.replace(card_facts.report, findings=findings)
+    pages = render_gate(report, card_facts.version, card_facts.plots)
+    page = outline(pages["gate.html"])
+    assert page.outside == [] and pages["gate.html"].count("data:image/png;base64,") == 3
+    for text in (pages["gate.md"], page.text):
+        for fact in ("0.7000 to 0.8000", "75.0%", "1.2500", "x1", "average", "brier"):
+            assert fact in text, fact
+    assert "raise the score" in page.text and "2 rarer values" in page.text and "auc under noise" in page.text
+    assert "<script>" not in pages["gate.html"] and "<script>" not in pages["gate.md"]
 
 
 def test_a_report_before_registration_has_no_number(card_facts: CardFacts) -> None:

@@ -26,6 +26,7 @@ from falaj.lifecycle.pipeline import training_graph
 from falaj.lifecycle.promotion import begin_wished
 from falaj.lifecycle.removal import remove_versions
 from falaj.lifecycle.rooms import Rooms
+from falaj.models.gate_report import load_report
 from falaj.models.stages import Stage
 from falaj.models.version import ModelVersion
 from falaj.pipelines.runs import get_run
@@ -87,8 +88,10 @@ def show(rooms: Rooms, actor: Actor, params: ShowVersion) -> VersionDetail:
         digest = version.documents.get(name)
         return rooms.blobs.get(digest).decode() if digest else ""
 
-    documents = [text(name) for name in ("card.md", "card.html", "gate.md", "gate.html")]
-    return VersionDetail(version_status(rooms, version), *documents)
+    gate = load_report(rooms.blobs, version.gate_digest) if version.gate_digest else None
+    return VersionDetail(
+        version_status(rooms, version), text("card.md"), text("card.html"), text("gate.md"), text("gate.html"), gate
+    )
 
 
 def approve(rooms: Rooms, actor: Actor, params: Decide) -> Decided:

@@ -5,6 +5,7 @@ import msgspec
 from falaj.app.values.bounds import VersionNumber
 from falaj.app.values.status import VersionStatus
 from falaj.definitions.tensor_signature import TensorSpec
+from falaj.models.gate_report import GateReport
 
 
 class Train(msgspec.Struct, frozen=True):
@@ -51,6 +52,7 @@ class VersionDetail(msgspec.Struct, frozen=True):
         card_html: The model card as a page.
         gate_markdown: The gate report.
         gate_html: The gate report as a page.
+        gate: The gate report itself; None when no gate was judged.
     """
 
     version: VersionStatus
@@ -58,6 +60,7 @@ class VersionDetail(msgspec.Struct, frozen=True):
     card_html: str
     gate_markdown: str
     gate_html: str
+    gate: GateReport | None = None
 
 
 class Decide(msgspec.Struct, frozen=True):
