@@ -116,12 +116,16 @@ class Leakage(msgspec.Struct, frozen=True, tag="no_leak"):
     Attributes:
         auc: What one feature alone may reach on test rows.
         allow: Features that are let off.
+        late: The share of rows in which a feature may rest on what became known only later; None to leave it unasked.
     """
 
     auc: float = 0.99
     allow: tuple[str, ...] = ()
+    late: float | None = None
 
     def __post_init__(self) -> None:
+        if self.late is not None and not 0 <= self.late < 1:
+            raise DefinitionError(f"gate no_leak: late {self.late} is not a share", hint="write late=0.01")
         if not 0.5 < self.auc <= 1:
             raise DefinitionError(f"gate no_leak: auc {self.auc} is not above 0.5 and up to 1", hint="write auc=0.99")
 
@@ -259,14 +263,15 @@ def latency(*, p99_ms: float) -> Latency:
     return Latency(float(p99_ms))
 
 
-def no_leak(*, auc: float = 0.99, allow: Sequence[str] = ()) -> Leakage:
+def no_leak(*, auc: float = 0.99, allow: Sequence[str] = (), late: float | None = None) -> Leakage:
     """Pass when no feature alone ranks test rows too well, and no time among the features is later than its event.
 
     Args:
         auc: What one feature alone may reach.
         allow: Features that are let off.
+        late: The share of rows in which a feature may rest on what became known only later, by the sources' `created`.
     """
-    return Leakage(float(auc), tuple(allow))
+    return Leakage(float(auc), tuple(allow), late)
 
 
 def fairness(

@@ -128,10 +128,21 @@ class Model(msgspec.Struct, frozen=True):
                 )
             if isinstance(check, Leakage | Robustness):
                 self._check_inputs(check.allow if isinstance(check, Leakage) else check.mutable)
+            if isinstance(check, Leakage) and check.late is not None:
+                self._check_created()
         for column in self.sliced_by:
             if column_of(column) in RESERVED or column == self.label.column:
                 raise DefinitionError(
                     f"model {self.name!r}: rows cannot be sliced by {column!r}", hint="name another column"
+                )
+
+    def _check_created(self) -> None:
+        for view in self.features.views:
+            if not view.source.timeless and view.source.created is None:
+                raise DefinitionError(
+                    f"model {self.name!r}: a gate asks what became known late, and source {view.source.name!r} does "
+                    "not say when its rows became known",
+                    hint="declare its column with created=..., or leave late=... out",
                 )
 
     def _check_inputs(self, names: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from falaj.definitions.cost import Cost
-from falaj.definitions.gate import Bound, Change, Fairness, Robustness
+from falaj.definitions.gate import Bound, Change, Fairness, Leakage, Robustness
 from falaj.definitions.model import Model
 from falaj.definitions.routing_table import ArtifactRef
 from falaj.definitions.service_spec import ServiceSpec
@@ -19,6 +19,7 @@ from falaj.definitions.slices import column_of, sliced
 from falaj.features.entity_frame import TIME_COLUMN
 from falaj.kernel.digest import digest_value
 from falaj.lifecycle.dataset import SPLIT, features_of
+from falaj.lifecycle.known_then import unknown_then
 from falaj.lifecycle.rooms import Rooms
 from falaj.lifecycle.training import artifacts_of, labels_of, service_of
 from falaj.models.artifacts import load_artifact
@@ -181,7 +182,7 @@ def findings_of(rooms: Rooms, model: Model, context: StepContext, found: Measure
     return Findings(
         whole,
         slices,
-        _leaks(found),
+        _leaks(rooms, model, context, found),
         tuple(
             count_groups(column_of(name), texts_of(found.test.column(column_of(name)).to_pylist()), sides)
             for name in dict.fromkeys(check.attribute for check in model.gates if isinstance(check, Fairness))
@@ -191,7 +192,7 @@ def findings_of(rooms: Rooms, model: Model, context: StepContext, found: Measure
     )
 
 
-def _leaks(found: Measurement) -> Leaks:
+def _leaks(rooms: Rooms, model: Model, context: StepContext, found: Measurement) -> Leaks:
     signature = found.candidate.signature
     alone = measure_alone(
         [spec.name for spec in signature.inputs],
@@ -204,7 +205,13 @@ def _leaks(found: Measurement) -> Leaks:
         return Leaks(alone)
     outputs = [name for name, dtype in found.service.outputs if dtype == "timestamp"]
     instants = {name: _microseconds(found.test.column(name)) for name in outputs}
-    return Leaks(alone, count_late(instants, _microseconds(found.test.column(TIME_COLUMN))))
+    late = count_late(instants, _microseconds(found.test.column(TIME_COLUMN)))
+    if not any(isinstance(check, Leakage) and check.late is not None for check in model.gates):
+        return Leaks(alone, late)
+    compared, unknown = unknown_then(
+        rooms, found.service, context.input("validate", "versions"), found.test, found.seed
+    )
+    return Leaks(alone, late, compared, unknown)
 
 
 def _microseconds(column: Any) -> NDArray[np.int64]:

@@ -1,6 +1,8 @@
 """Leakage: features that know the label too well, or from after its event."""
 
+import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -43,10 +45,14 @@ class Leaks(msgspec.Struct, frozen=True):
     Attributes:
         alone: Each input alone, the best first.
         late: Feature that is an instant to the rows in which it is after its event; those without one are absent.
+        compared: How many test rows were computed again of what was known at their instants; 0 for none.
+        unknown: Feature to those of them in which it is another value then.
     """
 
     alone: tuple[Alone, ...]
     late: dict[str, int] = {}
+    compared: int = 0
+    unknown: dict[str, int] = {}
 
 
 def measure_alone(
@@ -123,6 +129,28 @@ def _rates(past: Matrix, labels: NDArray[np.int64], values: Matrix, *, categoric
     prior = float(labels.mean())
     rates: Floats = (positives + prior * _PRIOR_ROWS) / (rows + _PRIOR_ROWS)
     return rates[bins(values)]
+
+
+def count_unlike(features: Mapping[str, tuple[Sequence[Any], Sequence[Any]]]) -> dict[str, int]:
+    """Count the rows in which a feature has two values that differ by more than sums of floats do.
+
+    Args:
+        features: Feature to its values in one table and in another, (rows,).
+
+    Example:
+        >>> count_unlike({"n": ([1, 2, None], [1, 3, None]), "x": ([0.1 + 0.2], [0.3])})
+        {'n': 1}
+    """
+    counts = {
+        name: sum(not _alike(*pair) for pair in zip(one, other, strict=True)) for name, (one, other) in features.items()
+    }
+    return {name: count for name, count in counts.items() if count}
+
+
+def _alike(one: Any, other: Any) -> bool:
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-9) or (math.isnan(one) and math.isnan(other))
+    return bool(one == other)
 
 
 def count_late(instants: Mapping[str, NDArray[np.int64]], event_us: NDArray[np.int64]) -> dict[str, int]:

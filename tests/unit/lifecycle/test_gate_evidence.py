@@ -1,5 +1,6 @@
 """What a gate stands on, from the project's definitions to the report: columns beside the features, and production."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from falaj.definitions.project import Definitions
 from falaj.governance.access import SYSTEM
 from falaj.kernel.errors import DefinitionError
 from falaj.models.gate_report import GateReport, Outcome, load_report
+from falaj.models.leakage import Leaks
 from falaj.models.stages import Stage
 from falaj.models.version import ModelVersion
 from support.rooms_work import work
@@ -21,6 +23,10 @@ from support.rooms_world import ADA, CARD, SCHEMA, World, definitions, endpoint,
 TX = source(schema=SCHEMA | {"sex": "string", "copy": "float64"})
 ACTIVITY = fj.FeatureView("activity", CARD, TX, {"seen": fj.count(window="1d")})
 PROFILE = fj.FeatureView("profile", CARD, TX, {"card": fj.last("card_id")})
+
+
+UNDATED = fj.FeatureView("undated", CARD, source(created=None), {"seen": fj.count(window="1d")})
+UNDATED_FEATURES = fj.FeatureService("undated_features", [UNDATED])
 
 
 def gated(*gates: Any, more: Any = (), **changes: Any) -> Definitions:
@@ -34,7 +40,7 @@ def gated(*gates: Any, more: Any = (), **changes: Any) -> Definitions:
     return definitions(endpoint(of=model(over=ACTIVITY, **(fields | changes))), more=[PROFILE])
 
 
-def filled(world: World, *, unfair: bool = False) -> World:
+def filled(world: World, *, unfair: bool = False, known_after_s: int = 0) -> World:
     rng = np.random.default_rng(1)
     world.clock.advance(500_000)
     events = []
@@ -43,6 +49,7 @@ def filled(world: World, *, unfair: bool = False) -> World:
         paid = amount + (15 if unfair and sex == "M" else 0)
         label = int(amount + 8 * rng.normal() > 60)
         fields = {"amount": paid, "sex": "X" if n % 97 == 0 else sex, "card_id": f"c{n % 3}", "copy": float(label)}
+        fields["known"] = event(n * 5)["at"] + timedelta(seconds=known_after_s)
         events.append(event(n * 5, label=label, **fields))
     world.push(*events)
     return world
@@ -140,6 +147,15 @@ def test_a_worse_version_than_production_fails(tmp_path: Path) -> None:
         assert version.gate_outcome is Outcome.FAIL
 
 
+@pytest.mark.parametrize(("known_after_s", "outcome"), [(0, Outcome.PASS), (7_200, Outcome.FAIL)])
+def test_what_became_known_later_is_found(tmp_path: Path, known_after_s: int, outcome: Outcome) -> None:
+    with opened(tmp_path, gated(fj.gate.no_leak(auc=0.999, late=0.05))) as world:
+        _, report = trained(filled(world, known_after_s=known_after_s))
+        found = outcomes(report)["features rest on what was known then, but for 5% of rows"]
+        assert found is outcome
+        assert ("activity__seen" in (report.findings.leaks or Leaks(())).unknown) == (outcome is Outcome.FAIL)
+
+
 def test_a_column_that_is_not_there_is_named(tmp_path: Path) -> None:
     with opened(tmp_path, gated(fj.gate.at_least("auc", 0.6, slices=["sexx"]))) as world:
         filled(world)
@@ -153,6 +169,7 @@ def test_a_column_that_is_not_there_is_named(tmp_path: Path) -> None:
         ([fj.gate.at_most("cost", 1)], {}, "nothing says what decisions cost"),
         ([fj.gate.at_least("auc", 0.5, slices=["is_fraud"])], {}, "cannot be sliced by 'is_fraud'"),
         ([fj.gate.at_least("auc", 0.5)], {"slices": ["label"]}, "cannot be sliced by 'label'"),
+        ([fj.gate.no_leak(late=0.01)], {"features": UNDATED_FEATURES}, "does not say when its rows became known"),
         ([fj.gate.no_leak(allow=["amuont"])], {}, "no feature of it"),
         ([fj.gate.robust("auc", by=0, under=["attack"], mutable=["sex"])], {}, "no feature of it"),
     ],

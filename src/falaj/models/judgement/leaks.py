@@ -7,7 +7,8 @@ from falaj.definitions.slices import column_of
 from falaj.models.findings import Findings
 from falaj.models.gate_report import CheckResult, Outcome
 from falaj.models.judgement.metric import failed
-from falaj.models.leakage import Alone
+from falaj.models.leakage import Alone, Leaks
+from falaj.models.proportions import share
 
 NO_LABEL = "no feature is the label"
 
@@ -44,12 +45,34 @@ def judge_leaks(check: Leakage, findings: Findings) -> Iterator[CheckResult]:
         yield CheckResult(check.name, Outcome.INCONCLUSIVE, few, None, check.auc)
     else:
         yield _alone(check, judged)
+    if check.late is not None:
+        yield _known_then(check.late, allowed, leaks)
     late = {name: rows for name, rows in leaks.late.items() if name not in allowed}
     name = "no feature is later than its event"
     if late:
         yield failed(name, ", ".join(f"{one} is in {rows:,} rows" for one, rows in late.items()))
     else:
         yield CheckResult(name, Outcome.PASS, "no instant among the features is after the row's own")
+
+
+def _known_then(bound: float, allowed: set[str], leaks: Leaks) -> CheckResult:
+    name = f"features rest on what was known then, but for {100 * bound:g}% of rows"
+    if not leaks.compared:
+        return failed(name, "it was not looked at", bound=bound)
+    counts = {feature: rows for feature, rows in leaks.unknown.items() if feature not in allowed}
+    if not counts:
+        found = share(0, leaks.compared)
+        outcome = Outcome.PASS if found.high <= bound or bound == 0 else Outcome.INCONCLUSIVE
+        reason = f"none is another value in {leaks.compared:,} rows that were computed again"
+        return CheckResult(name, outcome, reason, 0.0, bound, low=found.low, high=found.high)
+    worst = max(counts, key=lambda feature: counts[feature])
+    found = share(counts[worst], leaks.compared)
+    outcome = Outcome.FAIL if found.low > bound else Outcome.PASS if found.high <= bound else Outcome.INCONCLUSIVE
+    reason = (
+        f"{worst} is another value in {counts[worst]:,} of {leaks.compared:,} rows, computed of what was known "
+        f"at their instants: {found.value:.1%} ({found.low:.1%} to {found.high:.1%})"
+    )
+    return CheckResult(name, outcome, reason, found.value, bound, low=found.low, high=found.high)
 
 
 def _alone(check: Leakage, judged: list[Alone]) -> CheckResult:
