@@ -1,6 +1,7 @@
 """Metrics of scores against labels, over whole arrays and over many weightings of them at once."""
 
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -101,9 +102,7 @@ class Scored:
         return {name: found[name] for name in wanted if name in found}
 
     def _decisions(self, weights: Floats) -> dict[str, Floats]:
-        chosen, positive = self.scores >= self.threshold, self.labels == 1
-        cells = [chosen & positive, chosen & ~positive, ~chosen & positive, ~chosen & ~positive]
-        tp, fp, fn, tn = (weights @ np.stack(cells, axis=1).astype(np.float64)).T
+        tp, fp, fn, tn = (weights @ self._cells).T
         with np.errstate(invalid="ignore", divide="ignore"):
             found = {
                 # Without a positive decision it is 0: a model that never decides earns nothing.
@@ -119,22 +118,43 @@ class Scored:
         return found
 
     def _losses(self, weights: Floats) -> dict[str, Floats]:
-        held = np.clip(self.scores, 1e-15, 1 - 1e-15)
-        logs = -np.where(self.labels == 1, np.log(held), np.log1p(-held))
-        sums = weights @ np.stack([logs, (self.scores - self.labels) ** 2], axis=1)
+        sums = weights @ self._lost
         with np.errstate(invalid="ignore", divide="ignore"):
             log_loss, brier = (sums / weights.sum(axis=1, keepdims=True)).T
         return {"log_loss": log_loss, "brier": brier}
 
     def _calibration_error(self, weights: Floats) -> Floats:
-        """Return the expected calibration error over bins of equally many rows; rows of one score share a bin."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            error: Floats = np.abs(weights @ self._gaps).sum(axis=1) / weights.sum(axis=1)
+        return error
+
+    # What follows is the same for every weighting, and made once.
+
+    @cached_property
+    def _cells(self) -> Floats:
+        """Whether each row is a true or false positive, or a false or true negative, (rows, 4)."""
+        chosen, positive = self.scores >= self.threshold, self.labels == 1
+        cells = [chosen & positive, chosen & ~positive, ~chosen & positive, ~chosen & ~positive]
+        return np.stack(cells, axis=1).astype(np.float64)
+
+    @cached_property
+    def _lost(self) -> Floats:
+        """Log loss, scores held 1e-15 away from 0 and 1, and squared error of each row, (rows, 2)."""
+        held = np.clip(self.scores, 1e-15, 1 - 1e-15)
+        logs = -np.where(self.labels == 1, np.log(held), np.log1p(-held))
+        return np.stack([logs, (self.scores - self.labels) ** 2], axis=1)
+
+    @cached_property
+    def _gaps(self) -> Floats:
+        """Score less label in the column of each row's bin, (rows, bins).
+
+        Bins are of equally many rows; rows of one score share a bin.
+        """
         edges = np.quantile(self.scores, np.linspace(0, 1, CALIBRATION_BINS + 1)[1:-1])
         bins = np.searchsorted(edges, self.scores, side="right")
         gaps = np.zeros((len(self.scores), CALIBRATION_BINS))
         gaps[np.arange(len(bins)), bins] = self.scores - self.labels
-        with np.errstate(invalid="ignore", divide="ignore"):
-            error: Floats = np.abs(weights @ gaps).sum(axis=1) / weights.sum(axis=1)
-        return error
+        return gaps
 
 
 def auc(true: Floats, false: Floats) -> Floats:
