@@ -12,7 +12,7 @@ from falaj.app.operations.model import train
 from falaj.app.values.model import Train
 from falaj.definitions.project import Definitions
 from falaj.governance.access import SYSTEM
-from falaj.kernel.errors import DefinitionError
+from falaj.kernel.errors import Conflict, DefinitionError
 from falaj.models.gate_report import GateReport, Outcome, load_report
 from falaj.models.leakage import Leaks
 from falaj.models.stages import Stage
@@ -161,6 +161,18 @@ def test_a_column_that_is_not_there_is_named(tmp_path: Path) -> None:
         filled(world)
         with pytest.raises(AssertionError, match="has no such column"):
             trained(world)
+
+
+def test_too_little_evidence_blocks_unless_the_policy_accepts_it(tmp_path: Path) -> None:
+    with opened(tmp_path, definitions()) as world:
+        version = world.register(gate=Outcome.INCONCLUSIVE)
+        with pytest.raises(Conflict, match="its gate is INCONCLUSIVE"):
+            world.deploy(version)
+        world.apply(definitions(policy=fj.Policy(accept_inconclusive=True, auto_promote=True)))
+        world.deploy()  # the newest that may move
+        assert world.serving() == {version.version: 100}
+        moves = world.rooms.registry.history("fraud", version.version)
+        assert moves and "inconclusive gate accepted" in moves[0].reason
 
 
 @pytest.mark.parametrize(
