@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from falaj.definitions.model import Model
 from falaj.definitions.project import digest_of
@@ -33,13 +34,14 @@ from falaj.models.parity import Parity
 from falaj.models.probe import probe_artifact
 from falaj.models.stages import Stage
 from falaj.models.version import ModelVersion, NewVersion
-from falaj.monitoring.references import SCORE, fit_references, references_to_msgpack
+from falaj.monitoring.references import SCORE, Origin, References, fit_references, references_to_msgpack
 from falaj.pipelines.context import StepContext
 from falaj.pipelines.keys import environment_digest
 from falaj.rollout import rollouts
 from falaj.rollout.table import current_route
 
 Outputs = Mapping[str, Any]
+Floats = NDArray[np.float64]
 
 
 def evaluate(context: StepContext) -> Outputs:
@@ -77,7 +79,7 @@ def evaluate(context: StepContext) -> Outputs:
     scored = scored.append_column(LABEL, test.column(LABEL)).append_column("score", pa.array(scores, pa.float64()))
     production, scored = _production(rooms, model, context, test, scored)
     pq.write_table(scored, context.folder / "scores.parquet")
-    references = fit_references({**{n: test.column(n).to_pylist() for n in names}, SCORE: scores})
+    references = _references(rooms, model, context, (training, test), scores, threshold)
     (context.folder / "references.msgpack").write_bytes(references_to_msgpack(references))
     return {
         "metrics": found.metrics,
@@ -87,6 +89,27 @@ def evaluate(context: StepContext) -> Outputs:
         "scores": context.folder / "scores.parquet",
         "references": context.folder / "references.msgpack",
     }
+
+
+def _references(
+    rooms: Rooms, model: Model, context: StepContext, parts: tuple[pa.Table, pa.Table], scores: Floats, threshold: float
+) -> dict[Origin, References]:
+    """Freeze what traffic will be compared with, by the segments that the model's endpoints now judge."""
+    training, test = parts
+    names = [name for name, _ in service_of(rooms, model).model_inputs]
+    importance: Mapping[str, float] = context.input("train", "importance")
+    order = sorted(names, key=lambda name: (-importance.get(name, 0.0), name))
+    watched = (one.monitor for one in rooms.definitions.endpoints.values() if one.model.name == model.name)
+    segments = sorted({by for monitor in watched for by in monitor.segments})
+    tested = fit_references(
+        {name: test.column(name) for name in names} | {SCORE: scores},
+        segments=segments,
+        order=order,
+        outcomes=labels_of(test) > 0,
+        threshold=threshold,
+    )
+    trained = fit_references({name: training.column(name) for name in names}, segments=segments, order=order)
+    return {"test": tested, "training": trained.by_scores_of(tested)}
 
 
 def _places(model: Model, test: pa.Table) -> list[str]:

@@ -5,12 +5,14 @@ from typing import Any
 import msgspec
 
 from falaj.app.values.monitor import AlertsQuery, MonitorQuery
-from falaj.app.values.status import AlertStatus, DriftStatus, MonitorStatus
+from falaj.app.values.status import AlertStatus, DriftStatus, EstimateStatus, MonitorStatus, SegmentStatus
+from falaj.definitions.verdict import Verdict
 from falaj.governance.access import Actor
 from falaj.lifecycle.rooms import Rooms
 from falaj.lifecycle.watching import champion_of
 from falaj.monitoring.alerts import AlertRecord
 from falaj.monitoring.alerts import list_alerts as find_alerts
+from falaj.monitoring.estimated import KIND as ESTIMATED
 from falaj.monitoring.verdicts import latest_verdicts
 from falaj.rollout.table import current_route
 
@@ -49,7 +51,7 @@ def monitor_status(rooms: Rooms, endpoint: str) -> MonitorStatus:
         watched = champion_of(route).subject
         kept = latest_verdicts(connection, subject=endpoint, version=watched)
     verdicts = {one.verdict.kind: one.verdict for one in kept}
-    drift, quality = verdicts.get("drift"), verdicts.get("performance")
+    drift, quality, estimate = verdicts.get("drift"), verdicts.get("performance"), verdicts.get(ESTIMATED)
     realised: dict[str, float | None] = {}
     if quality is not None:
         realised = {name: one["value"] for name, one in quality.evidence["metrics"].items()}
@@ -61,6 +63,10 @@ def monitor_status(rooms: Rooms, endpoint: str) -> MonitorStatus:
         quality=quality.reason if quality else "",
         early=quality.evidence["early"] if quality else 0,
         unknown=quality.evidence.get("unknown", 0) if quality else 0,
+        intervals=_estimates(quality.evidence) if quality else {},
+        segments=_segments(drift, quality),
+        estimated=_estimates(estimate.evidence) if estimate and estimate.outcome == "PASS" else {},
+        estimate=estimate.reason if estimate else "",
     )
     if drift is None:
         return found
@@ -73,6 +79,23 @@ def monitor_status(rooms: Rooms, endpoint: str) -> MonitorStatus:
         window=drift.evidence.get("rows", 0),
         features=_by_feature(drift.evidence),
     )
+
+
+def _estimates(evidence: dict[str, Any]) -> dict[str, EstimateStatus]:
+    return {name: EstimateStatus(**one) for name, one in evidence["metrics"].items()}
+
+
+def _segments(drift: Verdict | None, quality: Verdict | None) -> dict[str, SegmentStatus]:
+    drifts: dict[str, str] = drift.evidence.get("segments", {}) if drift else {}
+    measured: dict[str, Any] = quality.evidence.get("segments", {}) if quality else {}
+    found = {}
+    for name in sorted({*drifts, *measured}):
+        part = measured.get(name, {})
+        believed = part.get("outcome") == "PASS"
+        found[name] = SegmentStatus(
+            drifts.get(name, "INCONCLUSIVE"), part.get("reason", ""), _estimates(part) if believed else {}
+        )
+    return found
 
 
 def _by_feature(evidence: dict[str, Any]) -> tuple[DriftStatus, ...]:
