@@ -41,6 +41,7 @@ from falaj.definitions.prediction_policy import prediction_log
 from falaj.definitions.retrain import retrain
 from falaj.definitions.rollout import canary, error_ratio, p99_ms
 from falaj.definitions.source import Csv, Follow, Parquet, Push, Source
+from falaj.definitions.source_watch import watch
 from falaj.definitions.trainer import lightgbm, python, sklearn, xgboost
 from falaj.kernel.version import __version__ as __version__
 
@@ -101,6 +102,7 @@ __all__ = [
     "sum",
     "var",
     "vote_of",
+    "watch",
     "xgboost",
 ]
 

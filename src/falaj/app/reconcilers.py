@@ -10,6 +10,7 @@ from falaj.lifecycle.mirror import MirrorStages
 from falaj.lifecycle.promotion import Promotions, Rollouts
 from falaj.lifecycle.publication import Publication
 from falaj.lifecycle.rooms import Rooms
+from falaj.lifecycle.source_watch import SourceWatching
 from falaj.lifecycle.store_watch import StoreWatch
 from falaj.lifecycle.triggers import Triggers
 from falaj.lifecycle.watching import Watching
@@ -119,5 +120,6 @@ def reconcilers(rooms: Rooms) -> list[Reconciler]:
         ScheduledVerify(rooms),
         StoreWatch(rooms),
         LoadWatch(rooms),
+        SourceWatching(rooms),
         MirrorStages(rooms),
     ]

@@ -166,6 +166,7 @@ def compile_document(rooms: Rooms, definitions: Definitions) -> Document:
                     hint=f"its columns are {', '.join(sorted(schema))}",
                 )
     _check_segments(definitions, services)
+    _check_watched(definitions, schemas)
     return Document(definitions, schemas, services, views)
 
 
@@ -178,6 +179,17 @@ def _check_segments(definitions: Definitions, services: Mapping[str, ServiceSpec
                 raise DefinitionError(
                     f"endpoint {endpoint.name!r}: monitor makes segments by {by!r}, which its model does not take",
                     hint=did_you_mean(by, inputs),
+                )
+
+
+def _check_watched(definitions: Definitions, schemas: Mapping[str, Mapping[str, str]]) -> None:
+    """Raise if a source watches a column that it does not have."""
+    for name, source in definitions.sources.items():
+        for column in source.watch.max_missing if source.watch else ():
+            if column not in schemas[name]:
+                raise DefinitionError(
+                    f"source {name!r} watches {column!r}, which it does not have",
+                    hint=did_you_mean(column, schemas[name]),
                 )
 
 
