@@ -44,6 +44,7 @@ from falaj.definitions.retrain import retrain
 from falaj.definitions.rollout import canary, error_ratio, p99_ms
 from falaj.definitions.secret import secret
 from falaj.definitions.source import Csv, Follow, Parquet, Push, Source
+from falaj.definitions.source_watch import watch
 from falaj.definitions.step import step
 from falaj.definitions.trainer import lightgbm, python, sklearn, xgboost
 from falaj.kernel.secret import Secret
@@ -112,6 +113,7 @@ __all__ = [
     "sum",
     "var",
     "vote_of",
+    "watch",
     "xgboost",
 ]
 

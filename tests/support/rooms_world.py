@@ -206,12 +206,14 @@ class World:
         self._stats.written_us = int(self.clock.now().timestamp() * 1e6)
         write_stats(self._stats, folder)
 
-    def references(self, mean: float = 50.0) -> str:
-        """Keep the cells that drift is measured against, and return their digest."""
+    def references(self, mean: float = 50.0, segments: Sequence[str] = ()) -> str:
+        """Keep the cells that drift is measured against, and return their digest; its outcomes agree with scores."""
         rng = np.random.default_rng(4)
         columns = {"activity__seen": rng.integers(0, 9, 2000), "activity__amount_mean": rng.normal(50, 9, 2000)}
         columns |= {"amount": rng.normal(mean, 20, 2000), "score": rng.random(2000)}
-        return self.rooms.blobs.put(references_to_msgpack(fit_references(columns)))
+        outcomes = (columns["score"] > 0.5) != (rng.random(2000) < 0.1)
+        found = fit_references(columns, segments=segments, outcomes=outcomes, threshold=0.5)
+        return self.rooms.blobs.put(references_to_msgpack({"test": found, "training": found}))
 
     def push(self, *events: Any, to: str = "tx") -> None:
         """Push events, and land them in their table."""

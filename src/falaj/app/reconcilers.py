@@ -13,6 +13,7 @@ from falaj.lifecycle.promotion import Promotions, Rollouts
 from falaj.lifecycle.publication import Publication
 from falaj.lifecycle.rooms import Rooms
 from falaj.lifecycle.run_notices import RunNotices
+from falaj.lifecycle.source_watch import SourceWatching
 from falaj.lifecycle.store_watch import StoreWatch
 from falaj.lifecycle.triggers import Triggers
 from falaj.lifecycle.watching import Watching
@@ -124,6 +125,7 @@ def reconcilers(rooms: Rooms) -> list[Reconciler]:
         ScheduledVerify(rooms),
         StoreWatch(rooms),
         LoadWatch(rooms),
+        SourceWatching(rooms),
         MirrorStages(rooms),
         Triage(rooms),
         *deliveries(rooms),

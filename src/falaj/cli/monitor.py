@@ -1,11 +1,11 @@
 """Commands about monitoring."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import click
 
 from falaj.app.values.monitor import MonitorQuery
-from falaj.app.values.status import MonitorStatus
+from falaj.app.values.status import EstimateStatus, MonitorStatus
 from falaj.cli.command import FalajCommand, Session, counted, pass_session, plain
 from falaj.kernel.clock import from_us, rfc3339
 
@@ -16,7 +16,7 @@ _COLOURS = {"DRIFT": "red", "SUSPECTED": "yellow", "NO_DRIFT": "green", "INCONCL
 @click.argument("endpoint")
 @pass_session
 def monitor(session: Session, *, endpoint: str) -> None:
-    """Show the drift and the realised quality of ENDPOINT.
+    """Show the drift, the realised and the estimated quality of ENDPOINT.
 
     Example: falaj monitor fraud
     """
@@ -31,10 +31,34 @@ def monitor(session: Session, *, endpoint: str) -> None:
             click.echo(
                 f"  {one.feature:<44} {click.style(f'{one.outcome:<12}', fg=_COLOURS[one.outcome])} {effect} {p}"
             )
-        for line in realised_lines(found):
+        for line in (*realised_lines(found), *_interval_lines(found), *_estimated_lines(found), *_segment_lines(found)):
             click.echo(f"  {line}")
 
     session.show(found, human)
+
+
+def _interval_lines(found: MonitorStatus) -> Iterator[str]:
+    if found.outcomes and found.intervals:
+        yield f"with 95 % confidence: {_shown(found.intervals)}"
+
+
+def _estimated_lines(found: MonitorStatus) -> Iterator[str]:
+    """Give the line about what is only expected; it says so in each case."""
+    if found.estimated:
+        yield f"estimated, not measured: {_shown(found.estimated)}  ({plain(found.estimate)})"
+    elif found.estimate:
+        yield plain(found.estimate)
+
+
+def _segment_lines(found: MonitorStatus) -> Iterator[str]:
+    for name, one in found.segments.items():
+        word = click.style(f"{one.outcome:<12}", fg=_COLOURS[one.outcome])
+        quality = f"realised {_shown(one.realised)}" if one.realised else plain(one.quality)
+        yield f"where {plain(name):<38} {word} {quality}".rstrip()
+
+
+def _shown(figures: Mapping[str, EstimateStatus]) -> str:
+    return "  ".join(f"{name} {one.value:.4f} ({one.lower:.4f} to {one.upper:.4f})" for name, one in figures.items())
 
 
 def drift_subject(found: MonitorStatus) -> str:

@@ -6,6 +6,7 @@ import msgspec
 
 from falaj.definitions.check import Check
 from falaj.definitions.dtype import check_dtype
+from falaj.definitions.source_watch import SourceWatch
 from falaj.kernel.duration import duration_us
 from falaj.kernel.errors import DefinitionError
 from falaj.kernel.names import check_name
@@ -71,6 +72,7 @@ class Source(msgspec.Struct, frozen=True):
         delay: How long it takes until a row can be used, e.g. "1d" of a nightly file: features at T are those of
             T less the delay, in training and in serving alike.
         owner: Who answers for it.
+        watch: When somebody is told that it is stale or that its rows are bad; None for never.
 
     Raises:
         DefinitionError: There is neither batch nor stream, or a column is misnamed.
@@ -91,6 +93,7 @@ class Source(msgspec.Struct, frozen=True):
     lateness: str = "0s"
     owner: str = ""
     delay: str = "0s"
+    watch: SourceWatch | None = None
 
     def __post_init__(self) -> None:
         check_name("source", self.name)

@@ -9,13 +9,14 @@ from falaj.data.columns import quarantine_schema, quarantine_table, source_table
 from falaj.data.file_sample import refuse_unusable
 from falaj.data.schema import source_schema
 from falaj.definitions.project import Definitions, digest_of
-from falaj.definitions.service_spec import ViewSpec
+from falaj.definitions.service_spec import ServiceSpec, ViewSpec
 from falaj.features.compile import compile_service, compile_view
 from falaj.features.dialect import DIALECTS
 from falaj.features.engines.support import check_views
 from falaj.governance.access import Actor
 from falaj.kernel.codec import canonical_json
 from falaj.kernel.errors import DataError, DefinitionError
+from falaj.kernel.names import did_you_mean
 from falaj.lifecycle.applied import Applied, Document, write_applied
 from falaj.lifecycle.plan import Plan, Serving, make_plan, refusing_misfits
 from falaj.lifecycle.publication import policies_of
@@ -164,7 +165,32 @@ def compile_document(rooms: Rooms, definitions: Definitions) -> Document:
                     f"{model.label.source.name!r}",
                     hint=f"its columns are {', '.join(sorted(schema))}",
                 )
+    _check_segments(definitions, services)
+    _check_watched(definitions, schemas)
     return Document(definitions, schemas, services, views)
+
+
+def _check_segments(definitions: Definitions, services: Mapping[str, ServiceSpec]) -> None:
+    """Raise if a monitor makes segments by what its model does not take: nothing would be judged by it."""
+    for endpoint in definitions.endpoints.values():
+        inputs = [name for name, _ in services[endpoint.model.features.name].model_inputs]
+        for by in endpoint.monitor.segments:
+            if by not in inputs:
+                raise DefinitionError(
+                    f"endpoint {endpoint.name!r}: monitor makes segments by {by!r}, which its model does not take",
+                    hint=did_you_mean(by, inputs),
+                )
+
+
+def _check_watched(definitions: Definitions, schemas: Mapping[str, Mapping[str, str]]) -> None:
+    """Raise if a source watches a column that it does not have."""
+    for name, source in definitions.sources.items():
+        for column in source.watch.max_missing if source.watch else ():
+            if column not in schemas[name]:
+                raise DefinitionError(
+                    f"source {name!r} watches {column!r}, which it does not have",
+                    hint=did_you_mean(column, schemas[name]),
+                )
 
 
 def _kept(rooms: Rooms, source: str) -> dict[str, str]:

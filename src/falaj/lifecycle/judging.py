@@ -28,7 +28,7 @@ from falaj.models.parity import Parity
 from falaj.models.probe import probe_artifact
 from falaj.models.stages import is_blessed
 from falaj.models.version import ModelVersion, NewVersion
-from falaj.monitoring.references import SCORE, fit_references, references_to_msgpack
+from falaj.monitoring.references import SCORE, Origin, References, fit_references, references_to_msgpack
 from falaj.pipelines.context import StepContext
 from falaj.pipelines.keys import environment_digest
 from falaj.rollout import rollouts
@@ -60,8 +60,7 @@ def evaluate(context: StepContext) -> Outputs:
     production = production_evidence(model, measured)
     evaluation = evaluation_of(measured.sides(model.cost), findings.whole)
     pq.write_table(_scored(model, measured), context.folder / "scores.parquet")
-    inputs = {spec.name: measured.test.column(spec.name).to_pylist() for spec in signature.inputs}
-    references = fit_references({**inputs, SCORE: measured.candidate.scores})
+    references = _references(rooms, model, context, measured)
     (context.folder / "references.msgpack").write_bytes(references_to_msgpack(references))
     return {
         "metrics": evaluation.metrics,
@@ -71,6 +70,25 @@ def evaluate(context: StepContext) -> Outputs:
         "scores": context.folder / "scores.parquet",
         "references": context.folder / "references.msgpack",
     }
+
+
+def _references(rooms: Rooms, model: Model, context: StepContext, measured: Measurement) -> dict[Origin, References]:
+    """Freeze what traffic will be compared with, by the segments that the model's endpoints now judge."""
+    training, test = measured.training, measured.test
+    names = [name for name, _ in measured.service.model_inputs]
+    importance: Mapping[str, float] = context.input("train", "importance")
+    order = sorted(names, key=lambda name: (-importance.get(name, 0.0), name))
+    watched = (one.monitor for one in rooms.definitions.endpoints.values() if one.model.name == model.name)
+    segments = sorted({by for monitor in watched for by in monitor.segments})
+    tested = fit_references(
+        {name: test.column(name) for name in names} | {SCORE: measured.candidate.scores},
+        segments=segments,
+        order=order,
+        outcomes=measured.labels > 0,
+        threshold=measured.candidate.threshold,
+    )
+    trained = fit_references({name: training.column(name) for name in names}, segments=segments, order=order)
+    return {"test": tested, "training": trained.by_scores_of(tested)}
 
 
 def _scored(model: Model, measured: Measurement) -> pa.Table:

@@ -1,28 +1,26 @@
 """Watching: what an endpoint decided is held against what its version was tested on, and against the outcomes."""
 
-from collections.abc import Container, Iterator
 from datetime import datetime
 
+import msgspec
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 
-from falaj.data.prediction_table import FEEDBACK, to_records
+from falaj.data.prediction_table import FEEDBACK
 from falaj.definitions.endpoint import Endpoint
-from falaj.definitions.prediction_policy import is_redacted
 from falaj.definitions.routing_table import EndpointRoute, Variant
 from falaj.kernel.clock import to_us
+from falaj.lifecycle.decided import decisions_after, values_of
 from falaj.lifecycle.each import for_each
 from falaj.lifecycle.rooms import Rooms
-from falaj.models.version import ModelVersion
 from falaj.monitoring import alerts
-from falaj.monitoring.monitors import Batch, WindowPolicy, watch_drift
-from falaj.monitoring.performance import Joined, QualityPolicy, measure
+from falaj.monitoring.column_values import as_names
+from falaj.monitoring.monitors import WindowPolicy, watch_drift
+from falaj.monitoring.performance import Joined, QualityPolicy, measure, measure_segments
 from falaj.monitoring.questions import DriftPolicy
-from falaj.monitoring.references import SCORE, references_from_msgpack
+from falaj.monitoring.references import references_from_msgpack
 from falaj.rollout import table
 
-_ROWS_AT_ONCE = 20_000
 _MEASURE_EVERY_S = 30.0
 
 
@@ -82,52 +80,21 @@ def watch_endpoint(rooms: Rooms, endpoint: Endpoint, route: EndpointRoute, now_u
     version = rooms.registry.get(champion.model, champion.version)
     if not version.reference_digest:
         return 0
-    kept_out = endpoint.prediction_log.redact
-    references = {
-        name: reference
-        for name, reference in references_from_msgpack(rooms.blobs.get(version.reference_digest)).items()
-        if name not in kept_out
-    }
+    monitor = endpoint.monitor
+    references = references_from_msgpack(rooms.blobs.get(version.reference_digest))[monitor.reference]
+    references = references.watching(without=endpoint.prediction_log.redact, segments=monitor.segments)
     verdicts = watch_drift(
         rooms.db,
         monitor_name(route),
         endpoint.name,
         version.subject,
         references,
-        lambda cursor: _decisions(rooms, endpoint.name, version, cursor, references),
-        policy=DriftPolicy.of(endpoint.monitor),
-        window=WindowPolicy(endpoint.monitor.window),
+        lambda cursor: decisions_after(rooms, endpoint.name, version, cursor, references.columns),
+        policy=DriftPolicy.of(monitor),
+        window=WindowPolicy.of(monitor.window, monitor.window_us),
         now_us=now_us,
     )
     return len(verdicts)
-
-
-def _decisions(
-    rooms: Rooms, endpoint: str, version: ModelVersion, cursor: str, watched: Container[str]
-) -> Iterator[Batch]:
-    """Yield the version's live decisions after the cursor, as columns of its inputs and its score."""
-    after = int(cursor or 0)
-    while True:
-        rows, after_next = rooms.predictions.scan(after, endpoint=endpoint, limit=_ROWS_AT_ONCE)
-        if after_next == after:
-            return
-        after = after_next
-        yield Batch(str(after), _columns(rows, version, watched))
-
-
-def _columns(rows: pa.Table, version: ModelVersion, watched: Container[str]) -> dict[str, list[object]]:
-    names = [spec.name for spec in version.signature.inputs]
-    places = [i for i, name in enumerate(names) if name in watched]
-    records = [
-        record
-        for record in to_records(rows)
-        if (record.model, record.version, record.role, record.error) == (version.model, version.version, "live", "")
-        and not any(is_redacted(record.features[i]) for i in places)  # logged under another policy
-    ]
-    columns: dict[str, list[object]] = {
-        name: [record.features[i] for record in records] for i, name in enumerate(names)
-    }
-    return columns | {SCORE: [record.score for record in records]}
 
 
 def measure_endpoint(rooms: Rooms, endpoint: Endpoint, champion: Variant, now_us: int) -> None:
@@ -146,14 +113,17 @@ def measure_endpoint(rooms: Rooms, endpoint: Endpoint, champion: Variant, now_us
     known_us = joined.column("outcome_at_us").drop_null()
     latest_us = max(int(decided_us.max()), max(known_us.to_pylist(), default=0))
     version = rooms.registry.get(champion.model, champion.version)
-    quality = measure(
-        Joined(
-            joined.column("score").to_numpy().astype(np.float64), outcomes, decided_us, rooms.predictions.orphans(), 0
-        ),
-        now_us=latest_us,
-        label_delay_us=endpoint.model.label.delay_us,
-        policy=QualityPolicy(min_outcomes=endpoint.monitor.min_outcomes, threshold=version.threshold),
-    )
+    scores = joined.column("score").to_numpy().astype(np.float64)
+    known = Joined(scores, outcomes, decided_us, rooms.predictions.orphans(), 0)
+    policy = QualityPolicy(min_outcomes=endpoint.monitor.min_outcomes, threshold=version.threshold)
+    delay_us = endpoint.model.label.delay_us
+    quality = measure(known, now_us=latest_us, label_delay_us=delay_us, policy=policy)
+    inputs = {spec.name for spec in version.signature.inputs}
+    segments = {
+        by: as_names(values_of(joined, version, by)).to_pylist() for by in endpoint.monitor.segments if by in inputs
+    }
+    within = measure_segments(known, segments, now_us=latest_us, label_delay_us=delay_us, policy=policy)
+    quality = msgspec.structs.replace(quality, segments=within)
     alerts.report(rooms.db, quality.to_verdict(endpoint.name, now_us, version.subject))
 
 

@@ -7,8 +7,9 @@ import msgspec
 
 from falaj.definitions.verdict import Outcome, Verdict
 from falaj.kernel.errors import InputError
-from falaj.monitoring.histogram import Counts, Reference
+from falaj.monitoring.histogram import Counts
 from falaj.monitoring.questions import DriftPolicy, Finding, examine
+from falaj.monitoring.references import Origin, References
 
 DriftOutcome = Literal["DRIFT", "NO_DRIFT", "INCONCLUSIVE"]
 _OUTCOMES: dict[DriftOutcome, Outcome] = {"DRIFT": "FAIL", "NO_DRIFT": "PASS", "INCONCLUSIVE": "INCONCLUSIVE"}
@@ -27,41 +28,54 @@ class DriftState(msgspec.Struct, frozen=True):
 class DriftVerdict(msgspec.Struct, frozen=True):
     """What one or several consecutive windows say.
 
+    What is named is a column, a column of a segment ("amount where country=AE"), or how two columns go together.
+
     Attributes:
         outcome: DRIFT when any question alarmed often enough in a row; INCONCLUSIVE when one alarms but not yet
             often enough, or only before correction, or when nothing had rows enough; NO_DRIFT otherwise.
-        drifted: The columns that drifted.
-        suspected: Columns that alarm but not yet often enough, or only before correction.
+        drifted: What drifted.
+        suspected: What alarms but not yet often enough, or only before correction.
         unjudged: Columns for which some question had too few rows.
+        segments: Each segment's own outcome; INCONCLUSIVE where it had too few rows.
         findings: Every answer for the last window.
-        streaks: Alarms in a row per column and question, up to and with the last window.
+        streaks: Alarms in a row per question, up to and with the last window.
+        origin: Which of the version's rows the window was compared with.
     """
 
     outcome: DriftOutcome
     drifted: tuple[str, ...]
     suspected: tuple[str, ...]
     unjudged: tuple[str, ...]
+    segments: dict[str, DriftOutcome]
     findings: tuple[Finding, ...]
     streaks: dict[str, int]
+    origin: Origin = "test"
 
     @property
     def reason(self) -> str:
         """One sentence for people."""
-        judged = sum(finding.judged for finding in self.findings)
+        judged = [finding for finding in self.findings if finding.judged]
         if self.drifted:
-            return f"{self._listed(self.drifted)} drifted from the version's test rows"
+            return f"{self._listed(self.drifted)} drifted from the version's {self.origin} rows"
         if self.suspected:
             return f"{self._listed(self.suspected)} may have drifted; not proven yet"
         if not judged:
             return "too few rows to judge any column"
-        return f"no drift in {judged} comparisons over {len({f.column for f in self.findings})} columns"
+        columns = len({f.column for f in self.findings if f.question != "together"})
+        of = f" of {len(self.segments)} segments and the whole" if self.segments else ""
+        return f"no drift in {len(judged)} comparisons over {columns} columns{of}"
 
-    def _listed(self, columns: tuple[str, ...]) -> str:
-        """Return the columns' names, the most moved first; of many the first few and how many more."""
+    def _listed(self, subjects: tuple[str, ...]) -> str:
+        """Return what moved, the most first; of many the first few and how many more.
+
+        A segment's column is not named where the column moved as a whole.
+        """
         effects: dict[str, float] = {}
+        whole = {f.subject: f.column for f in self.findings if f.segment}
         for finding in self.findings:
-            effects[finding.column] = max(effects.get(finding.column, 0.0), finding.effect)
-        ranked = sorted(columns, key=lambda column: (-effects.get(column, 0.0), column))
+            effects[finding.subject] = max(effects.get(finding.subject, 0.0), finding.effect)
+        told = [one for one in subjects if whole.get(one) not in subjects]
+        ranked = sorted(told, key=lambda one: (-effects.get(one, 0.0), one))
         if len(ranked) <= _NAMED + 1:
             return " and ".join([", ".join(ranked[:-1]), ranked[-1]]) if len(ranked) > 1 else ranked[0]
         return f"{', '.join(ranked[:_NAMED])} and {len(ranked) - _NAMED} more columns"
@@ -71,10 +85,16 @@ class DriftVerdict(msgspec.Struct, frozen=True):
         return Verdict("drift", subject, _OUTCOMES[self.outcome], self.reason, self._evidence(), at_us, version)
 
     def _evidence(self) -> dict[str, Any]:
-        """Return what people and pages need; the counts that all of it follows from are kept with the window."""
+        """Return what people and pages need; the counts that all of it follows from are kept with the window.
+
+        Of segments only what moved: twenty of them with fifty columns would be thousands of lines.
+        """
         columns: dict[str, dict[str, Any]] = {}
+        moved = {*self.drifted, *self.suspected}
         for finding in self.findings:
-            columns.setdefault(finding.column, {})[finding.question] = {
+            if finding.segment and finding.subject not in moved:
+                continue
+            columns.setdefault(finding.subject, {})[finding.question] = {
                 "alarm": finding.alarm,
                 "judged": finding.judged,
                 "effect": finding.effect,
@@ -86,26 +106,26 @@ class DriftVerdict(msgspec.Struct, frozen=True):
             "drifted": list(self.drifted),
             "suspected": list(self.suspected),
             "unjudged": list(self.unjudged),
+            "segments": self.segments,
             "streaks": self.streaks,
             "columns": columns,
+            "origin": self.origin,
         }
 
 
-def judge(
-    references: Mapping[str, Reference], windows: Iterable[Mapping[str, Counts]], policy: DriftPolicy
-) -> DriftVerdict:
+def judge(references: References, windows: Iterable[Mapping[str, Counts]], policy: DriftPolicy) -> DriftVerdict:
     """Judge consecutive windows, oldest first, from nothing: the same answer as carrying the state along.
 
     Raises:
         InputError: There is no window, or one lacks a column.
 
     Example:
-        >>> from falaj.monitoring.histogram import NumericReference
-        >>> reference = NumericReference.fit(range(1000))
-        >>> moved = {"amount": reference.count(range(500, 1500))}
-        >>> judge({"amount": reference}, [moved], DriftPolicy(persistence=2)).outcome
+        >>> from falaj.monitoring.references import fit_references
+        >>> references = fit_references({"amount": range(1000)})
+        >>> moved = references.count({"amount": range(500, 1500)})
+        >>> judge(references, [moved], DriftPolicy(persistence=2)).outcome
         'INCONCLUSIVE'
-        >>> judge({"amount": reference}, [moved, moved], DriftPolicy(persistence=2)).drifted
+        >>> judge(references, [moved, moved], DriftPolicy(persistence=2)).drifted
         ('amount',)
     """
     state, verdict = DriftState(), None
@@ -123,13 +143,29 @@ def advance(state: DriftState, findings: tuple[Finding, ...], policy: DriftPolic
         if finding.judged:
             streaks[finding.key] = streaks.get(finding.key, 0) + 1 if finding.alarm else 0
     streaks = {key: number for key, number in streaks.items() if number}
-    drifted = {f.column for f in findings if f.judged and streaks.get(f.key, 0) >= policy.persistence}
-    suspected = {f.column for f in findings if f.judged and f.effect >= f.floor and f.p_value < policy.alpha} - drifted
-    unjudged = {f.column for f in findings if not f.judged}
-    outcome: DriftOutcome = "NO_DRIFT"
-    if drifted:
-        outcome = "DRIFT"
-    elif suspected or not any(finding.judged for finding in findings):
-        outcome = "INCONCLUSIVE"
-    columns = (tuple(sorted(drifted)), tuple(sorted(suspected)), tuple(sorted(unjudged)))
-    return DriftState(streaks), DriftVerdict(outcome, *columns, findings, streaks)
+    drifted = {f.subject for f in findings if f.judged and streaks.get(f.key, 0) >= policy.persistence}
+    suspected = {f.subject for f in findings if f.judged and f.effect >= f.floor and f.p_value < policy.alpha} - drifted
+    unjudged = {f.column for f in findings if not f.judged and not f.segment}
+    segments = {
+        segment: _outcome(tuple(f for f in findings if f.segment == segment), drifted, suspected)
+        for segment in sorted({f.segment for f in findings if f.segment})
+    }
+    verdict = DriftVerdict(
+        outcome=_outcome(findings, drifted, suspected),
+        drifted=tuple(sorted(drifted)),
+        suspected=tuple(sorted(suspected)),
+        unjudged=tuple(sorted(unjudged)),
+        segments=segments,
+        findings=findings,
+        streaks=streaks,
+        origin=policy.reference,
+    )
+    return DriftState(streaks), verdict
+
+
+def _outcome(findings: tuple[Finding, ...], drifted: set[str], suspected: set[str]) -> DriftOutcome:
+    subjects = {finding.subject for finding in findings}
+    if subjects & drifted:
+        return "DRIFT"
+    judged = any(finding.judged for finding in findings)
+    return "NO_DRIFT" if judged and not subjects & suspected else "INCONCLUSIVE"

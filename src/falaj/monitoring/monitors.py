@@ -8,16 +8,19 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
+import numpy as np
 import sqlalchemy as sa
+from numpy.typing import NDArray
 
 from falaj.definitions.verdict import Verdict
 from falaj.kernel.codec import from_json, to_json
 from falaj.kernel.errors import Conflict, InputError
 from falaj.monitoring import alerts, verdicts
 from falaj.monitoring.drift import DriftState, DriftVerdict, advance
-from falaj.monitoring.histogram import Reference, unpack
+from falaj.monitoring.estimated import estimate
+from falaj.monitoring.histogram import Counts, unpack
 from falaj.monitoring.questions import DriftPolicy, examine
-from falaj.monitoring.references import references_digest
+from falaj.monitoring.references import SCORE, References, references_digest
 from falaj.storage.metadata.database import Database
 from falaj.storage.metadata.schema import metadata
 
@@ -44,24 +47,35 @@ class Batch(msgspec.Struct, frozen=True, eq=False):
     Attributes:
         cursor: Where the log stands after them.
         columns: Column to values, all of one length: the features by name, and the score.
+        at_us: T of each decision, in microseconds, int64, (decisions,).
     """
 
     cursor: str
     columns: Mapping[str, Any]
+    at_us: NDArray[np.int64]
 
 
 class WindowPolicy(msgspec.Struct, frozen=True):
     """When a window is full.
 
+    A window of time closes at the first decision about an instant beyond it, not by the wall clock: history that is
+    replayed falls into the windows that it fell into then. A decision about an earlier instant counts in the window
+    that is open.
+
     Attributes:
-        rows: Decisions in one window.
-        max_age_us: A window that is older is judged with what it has; None for never. In microseconds.
+        rows: Decisions in one window; ignored where there is a span.
+        span_us: Length of a window of time, in microseconds, from whole multiples of it on; 0 for windows of rows.
         keep: Closed windows to keep; their counts are what a verdict replays from.
     """
 
     rows: int
-    max_age_us: int | None = None
+    span_us: int = 0
     keep: int = 500
+
+    @classmethod
+    def of(cls, window: int | str, span_us: int) -> "WindowPolicy":
+        """Return the policy that a monitor's definition asks for."""
+        return cls(0, span_us) if isinstance(window, str) else cls(window)
 
 
 class ClosedWindow(msgspec.Struct, frozen=True):
@@ -69,11 +83,11 @@ class ClosedWindow(msgspec.Struct, frozen=True):
 
     Attributes:
         number: 1, 2, 3, …
-        opened_us: When its first decision was counted, in microseconds.
+        opened_us: When its first decision was counted, in microseconds; of a window of time its beginning.
         closed_us: When it was judged.
         rows: Its decisions.
         references: Digest of the references it was counted with.
-        counts: Column to counts per cell.
+        counts: Counts per cell, by the keys of the references.
         verdict: The number of its verdict.
     """
 
@@ -104,7 +118,7 @@ class _Job(msgspec.Struct, frozen=True):
     name: str
     subject: str
     version: str
-    references: Mapping[str, Reference]
+    references: References
     digest: str
     policy: DriftPolicy
     window: WindowPolicy
@@ -119,7 +133,7 @@ def watch_drift(
     name: str,
     subject: str,
     version: str,
-    references: Mapping[str, Reference],
+    references: References,
     read: Callable[[str], Iterable[Batch]],
     *,
     policy: DriftPolicy,
@@ -129,13 +143,14 @@ def watch_drift(
     """Count what is new, and judge every window that it fills.
 
     Each verdict is kept, and opens or resolves the subject's drift alert, in the transaction that closes its window.
+    With it goes what the scores alone let one expect of the quality, which opens no alert.
 
     Args:
         db: The metadata database.
         name: What is watched: one name per endpoint and model version, since the references are the version's.
         subject: Whom verdicts and alerts are about, such as the endpoint.
         version: The version that verdicts are about, such as `fraud/3`.
-        references: The version's frozen cells by column.
+        references: The version's frozen cells.
         read: Cursor to the batches after it, in order; the first cursor is empty.
         policy: When a difference is an alarm.
         window: When a window is full.
@@ -155,9 +170,6 @@ def watch_drift(
         filling, judged = _consume(job, filling, batch)
         given += _store(db, job, revision, filling, judged)
         revision += 1
-    if filling.rows and window.max_age_us is not None and now_us - filling.opened_us >= window.max_age_us:
-        filling, closed = _close(job, filling)
-        given += _store(db, job, revision, filling, [closed])
     return given
 
 
@@ -184,46 +196,56 @@ def _consume(job: _Job, filling: _Filling, batch: Batch) -> tuple[_Filling, list
     """Count a batch, which may fill several windows; nothing is stored yet."""
     rows, start, judged = _rows(job, batch), 0, []
     while start < rows:
-        stop = min(rows, start + job.window.rows - filling.rows)
-        filling = _add(job, filling, batch, start, stop)
-        if filling.rows >= job.window.rows:
+        stop, full, opened_us = _part(job, filling, batch.at_us, start, rows)
+        if stop > start:
+            filling = _add(job, filling, batch, start, stop, opened_us)
+        if full:
             filling, closed = _close(job, filling)
             judged.append(closed)
         start = stop
     return msgspec.structs.replace(filling, cursor=batch.cursor), judged
 
 
+def _part(job: _Job, filling: _Filling, at_us: NDArray[np.int64], start: int, rows: int) -> tuple[int, bool, int]:
+    """Return up to which row the open window reaches, whether it is full then, and when it opened."""
+    if not job.window.span_us:
+        stop = min(rows, start + job.window.rows - filling.rows)
+        opened_us = filling.opened_us if filling.rows else job.now_us
+        return stop, filling.rows + stop - start >= job.window.rows, opened_us
+    first_us = int(at_us[start])
+    opened_us = filling.opened_us if filling.rows else first_us - first_us % job.window.span_us
+    beyond = np.flatnonzero(at_us[start:rows] >= opened_us + job.window.span_us)
+    return (start + int(beyond[0]), True, opened_us) if beyond.size else (rows, False, opened_us)
+
+
 def _rows(job: _Job, batch: Batch) -> int:
-    missing = sorted(set(job.references) - set(batch.columns))
-    lengths = {len(batch.columns[column]) for column in job.references} if not missing else set()
+    wanted = job.references.columns
+    missing = sorted(set(wanted) - set(batch.columns))
+    lengths = {len(batch.columns[column]) for column in wanted} | {len(batch.at_us)} if not missing else set()
     if missing or len(lengths) > 1:
         raise InputError(
             f"monitor {job.name!r}: a batch lacks columns {missing} or has columns of different lengths",
-            hint="give every feature of the version and its score for every decision",
+            hint="give every feature of the version, its score and its instant for every decision",
         )
-    return lengths.pop() if lengths else 0
+    return lengths.pop() if wanted else 0
 
 
-def _add(job: _Job, filling: _Filling, batch: Batch, start: int, stop: int) -> _Filling:
-    counts = {}
-    for column, reference in job.references.items():
-        new = reference.count(batch.columns[column][start:stop])
-        held = filling.counts.get(column)
-        counts[column] = (new if held is None else new + unpack(held, reference)).tolist()
-    return msgspec.structs.replace(
-        filling,
-        opened_us=filling.opened_us if filling.rows else job.now_us,
-        rows=filling.rows + stop - start,
-        counts=counts,
-    )
+def _add(job: _Job, filling: _Filling, batch: Batch, start: int, stop: int, opened_us: int) -> _Filling:
+    new = job.references.count({name: batch.columns[name][start:stop] for name in job.references.columns})
+    held = filling.counts
+    counts = {key: (one + np.asarray(held[key]) if key in held else one).tolist() for key, one in new.items()}
+    return msgspec.structs.replace(filling, opened_us=opened_us, rows=filling.rows + stop - start, counts=counts)
 
 
 def _close(job: _Job, filling: _Filling) -> tuple[_Filling, _Judged]:
     """Judge the window and return the empty one that follows it."""
-    counted = {column: unpack(filling.counts[column], reference) for column, reference in job.references.items()}
-    state, verdict = advance(filling.drift, examine(job.references, counted, job.policy), job.policy)
+    state, verdict = advance(filling.drift, examine(job.references, _counted(job, filling), job.policy), job.policy)
     following = _Filling(job.digest, cursor=filling.cursor, number=filling.number + 1, drift=state)
     return following, (filling, verdict)
+
+
+def _counted(job: _Job, filling: _Filling) -> dict[str, Counts]:
+    return {key: unpack(filling.counts[key], cells) for key, cells in job.references.cells().items()}
 
 
 def _store(db: Database, job: _Job, revision: int, filling: _Filling, judged: list[_Judged]) -> list[Verdict]:
@@ -237,6 +259,7 @@ def _store(db: Database, job: _Job, revision: int, filling: _Filling, judged: li
             number = verdicts.keep(connection, verdict)
             alerts.follow_verdict(connection, verdict)
             _keep_window(connection, job, window, number)
+            _keep_estimate(connection, job, window)
             given.append(verdict)
     return given
 
@@ -255,6 +278,16 @@ def _advance_revision(connection: sa.Connection, name: str, revision: int, body:
         taken = result.rowcount != 1
     if taken:
         raise Conflict(f"monitor {name!r} is counted by another process", hint="run one control per project")
+
+
+def _keep_estimate(connection: sa.Connection, job: _Job, window: _Filling) -> None:
+    calibration, scores = job.references.calibration, job.references.columns.get(SCORE)
+    if calibration is None or scores is None:
+        return
+    found = estimate(calibration, unpack(window.counts[SCORE], scores.counts), min_rows=job.policy.min_rows)
+    verdict = found.to_verdict(job.subject, job.now_us, job.version)
+    verdict.evidence.update(monitor=job.name, window=window.number, rows=window.rows)
+    verdicts.keep(connection, verdict)
 
 
 def _keep_window(connection: sa.Connection, job: _Job, window: _Filling, verdict: int) -> None:

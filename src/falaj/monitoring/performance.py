@@ -1,5 +1,6 @@
 """How good were the decisions? Scores joined with the outcomes that came later, and how far to believe them."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -54,6 +55,7 @@ class Quality(msgspec.Struct, frozen=True):
         unknown: Outcomes of request ids that no decision has; they count for nothing.
         label_maturity: `labelled / mature`; 0 without mature decisions.
         metrics: By name; those that are not defined on these rows are absent.
+        segments: "column=value" to the quality of that segment's decisions, believed or not by itself.
     """
 
     outcome: Outcome
@@ -66,6 +68,7 @@ class Quality(msgspec.Struct, frozen=True):
     unknown: int
     label_maturity: float
     metrics: dict[str, Estimate]
+    segments: "dict[str, Quality]" = {}
 
     def to_verdict(self, subject: str, at_us: int, version: str = "") -> Verdict:
         """Return the shared value."""
@@ -81,6 +84,7 @@ class QualityPolicy(msgspec.Struct, frozen=True):
         min_maturity: Least share of mature decisions whose outcome came; below it those that came may be a selection.
         threshold: Score from which a decision counts as positive, for precision and recall.
         confidence: Of every interval.
+        resamples: Most draws of the interval of average precision, which costs most; 0 to leave that metric out.
     """
 
     min_outcomes: int = 100
@@ -88,6 +92,7 @@ class QualityPolicy(msgspec.Struct, frozen=True):
     min_maturity: float = 0.5
     threshold: float = 0.5
     confidence: float = 0.95
+    resamples: int = 400
 
 
 def join_feedback(
@@ -167,6 +172,46 @@ def measure(joined: Joined, *, now_us: int, label_delay_us: int, policy: Quality
     )
 
 
+def measure_segments(
+    joined: Joined,
+    segments: Mapping[str, Sequence[str | None]],
+    *,
+    now_us: int,
+    label_delay_us: int,
+    policy: QualityPolicy,
+    most: int = 20,
+) -> dict[str, Quality]:
+    """Measure realised quality within the commonest values of columns.
+
+    Each figure has its own interval; among many segments some are low by chance, which the intervals do not allow for.
+
+    Args:
+        joined: Decisions with outcomes.
+        segments: Column to each decision's value, None where it is not known.
+        now_us: As for `measure`.
+        label_delay_us: As for `measure`.
+        policy: What is needed to believe the metrics, of each segment by itself.
+        most: Most segments of one column.
+
+    Returns:
+        "column=value" to its quality.
+    """
+    found = {}
+    for column, values in segments.items():
+        names = np.asarray(values, dtype=object)
+        common = Counter(name for name in values if name is not None).most_common(most)
+        for value, _ in common:
+            rows = names == value
+            part = Joined(joined.scores[rows], joined.outcomes[rows], joined.decided_us[rows], 0, 0)
+            found[f"{column}={value}"] = measure(
+                part,
+                now_us=now_us,
+                label_delay_us=label_delay_us,
+                policy=msgspec.structs.replace(policy, resamples=0),
+            )
+    return found
+
+
 def judge_floor(quality: Quality, floors: Mapping[str, float], *, subject: str, at_us: int) -> Verdict:
     """Say whether realised metrics fell below their bounds.
 
@@ -225,8 +270,8 @@ def _metrics(labels: NDArray[np.bool_], scores: NDArray[np.float64], policy: Qua
     metrics = {"precision": precision, "recall": recall}
     if labels.any() and not labels.all():
         metrics["auc"] = auc(labels, scores, confidence=confidence)
-    if labels.any():
-        resamples = max(100, min(400, _BOOTSTRAP_ROWS // labels.size))
+    if labels.any() and policy.resamples:
+        resamples = max(100, min(policy.resamples, _BOOTSTRAP_ROWS // labels.size))
         metrics["average_precision"] = average_precision_interval(
             labels, scores, confidence=confidence, resamples=resamples
         )

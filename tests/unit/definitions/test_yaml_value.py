@@ -97,7 +97,14 @@ EXAMPLES: dict[str, tuple[Any, str]] = {
     ),
     "error_ratio": (fj.error_ratio > 0.05, "error_ratio > 0.05"),
     "p99_ms": (fj.p99_ms > 10, "p99_ms > 10"),
-    "monitor": (fj.monitor(window=500, alpha=0.05), "monitor: {window: 500, alpha: 0.05}"),
+    "monitor": (
+        fj.monitor(window="1d", alpha=0.05, segments=["country"], reference="training"),
+        "monitor: {window: 1d, alpha: 0.05, segments: [country], reference: training}",
+    ),
+    "watch": (
+        fj.watch(stale_after="1h", max_missing={"amount": 0.1}),
+        "watch: {stale_after: 1h, max_missing: {amount: 0.1}}",
+    ),
     "lightgbm": (fj.lightgbm(num_leaves=8, lambda_l2=5.0), "lightgbm: {num_leaves: 8, lambda_l2: 5.0}"),
     "xgboost": (fj.xgboost(), "xgboost"),
     "sklearn": (

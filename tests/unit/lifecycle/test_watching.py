@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 import falaj as fj
 from falaj.app.operations.monitor import monitor_status
-from falaj.kernel.errors import CorruptionError
+from falaj.kernel.errors import CorruptionError, DefinitionError
 from falaj.lifecycle.promotion import roll_back_endpoint, withdraw_endpoint
 from falaj.lifecycle.watching import Watching
 from falaj.models.version import ModelVersion
@@ -93,3 +93,47 @@ def test_an_endpoint_that_was_withdrawn_has_no_open_drift(world: World) -> None:
     withdraw_endpoint(world.rooms, "fraud", ADA)
     with world.rooms.db.read() as connection:
         assert list_alerts(connection, only_open=True) == []
+
+
+def test_segments_and_estimates_are_shown_beside_what_was_measured(tmp_path: Path) -> None:
+    by = "activity__seen"
+    watched = endpoint(monitor=fj.monitor(window=2000, persistence=1, segments=[by]))
+    with opened(tmp_path, definitions(watched)) as world:
+        version = world.register(reference_digest=world.references(segments=[by]))
+        world.approve(version)
+        world.deploy(version)
+        world.decided(1, 2000, good=True)
+        world.clock.advance(86_401)
+        world.decided(1, 1)  # by which the others are old enough for their labels
+        watch(world)
+        shown = monitor_status(world.rooms, "fraud")
+    assert shown.outcome == "NO_DRIFT"
+    assert sorted(shown.segments) == [f"{by}={value}" for value in range(9)]
+    assert {one.outcome for one in shown.segments.values()} == {"NO_DRIFT"}
+    for segment in shown.segments.values():
+        assert 0.5 < segment.realised["auc"].lower < segment.realised["auc"].upper <= 1.0
+    assert shown.estimate == "estimated by CBPE from 2000 scores, without outcomes"
+    assert shown.estimated["precision"].lower < shown.intervals["precision"].value < shown.estimated["precision"].upper
+    assert shown.realised["auc"] == shown.intervals["auc"].value
+
+
+def test_an_estimate_opens_no_alert_and_is_no_realised_figure(world: World) -> None:
+    """The scores fall together as if there were nothing to find; only their own drift is told."""
+    serve(world)
+    world.decided(1, 400)
+    watch(world)
+    shown = monitor_status(world.rooms, "fraud")
+    assert (shown.realised, shown.outcomes) == ({}, 0)
+    assert shown.estimated["auc"].value > 0.8
+    with world.rooms.db.read() as connection:
+        assert list_alerts(connection) == []
+
+
+def test_segments_that_a_model_does_not_take_are_refused(tmp_path: Path) -> None:
+    watched = endpoint(monitor=fj.monitor(segments=["activity__sen"]))
+    with (
+        pytest.raises(DefinitionError, match="'activity__sen', which its model does not take") as refused,
+        opened(tmp_path, definitions(watched)),
+    ):
+        pass
+    assert "activity__seen" in refused.value.hint

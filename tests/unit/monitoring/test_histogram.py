@@ -6,15 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from falaj.kernel.errors import InputError
-from falaj.monitoring.histogram import (
-    MAX_BINS,
-    CategoricalReference,
-    NumericReference,
-    add,
-    fit_reference,
-    subtract,
-    unpack,
-)
+from falaj.monitoring.categorical_reference import CategoricalReference
+from falaj.monitoring.histogram import add, subtract, unpack
+from falaj.monitoring.numeric_reference import MAX_BINS, NumericReference
+from falaj.monitoring.reference import fit_reference
 
 numbers = st.one_of(st.none(), st.floats(), st.integers(-(10**400), 10**400), st.booleans())
 texts = st.one_of(st.none(), st.text(max_size=3), st.just(float("nan")), st.integers(0, 3))
@@ -130,9 +125,9 @@ def test_fit_is_repeatable() -> None:
 
 def test_counts_of_other_cells_are_refused() -> None:
     reference = NumericReference.fit([1.0])
-    assert unpack([0, 2, 0, 0, 0], reference).tolist() == [0, 2, 0, 0, 0]
+    assert unpack([0, 2, 0, 0, 0], reference.counts).tolist() == [0, 2, 0, 0, 0]
     with pytest.raises(InputError, match="do not fit"):
-        unpack([1], reference)
+        unpack([1], reference.counts)
     with pytest.raises(InputError, match="different cells"):
         add([np.zeros(2, dtype=np.int64), np.zeros(3, dtype=np.int64)])
     with pytest.raises(InputError, match="no or different"):

@@ -11,10 +11,10 @@ from falaj.definitions.verdict import Verdict
 from falaj.kernel.errors import Conflict, InputError
 from falaj.monitoring.alerts import list_alerts
 from falaj.monitoring.drift import judge
-from falaj.monitoring.histogram import Reference, unpack
+from falaj.monitoring.histogram import unpack
 from falaj.monitoring.monitors import Batch, WindowPolicy, closed_windows, watch_drift
 from falaj.monitoring.questions import DriftPolicy
-from falaj.monitoring.references import fit_references
+from falaj.monitoring.references import References, fit_references
 from falaj.monitoring.verdicts import latest_verdicts, verdicts_after
 from falaj.storage.metadata.database import Database
 
@@ -37,9 +37,11 @@ class Log:
         self.amounts: list[float] = []
         self.countries: list[str | None] = []
         self.scores: list[float] = []
+        self.at_us: list[int] = []
         self.batch_rows = 10_000
 
-    def append(self, rows: int, mean: float = 0.0) -> None:
+    def append(self, rows: int, mean: float = 0.0, at_us: int = 0) -> None:
+        self.at_us += [at_us] * rows
         self.amounts += self.rng.normal(mean, 1.0, rows).tolist()
         self.countries += self.rng.choice(["AE", "OM"], rows).tolist()
         self.scores += self.rng.random(rows).tolist()
@@ -52,7 +54,7 @@ class Log:
                 "country": self.countries[start:stop],
                 "score": np.array(self.scores[start:stop]),
             }
-            yield Batch(str(stop), columns)
+            yield Batch(str(stop), columns, np.array(self.at_us[start:stop], dtype=np.int64))
 
 
 @pytest.fixture
@@ -66,11 +68,11 @@ def run(
     *,
     rows: int = 500,
     now_us: int = 0,
-    max_age_us: int | None = None,
+    span_us: int = 0,
     keep: int = 500,
-    references: dict[str, Reference] = REFERENCES,
+    references: References = REFERENCES,
 ) -> list[Verdict]:
-    window = WindowPolicy(rows, max_age_us, keep)
+    window = WindowPolicy(rows, span_us, keep)
     return watch_drift(db, "drift/fraud/1", "fraud", "fraud/1", references, read,
                        policy=POLICY, window=window, now_us=now_us)  # fmt: skip
 
@@ -118,7 +120,7 @@ def test_however_it_is_cut_up_the_verdicts_are_the_same(passes: list[int], batch
     for rows in passes:
         log.append(rows, mean=0.6)
         given_piecewise += run(piecewise, log.read)
-    whole.amounts, whole.countries, whole.scores = log.amounts, log.countries, log.scores
+    whole.amounts, whole.countries, whole.scores, whole.at_us = log.amounts, log.countries, log.scores, log.at_us
     given_at_once = run(at_once, whole.read)
     at_once.close()
     piecewise.close()
@@ -133,7 +135,7 @@ def test_a_verdict_replays_from_the_kept_counts(db: Database) -> None:
     with db.read() as connection:
         windows = closed_windows(connection, "drift/fraud/1")
     counted = [
-        {column: unpack(window.counts[column], REFERENCES[column]) for column in REFERENCES} for window in windows
+        {key: unpack(window.counts[key], cells) for key, cells in REFERENCES.cells().items()} for window in windows
     ]
     for upto, verdict in enumerate(given, start=1):
         again = judge(REFERENCES, counted[:upto], POLICY).to_verdict("fraud", 0, "fraud/1")
@@ -163,26 +165,27 @@ def test_a_pass_that_dies_goes_on_where_the_counts_are(db: Database) -> None:
     ]
 
 
-def test_an_old_window_is_judged_with_what_it_has(db: Database) -> None:
+def test_windows_of_time_are_those_of_the_instants_decided_about(db: Database) -> None:
+    """Whenever it is counted, and with a decision that comes late in the window that is open."""
     log = Log()
-    log.append(300)
-    assert run(db, log.read, now_us=100, max_age_us=1000) == []
-    log.append(50)
-    assert run(db, log.read, now_us=1099, max_age_us=1000) == []
-    (verdict,) = run(db, log.read, now_us=1100, max_age_us=1000)
-    assert (verdict.outcome, verdict.evidence["rows"]) == ("PASS", 350)
-    log.append(20)
-    run(db, log.read, now_us=1200, max_age_us=1000)
-    (small,) = run(db, log.read, now_us=9999, max_age_us=1000)
-    assert small.outcome == "INCONCLUSIVE"
-    assert run(db, log.read, now_us=99_999, max_age_us=1000) == []
+    log.append(150, at_us=1_050)
+    log.append(150, at_us=1_999)
+    assert run(db, log.read, now_us=10**9, span_us=1000) == []
+    log.append(200, at_us=2_000)
+    (first,) = run(db, log.read, span_us=1000)
+    log.append(10, at_us=1_500)
+    log.append(5, at_us=7_300)
+    (second,) = run(db, log.read, span_us=1000)
+    assert [(one.outcome, one.evidence["rows"]) for one in (first, second)] == [("PASS", 300), ("PASS", 210)]
+    with db.read() as connection:
+        assert [one.opened_us for one in closed_windows(connection, "drift/fraud/1")] == [1_000, 2_000]
 
 
 def test_other_references_begin_anew_where_the_log_stands(db: Database) -> None:
     log = Log()
     log.append(700)
     run(db, log.read)
-    others = fit_references({"amount": [1.0] * 200, "country": ["AE"] * 400, "score": [0.5] * 200})
+    others = fit_references({"amount": [1.0] * 200, "country": ["AE", "OM"] * 100, "score": [0.5] * 200})
     log.append(500)
     run(db, log.read, references=others)
     with db.read() as connection:
@@ -220,4 +223,4 @@ def test_two_processes_under_one_name_are_noticed(db: Database) -> None:
 )
 def test_batches_that_do_not_fit_are_refused(db: Database, columns: dict[str, list[object]]) -> None:
     with pytest.raises(InputError, match="drift/fraud/1"):
-        run(db, lambda cursor: [Batch(cursor + "1", columns)])
+        run(db, lambda cursor: [Batch(cursor + "1", columns, np.zeros(1, dtype=np.int64))])

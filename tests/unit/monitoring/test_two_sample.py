@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from falaj.monitoring.histogram import CategoricalReference, NumericReference
+from falaj.monitoring.categorical_reference import CategoricalReference
+from falaj.monitoring.many_tables import compare_tables
+from falaj.monitoring.numeric_reference import NumericReference
 from falaj.monitoring.two_sample import (
     Comparison,
     benjamini_hochberg,
@@ -152,6 +154,23 @@ def test_corrections(values: list[float]) -> None:
     assert (corrected >= p).all()
     assert (corrected >= benjamini_hochberg(p) - 1e-12).all()
     assert (corrected <= np.minimum(1.0, p * p.size) + 1e-12).all()
+
+
+tables = st.integers(1, 8).flatmap(
+    lambda cells: st.lists(
+        st.tuples(*[st.lists(st.integers(0, 40), min_size=cells, max_size=cells)] * 2), min_size=1, max_size=6
+    )
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(tables)
+def test_many_tables_at_once_are_each_as_alone(pairs: list[tuple[list[int], list[int]]]) -> None:
+    r, w = (np.array([pair[side] for pair in pairs], dtype=np.int64) for side in (0, 1))
+    p_values, excess = compare_tables(r, w)
+    alone = [compare(a, b, max_groups=a.size, ordered=False) for a, b in zip(r, w, strict=True)]
+    assert p_values == pytest.approx([one.p_value for one in alone], rel=1e-9)
+    assert excess == pytest.approx([one.psi_excess for one in alone], abs=1e-12)
 
 
 def test_shift_has_a_direction() -> None:

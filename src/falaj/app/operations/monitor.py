@@ -5,10 +5,12 @@ from typing import Any
 import msgspec
 
 from falaj.app.values.monitor import MonitorQuery
-from falaj.app.values.status import DriftStatus, MonitorStatus
+from falaj.app.values.status import DriftStatus, EstimateStatus, MonitorStatus, SegmentStatus
+from falaj.definitions.verdict import Verdict
 from falaj.governance.access import Actor
 from falaj.lifecycle.rooms import Rooms
 from falaj.lifecycle.watching import champion_of
+from falaj.monitoring.estimated import KIND as ESTIMATED
 from falaj.monitoring.verdicts import latest_verdicts
 from falaj.rollout.table import current_route
 
@@ -34,7 +36,7 @@ def monitor_status(rooms: Rooms, endpoint: str) -> MonitorStatus:
         watched = champion_of(route).subject
         kept = latest_verdicts(connection, subject=endpoint, version=watched)
     verdicts = {one.verdict.kind: one.verdict for one in kept}
-    drift, quality = verdicts.get("drift"), verdicts.get("performance")
+    drift, quality, estimate = verdicts.get("drift"), verdicts.get("performance"), verdicts.get(ESTIMATED)
     realised: dict[str, float | None] = {}
     if quality is not None:
         realised = {name: one["value"] for name, one in quality.evidence["metrics"].items()}
@@ -46,6 +48,10 @@ def monitor_status(rooms: Rooms, endpoint: str) -> MonitorStatus:
         quality=quality.reason if quality else "",
         early=quality.evidence["early"] if quality else 0,
         unknown=quality.evidence.get("unknown", 0) if quality else 0,
+        intervals=_estimates(quality.evidence) if quality else {},
+        segments=_segments(drift, quality),
+        estimated=_estimates(estimate.evidence) if estimate and estimate.outcome == "PASS" else {},
+        estimate=estimate.reason if estimate else "",
     )
     if drift is None:
         return found
@@ -58,6 +64,23 @@ def monitor_status(rooms: Rooms, endpoint: str) -> MonitorStatus:
         window=drift.evidence.get("rows", 0),
         features=_by_feature(drift.evidence),
     )
+
+
+def _estimates(evidence: dict[str, Any]) -> dict[str, EstimateStatus]:
+    return {name: EstimateStatus(**one) for name, one in evidence["metrics"].items()}
+
+
+def _segments(drift: Verdict | None, quality: Verdict | None) -> dict[str, SegmentStatus]:
+    drifts: dict[str, str] = drift.evidence.get("segments", {}) if drift else {}
+    measured: dict[str, Any] = quality.evidence.get("segments", {}) if quality else {}
+    found = {}
+    for name in sorted({*drifts, *measured}):
+        part = measured.get(name, {})
+        believed = part.get("outcome") == "PASS"
+        found[name] = SegmentStatus(
+            drifts.get(name, "INCONCLUSIVE"), part.get("reason", ""), _estimates(part) if believed else {}
+        )
+    return found
 
 
 def _by_feature(evidence: dict[str, Any]) -> tuple[DriftStatus, ...]:

@@ -51,6 +51,34 @@ class DriftStatus(msgspec.Struct, frozen=True):
     p_value: float | None = None
 
 
+class EstimateStatus(msgspec.Struct, frozen=True):
+    """A figure with its interval.
+
+    Attributes:
+        value: The figure.
+        lower: Lower end, with 95 % confidence.
+        upper: Upper end.
+    """
+
+    value: float
+    lower: float
+    upper: float
+
+
+class SegmentStatus(msgspec.Struct, frozen=True):
+    """What was found of one segment of the decisions.
+
+    Attributes:
+        outcome: Of its drift: "DRIFT", "NO_DRIFT" or "INCONCLUSIVE".
+        quality: What was found of its realised quality, as one sentence; empty where nothing was.
+        realised: Its realised metrics; empty where they are not to be believed.
+    """
+
+    outcome: str = "INCONCLUSIVE"
+    quality: str = ""
+    realised: dict[str, EstimateStatus] = {}
+
+
 class MonitorStatus(msgspec.Struct, frozen=True):
     """What an endpoint's monitor last found.
 
@@ -67,6 +95,10 @@ class MonitorStatus(msgspec.Struct, frozen=True):
         quality: What was found of the realised quality, as one sentence; empty before any decision.
         early: Outcomes of decisions younger than the label's delay; they do not count yet.
         unknown: Outcomes of request ids that no decision of the project has; they count for nothing.
+        intervals: The realised metrics with their intervals.
+        segments: "column=value" to what was found of its drift and of its realised quality.
+        estimated: Metrics of the last window that are estimated from its scores, without outcomes; never measured.
+        estimate: How they were estimated, or why not, as one sentence.
     """
 
     outcome: str = "INCONCLUSIVE"
@@ -81,6 +113,10 @@ class MonitorStatus(msgspec.Struct, frozen=True):
     quality: str = ""
     early: int = 0
     unknown: int = 0
+    intervals: dict[str, EstimateStatus] = {}
+    segments: dict[str, SegmentStatus] = {}
+    estimated: dict[str, EstimateStatus] = {}
+    estimate: str = ""
 
 
 class EndpointStatus(msgspec.Struct, frozen=True):
