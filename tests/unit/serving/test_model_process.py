@@ -233,3 +233,34 @@ def test_no_call_notices_its_batch_mates(shared: Path, asks: list[tuple[float, i
         assert asked.processes.rows == 0
 
     run(model, work)
+
+
+def test_a_model_that_serves_again_before_it_ended_goes_on(tmp_path: Path) -> None:
+    model, other = runtime(tmp_path / "one"), runtime(tmp_path / "other")
+
+    async def work(asked: Asked) -> None:
+        asked.processes.keep([other])
+        asked.processes.keep([model, other])  # a rollback within the second
+        asked.processes.keep([model])
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + 1.2
+        while loop.time() < until_s:
+            assert (await asked.ask(row(1.0))).tolist() == [3.0]
+        assert len(started(model.log)) == 1
+
+    run(model, work)
+    other.close()
+
+
+def test_who_waits_too_long_by_its_own_deadline_is_late(model: PythonRuntime) -> None:
+    async def work(asked: Asked) -> None:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Result] = loop.create_future()
+        deadline_s = loop.time() + 0.05
+        asked.processes.submit(model, row(HANG), future.set_result, deadline_s)
+        result = await future
+        assert asked.processes.is_late(result, deadline_s)
+        assert not asked.processes.is_late(result, None)
+        assert not asked.processes.is_late(result, loop.time() + 60)
+
+    run(model, work)
