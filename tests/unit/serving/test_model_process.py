@@ -50,7 +50,7 @@ def run(model: PythonRuntime, work: Callable[[Asked], Awaitable[None]]) -> Worke
     async def main() -> WorkerStats:
         asked = Asked(model)
         try:
-            async with asyncio.timeout(120):
+            async with asyncio.timeout(60):
                 await work(asked)
         finally:
             await asked.close()
@@ -219,7 +219,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @profile(max_examples=8, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from([1.0, 2.0, 3.0, RAISE, NAN, SHORT, EXIT]), st.integers(1, 5)), max_size=12))
 def test_no_call_notices_its_batch_mates(shared: Path, asks: list[tuple[float, int]]) -> None:
-    model = runtime(shared, wait_ms=60_000)
+    model = runtime(shared)
 
     async def work(asked: Asked) -> None:
         waiting = [asked.ask(np.repeat(row(first, number), rows, axis=0)) for number, (first, rows) in enumerate(asks)]
