@@ -203,7 +203,7 @@ def control_routes(up: FalajProject) -> set[tuple[str, str]]:
     for path, methods in described.items():
         for name, value in {
             "model": "fraud", "version": "1", "document": "card", "run_id": "run_1", "request_id": "req_1",
-            "name": "project.status", "source": "transactions",
+            "name": "project.status", "source": "transactions", "incident": "1",
         }.items():  # fmt: skip
             path = path.replace(f"{{{name}}}", value)
         found |= {(method.upper(), path) for method in methods}

@@ -56,6 +56,11 @@ class Endpoint(msgspec.Struct, frozen=True):
                     f"endpoint {self.name!r}: prediction_log redacts {name!r}, which its model does not take",
                     hint=did_you_mean(name, known),
                 )
+        if self.cache is not None and self.model.trainer.kind == "python":
+            raise DefinitionError(
+                f"endpoint {self.name!r}: answers of a Python class are not cached",
+                hint="leave cache out; its own code may keep what it computed",
+            )
         if self.max_rows is not None and self.max_rows < 1:
             raise DefinitionError(f"endpoint {self.name!r}: max_rows = {self.max_rows}", hint="give at least 1")
         self.options  # noqa: B018 - the durations are checked where they are read

@@ -110,6 +110,10 @@ class Latency(msgspec.Struct, frozen=True, tag="latency"):
         return f"p99 <= {self.p99_ms:g} ms"
 
 
+LEAST_SUSPECT_AUC = 0.95
+"""What one honest feature may well reach alone; only above it features are looked at closely."""
+
+
 class Leakage(msgspec.Struct, frozen=True, tag="no_leak"):
     """No feature knows the label too well, or comes from after its event.
 
@@ -126,8 +130,10 @@ class Leakage(msgspec.Struct, frozen=True, tag="no_leak"):
     def __post_init__(self) -> None:
         if self.late is not None and not 0 <= self.late < 1:
             raise DefinitionError(f"gate no_leak: late {self.late} is not a share", hint="write late=0.01")
-        if not 0.5 < self.auc <= 1:
-            raise DefinitionError(f"gate no_leak: auc {self.auc} is not above 0.5 and up to 1", hint="write auc=0.99")
+        if not LEAST_SUSPECT_AUC <= self.auc <= 1:
+            raise DefinitionError(
+                f"gate no_leak: auc {self.auc} is not between {LEAST_SUSPECT_AUC} and 1", hint="write auc=0.99"
+            )
 
     @property
     def name(self) -> str:

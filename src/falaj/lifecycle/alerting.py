@@ -6,7 +6,7 @@ from functools import partial
 
 from falaj.kernel.clock import to_us
 from falaj.lifecycle.rooms import Rooms
-from falaj.monitoring.delivery import Concerns, Send, deliver, to_file
+from falaj.monitoring.delivery import Concerns, Send, deliver, is_kept, to_file
 from falaj.monitoring.routes import LOG, concerns, sender_of
 from falaj.monitoring.triage import triage
 
@@ -49,6 +49,9 @@ class Delivering:
 
     def run_pass(self, now: datetime) -> bool:
         """Do one pass."""
+        with self._rooms.db.read() as connection:
+            if not is_kept(connection, self._route):  # triage has not begun with it: it would be told all of the past
+                return False
         return bool(deliver(self._rooms.db, self._route, self._send, to_us(now), concerns=self._concerns))
 
 

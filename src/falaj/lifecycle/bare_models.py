@@ -14,12 +14,14 @@ from falaj.kernel.errors import Conflict, NotFound
 from falaj.kernel.names import check_name, did_you_mean
 from falaj.lifecycle.approving import ask_for_approval, is_approved, refuse_rejected
 from falaj.lifecycle.candidate import variant_of
-from falaj.lifecycle.promoted import WAITS, Promoted
+from falaj.lifecycle.hindrances import unquiet
+from falaj.lifecycle.promoted import KEPT_BACK, WAITS, Promoted
 from falaj.lifecycle.publication import publish_snapshots
 from falaj.lifecycle.rooms import Rooms
-from falaj.lifecycle.wishes import Wish, forget, wish, wishes
+from falaj.lifecycle.wishes import Wish, forget, wish, wishes, withdraw_wishes
 from falaj.models.bare_file import read_bare_file
 from falaj.models.version import ModelVersion, NewVersion
+from falaj.rollout import table
 from falaj.rollout.deploy import replace
 from falaj.rollout.rollouts import Rollout
 from falaj.storage.disk import given_file
@@ -101,7 +103,12 @@ def deploy_bare(rooms: Rooms, actor: Actor, name: str, number: int | None) -> Pr
             WAITS,
             f"somebody other than {version.actor} approves it: falaj approve {name} {version.version}",
         )
-    return Promoted(name, version.version, "serves", _put_in_place(rooms, actor, version).reason)
+    why = unquiet(rooms, name, name)
+    if why:
+        wish(rooms, name, version, actor)
+        return Promoted(name, version.version, KEPT_BACK, f"{why}; then it begins by itself")
+    with rooms.promoting:
+        return Promoted(name, version.version, "serves", _put_in_place(rooms, actor, version).reason)
 
 
 def begin_bare(rooms: Rooms, wanted: Wish) -> bool:
@@ -111,19 +118,19 @@ def begin_bare(rooms: Rooms, wanted: Wish) -> bool:
         Whether it serves now and did not before.
     """
     version = rooms.registry.get(wanted.model, wanted.version)
-    if not is_approved(rooms, version):
+    if not is_approved(rooms, version) or unquiet(rooms, wanted.endpoint, wanted.model):
         return False
     with rooms.promoting:
         with rooms.db.read() as connection:
             if wanted not in wishes(connection):  # it was withdrawn since it was read
                 return False
-        serves = False
-        try:
-            _put_in_place(rooms, SYSTEM, version)
-        except Conflict:  # it serves already: a process died before it forgot the wish
-            serves = True
-        forget(rooms, wanted)
-        return not serves
+        with rooms.db.read() as connection:
+            route = table.current_route(connection, wanted.endpoint)
+        if route is not None and any(v.version == version.version for v in route.variants):
+            forget(rooms, wanted)
+            return False
+        _put_in_place(rooms, SYSTEM, version)
+        return True
 
 
 def _put_in_place(rooms: Rooms, actor: Actor, version: ModelVersion) -> Rollout:
@@ -135,6 +142,7 @@ def _put_in_place(rooms: Rooms, actor: Actor, version: ModelVersion) -> Rollout:
         version.model,
         variant_of(version),
         publish=lambda: publish_snapshots(rooms),
+        within=lambda connection: withdraw_wishes(connection, version.model),  # whatever was wanted before
     )
 
 

@@ -20,7 +20,7 @@ def hindrance(rooms: Rooms, endpoint: Endpoint, version: ModelVersion) -> str:
         endpoint: Where it is wanted.
         version: Approved; for `soak` to pass it must stand in staging.
     """
-    return _soaking(rooms, version) or _unquiet(rooms, endpoint)
+    return _soaking(rooms, version) or unquiet(rooms, endpoint.name, version.model)
 
 
 def _soaking(rooms: Rooms, version: ModelVersion) -> str:
@@ -28,6 +28,8 @@ def _soaking(rooms: Rooms, version: ModelVersion) -> str:
     if not duration_us(soak):
         return ""
     moves = rooms.registry.history(version.model, version.version)
+    if moves and moves[-1].to_stage is Stage.PRODUCTION:  # it serves another endpoint
+        return ""
     if not moves or moves[-1].to_stage is not Stage.STAGING:
         return f"it has to stand in staging for {soak}"
     until_us = moves[-1].at_us + duration_us(soak)
@@ -36,10 +38,11 @@ def _soaking(rooms: Rooms, version: ModelVersion) -> str:
     return f"it stands in staging for {soak}, until {rfc3339(from_us(until_us))[:19]}"
 
 
-def _unquiet(rooms: Rooms, endpoint: Endpoint) -> str:
-    if not rooms.definitions.policy_of(endpoint.model.name).quiet:
+def unquiet(rooms: Rooms, endpoint: str, model: str) -> str:
+    """Return which open alert keeps a model's versions from an endpoint, as one sentence; empty where none does."""
+    if not rooms.definitions.policy_of(model).quiet:
         return ""
-    others = {name for name in (*rooms.definitions.endpoints, *rooms.definitions.ensembles) if name != endpoint.name}
+    others = {name for name in (*rooms.definitions.endpoints, *rooms.definitions.ensembles) if name != endpoint}
     with rooms.db.read() as connection:
         found = [one.alert for one in list_alerts(connection, only_open=True)]
     told = [one for one in found if one.subject not in others and one.rule not in OF_WHAT_SERVES]

@@ -57,8 +57,7 @@ def deploy_version(rooms: Rooms, endpoint: Endpoint, version: int | None, actor:
     """
     authorise(actor, "endpoint.deploy", endpoint.name)  # before a wish is noted, which is carried out as Falaj's own
     found = _chosen(rooms, endpoint, version)
-    if found.removed:
-        raise Conflict(f"version {found.version} of model {found.model!r} was removed", hint="train another one")
+    _refuse_removed(rooms, found)
     if not is_blessed(found, rooms.definitions.policy_of(found.model)):
         raise Conflict(
             f"version {found.version} of model {found.model!r} may not move: its gate is {found.gate_outcome}",
@@ -79,7 +78,8 @@ def deploy_version(rooms: Rooms, endpoint: Endpoint, version: int | None, actor:
     with rooms.promoting:
         _refuse_busy(rooms, endpoint.name, found)
         wish(rooms, endpoint.name, found, actor)
-        refuse_misfit(rooms, found)  # an apply may have come in between
+        refuse_misfit(rooms, found)  # an apply may have come in between, or a removal
+        _refuse_removed(rooms, found)
         why = _not_staged(rooms, endpoint, found, actor) or hindrance(rooms, endpoint, found)
         if why:
             return Promoted(endpoint.name, found.version, KEPT_BACK, f"{why}; then it begins by itself")
@@ -236,6 +236,7 @@ def _try_to_begin(rooms: Rooms, endpoint: Endpoint, version: ModelVersion) -> bo
         if one not in wishes(connection):  # somebody may have begun it, or withdrawn the wish, since it was read
             return False
     refuse_misfit(rooms, version)
+    _refuse_removed(rooms, version)
     if _not_staged(rooms, endpoint, version, SYSTEM) or hindrance(rooms, endpoint, version):
         return False
     _begin(rooms, endpoint, version, SYSTEM)
@@ -308,6 +309,11 @@ def refuse_misfit(rooms: Rooms, version: ModelVersion) -> None:
             f"version {version.version} of model {version.model!r} cannot be computed: {why}",
             hint=f"bring the source back, or train another version: falaj train {version.model}",
         )
+
+
+def _refuse_removed(rooms: Rooms, version: ModelVersion) -> None:
+    if rooms.registry.get(version.model, version.version).removed:
+        raise Conflict(f"version {version.version} of model {version.model!r} was removed", hint="train another one")
 
 
 def _chosen(rooms: Rooms, endpoint: Endpoint, version: int | None) -> ModelVersion:

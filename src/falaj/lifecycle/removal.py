@@ -41,12 +41,13 @@ def remove_versions(rooms: Rooms, actor: Actor, model: str, number: int | None) 
         raise _not_found(rooms, model, number, kept)
     if number is None and any(version.tensors is None for version in chosen):
         raise InputError(f"which version of {model!r} is to be removed is not said", hint="add --version N")
-    for version in chosen:
-        why = use_of(rooms, version)
-        if why:
-            raise InUse(f"version {version.version} of {model!r} {why[0]}", hint=why[1])
-    for version in chosen:
-        rooms.registry.remove(model, version.version, actor)
+    with rooms.promoting:  # no version goes out between the look and the mark
+        for version in chosen:
+            why = use_of(rooms, version)
+            if why:
+                raise InUse(f"version {version.version} of {model!r} {why[0]}", hint=why[1])
+        for version in chosen:
+            rooms.registry.remove(model, version.version, actor)
     needed = _files(version for name in _models(rooms) for version in rooms.registry.versions(name))
     for digest in _files(chosen, removed=True) - needed:
         rooms.blobs.delete(digest)

@@ -31,7 +31,7 @@ class RunNotices:
         return bool(runs)
 
     def _tell(self, run: Run, now_us: int) -> None:
-        evidence = {"run": run.id, "params": run.params, "error": run.error}
+        evidence = {"run": run.id, "error": run.error}
         with self._rooms.db.write() as connection:
             # In one transaction with the alert, and only once: whoever dies here owes it still.
             mine = RUN.update().where(RUN.c.id == run.id, RUN.c.told.is_(False), RUN.c.ended == run.ended)

@@ -8,12 +8,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from falaj.definitions.gate import LEAST_SUSPECT_AUC
 from falaj.models.bootstrap import bootstrap, interval_of
 from falaj.models.metrics import Floats, Scored
 from falaj.models.runtimes.port import Matrix
 
 _BINS = 64
-_WATCHED = 0.95
 """From this AUC on a feature's interval is worth drawing resamples for."""
 
 _SAME = 0.999
@@ -102,7 +102,7 @@ def _one(
     auc = float(scored.measure(np.ones((1, len(labels))), ["auc"])["auc"][0])
     if not np.isfinite(auc):
         return Alone(name, None)
-    if auc < _WATCHED:
+    if auc < LEAST_SUSPECT_AUC:
         return Alone(name, auc)
     interval = interval_of(bootstrap(labels, lambda w: scored.measure(w, ["auc"]), seed=seed)["auc"])
     said = (scores >= 0.5) == (labels == 1)

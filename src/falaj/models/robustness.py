@@ -111,9 +111,11 @@ def _worst(
         rows = _some(sides.labels, MOST_ROWS, seed)
         losses = []
         for one in tried:
-            found = measure_part(
-                _under(check, one, sides, candidate, production, seed, rows), seed=seed, names=[check.metric], bare=True
-            )
+            under = _under(check, one, sides, candidate, production, seed, rows)
+            if not _finite(under):
+                losses.append(np.inf)
+                continue
+            found = measure_part(under, seed=seed, names=[check.metric], bare=True)
             value, baseline = found.metrics.get(check.metric), found.baseline.get(check.metric)
             loss = np.inf if value is None or baseline is None else baseline - value
             losses.append(loss if HIGHER_IS_BETTER[check.metric] or loss == np.inf else -loss)
@@ -187,7 +189,15 @@ def _attacked(check: Robustness, sides: Sides, candidate: Subject, production: S
     return _measured(check, "attack", label, 1, _beside(sides, scores[0], scores[1]), seed)
 
 
+def _finite(sides: Sides) -> bool:
+    """Return whether all scores are numbers."""
+    return all(np.isfinite(scores).all() for scores in (sides.candidate, sides.production) if scores is not None)
+
+
 def _measured(check: Robustness, kind: str, label: str, tried: int, sides: Sides, seed: int) -> Perturbed:
+    if not _finite(sides):  # a metric by ranks would be one all the same
+        rows, positives = len(sides.labels), int(sides.labels.sum())
+        return Perturbed(kind, label, tried, check.metric, None, None, None, rows, positives)
     part = measure_part(sides, seed=seed, names=[check.metric])
     return Perturbed(
         kind, label, tried, check.metric, part.metrics.get(check.metric), part.baseline.get(check.metric),

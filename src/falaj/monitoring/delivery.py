@@ -90,6 +90,11 @@ def route_state(connection: sa.Connection, route: str) -> RouteState:
     return RouteState() if row is None else RouteState(row.cursor, row.failures, row.not_before, row.error)
 
 
+def is_kept(connection: sa.Connection, route: str) -> bool:
+    """Return whether a route has begun, so that it is known what it has been told."""
+    return connection.scalar(sa.select(DELIVERY.c.route).where(DELIVERY.c.route == route)) is not None
+
+
 def routes_differ(connection: sa.Connection, routes: Collection[str]) -> bool:
     """Return whether the routes that are kept are others than these."""
     return set(connection.execute(sa.select(DELIVERY.c.route)).scalars()) != set(routes)

@@ -65,7 +65,8 @@ def _concerns(record: AuditRecord, subjects: Collection[str], models: Collection
     if record.action == "project.apply":
         return True
     if record.action == "run.submit":
-        return str(record.detail.get("pipeline", "")).partition(":")[2] in models
+        pipeline = str(record.detail.get("pipeline", ""))
+        return pipeline in subjects or pipeline.partition(":")[2] in models
     if record.action.startswith("model."):
         return record.resource.rpartition("/")[0] in models
     return record.resource in subjects

@@ -15,6 +15,9 @@ from falaj.monitoring.delivery import Send
 Secret = Callable[[], str]
 """Gives a credential, or nothing where none is needed; may raise OSError where its file cannot be read."""
 
+_LEAST_SECRET = 6
+"""A shorter part of an address is a word, and no secret."""
+
 _MOST_SAID = 200
 """Bytes of a refusal's body that are kept: PagerDuty and Slack say there what they did not like."""
 
@@ -57,7 +60,7 @@ def post(what: str, url: str, body: Any, timeout_s: float, headers: Mapping[str,
     """
     host = _host(url)
     if not host:
-        return f"the {what}'s url is not an http or https address"
+        return f"the {what}'s url is not an http or https address without a user and a password"
     sent = {"Content-Type": "application/json"} | dict(headers or {})
     try:
         request = urllib.request.Request(url, to_json(body).encode(), sent)  # noqa: S310 - see _host
@@ -65,9 +68,20 @@ def post(what: str, url: str, body: Any, timeout_s: float, headers: Mapping[str,
             return ""
     except urllib.error.HTTPError as error:
         with error:
-            return f"{what} {host} answered {error.code}{_said(error)}"
+            return f"{what} {host} answered {error.code}{_told(_said(error), url, sent)}"
     except (OSError, http.client.HTTPException, ValueError) as error:
-        return f"{what} {host}: {error}"
+        return f"{what} {host}{_told(f': {error}', url, sent)}"
+
+
+def _told(text: str, url: str, headers: Mapping[str, str]) -> str:
+    """Return what was said, or nothing of it where it repeats a part of the address or the token, which are secrets."""
+    parts = urlsplit(url)
+    secrets = [
+        *parts.path.split("/"),
+        *re.split("[&=]", parts.query),
+        headers.get("Authorization", "").rpartition(" ")[2],
+    ]
+    return "" if any(len(part) >= _LEAST_SECRET and part in text for part in secrets) else text
 
 
 def _said(error: urllib.error.HTTPError) -> str:
@@ -86,7 +100,7 @@ def _host(url: str) -> str:
         fine = parts.scheme in ("http", "https") and not re.search(r"[\s\x00-\x1f\x7f-\uffff]", url) and parts.port != 0
     except ValueError:
         return ""
-    return parts.hostname or "" if fine else ""
+    return parts.hostname or "" if fine and "@" not in parts.netloc else ""
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

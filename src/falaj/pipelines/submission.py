@@ -130,10 +130,11 @@ def retry(db: Database, clock: Clock, run_id: str, *, by: Actor, step: str = "")
                 f"run {run_id} is {run.state}; only a run that ended without success can be retried",
                 hint="name a step to do it anew: falaj runs resume RUN --from STEP" if run.state.ended else "",
             )
-        active = sa.select(RUN.c.id).where(RUN.c.dedup_key == run.dedup_key, RUN.c.ended.is_(None))
-        other = connection.execute(active).scalar()
-        if other is not None:
-            raise Conflict(f"run {other} of {run.dedup_key!r} is active", hint="wait for it, or cancel it")
+        if run.dedup_key is not None:
+            active = sa.select(RUN.c.id).where(RUN.c.dedup_key == run.dedup_key, RUN.c.ended.is_(None))
+            other = connection.execute(active).scalar()
+            if other is not None:
+                raise Conflict(f"run {other} of {run.dedup_key!r} is active", hint="wait for it, or cancel it")
         if step:
             do_anew(connection, run_id, step)
         done = [RunState.SUCCEEDED, RunState.RUNNING, RunState.SKIPPED]

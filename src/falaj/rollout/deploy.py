@@ -119,6 +119,7 @@ def replace(
     winner: Variant,
     *,
     publish: Publish,
+    within: Within = nothing_more,
 ) -> Rollout:
     """Put a version in place of what serves, at once: for bare models and ensembles.
 
@@ -132,6 +133,7 @@ def replace(
         endpoint: Where to.
         winner: The version; its name, weight and role are set here.
         publish: Called after the routing is written.
+        within: Done in the same transaction.
 
     Returns:
         The rollout, promoted; a rollback returns to what served before it.
@@ -163,6 +165,7 @@ def replace(
         )
         rollouts.insert(connection, rollout)
         table.write_route(connection, routed(base, rollout), actor.name, now_us)
+        within(connection)
     publish()
     return rollout
 

@@ -9,6 +9,7 @@ from falaj.models.python.runtime import PythonRuntime
 from falaj.models.runtimes.port import Matrix, Scores
 from falaj.serving.batching import Later
 from falaj.serving.boundary import contain
+from falaj.serving.deadline import too_late
 from falaj.serving.model_processes import ModelProcesses
 from falaj.serving.rows import Job, Row
 from falaj.serving.stats import WorkerStats
@@ -29,6 +30,7 @@ class _Waiting(msgspec.Struct, eq=False):
     answer: Answer
     left: int
     refused: FalajError | None = None
+    late: bool = False
 
 
 class Aside:
@@ -81,7 +83,10 @@ class Aside:
             return
 
         def done(result: Scores | FalajError) -> None:
-            if isinstance(result, FalajError):
+            if self._processes.is_late(result, waiting.job.deadline_s):
+                waiting.late = True
+                _fail(variant, rows, too_late())
+            elif isinstance(result, FalajError):
                 _fail(variant, rows, result)
             else:
                 _take(variant, rows, result.tolist())
@@ -100,10 +105,16 @@ class Aside:
     def _flush(self) -> None:
         decided, self._decided = self._decided, []
         for one in decided:
-            if one.refused is not None:  # not decided, and so not logged
+            if one.late:  # the caller's own deadline is no fault of the version
+                self._stats.late += len(one.job.rows)
+                one.job.rows[0].error = too_late()
+            elif one.refused is not None:  # not decided, and so not logged
                 self._stats.rejected += 1
-                contain(one.job.finish, one.job)
-        left = [one for one in decided if one.refused is None]
+            else:
+                continue
+            one.job.shadows = []
+            contain(one.job.finish, one.job)
+        left = [one for one in decided if one.refused is None and not one.late]
         if left:
             merged: dict[int, tuple[LoadedVariant, list[Row]]] = {}
             for one in left:

@@ -131,6 +131,11 @@ class Blocks:
 
     def _ask(self, block: Block, processes: ModelProcesses) -> None:
         def done(result: Scores | FalajError) -> None:
+            if processes.is_late(result, block.deadline_s):  # the caller's own deadline is no fault of the version
+                self._stats.late += len(block.matrix)
+                block.error = too_late()
+                contain(block.finish, block)
+                return
             if isinstance(result, FalajError):
                 block.error = named(block.variant, result)
             elif np.isfinite(result).all():

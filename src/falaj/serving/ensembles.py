@@ -12,7 +12,7 @@ from falaj.definitions.routing_table import EndpointRoute, Variant
 from falaj.kernel.errors import CorruptionError, FalajError, Unsupported
 from falaj.models.runtimes.port import Matrix, Scores
 from falaj.serving.rows import Row
-from falaj.serving.stats import EVERY
+from falaj.serving.stats import EVERY, UNSEEN_VALUE
 from falaj.serving.validation import FieldGroup
 from falaj.serving.variants import LoadedRoute, LoadedVariant
 
@@ -216,11 +216,11 @@ def _statuses(members: tuple[Row, ...]) -> dict[str, str]:
 
 
 def _of_columns(variant: LoadedVariant, other: Row) -> dict[str, str]:
-    if variant.stored == other.variant.stored:
-        return other.statuses
-    if EVERY in other.statuses:
-        return other.statuses if variant.stored else {}
-    found = {column: other.statuses[column] for column in variant.stored}
+    # What the other's training never saw, this one's may have seen.
+    told = {name: "PRESENT" if status == UNSEEN_VALUE else status for name, status in other.statuses.items()}
+    if EVERY in told or not told:
+        return {EVERY: told[EVERY]} if variant.stored and told else {}
+    found = {column: told[column] for column in variant.stored}
     first = next(iter(found.values()), "")
     return {EVERY: first} if found and all(status == first for status in found.values()) else found
 

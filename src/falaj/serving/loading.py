@@ -62,6 +62,9 @@ def load_serving(
         _runtime_key(variant.spec): variant.runtime for loaded in before.routes.values() for variant in loaded.variants
     }
     runtimes |= {_runtime_key(model.spec): model.runtime for model in before.bare.values()}
+    for name, route in table.endpoints.items():  # what is redacted from now on waits for no model to load
+        for variant in before.routes[name].loaded if name in before.routes else ():
+            variant.log_by(_policy_of(route, variant, table))
     serving = Serving(table.epoch)
     for name, route in sorted(table.endpoints.items(), key=_members_first):
         error = contain(_load_route, route, runtimes, load_model, make_router, serving, load_shadows=load_shadows)
@@ -69,8 +72,6 @@ def load_serving(
             serving.failures[name] = _told(error)
             if name in before.routes:
                 serving.routes[name] = before.routes[name]
-                for variant in before.routes[name].variants:  # what was redacted must not wait for a model to load
-                    variant.log_by(_policy_of(route, variant, table))
             if name in before.bare:
                 serving.bare[name] = before.bare[name]
     routers = (loaded.router for loaded in serving.routes.values())

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from falaj.kernel.errors import FalajError
+from falaj.kernel.errors import FalajError, Timeout
 from falaj.models.python.child import Child
 from falaj.models.python.runtime import PythonRuntime
 from falaj.models.runtimes.port import Matrix, Scores
@@ -27,6 +27,7 @@ class ModelProcesses:
         self._loop = loop
         self._stats = stats
         self._known: dict[int, tuple[PythonRuntime, ModelProcess]] = {}
+        self._kept: set[int] = set()
         # Threads that last: a process dies with the thread that started it.
         self._threads: ThreadPoolExecutor | None = None
 
@@ -42,13 +43,23 @@ class ModelProcesses:
         """Hand rows of one request to a model's process; as `ModelProcess.submit`."""
         self._of(runtime).submit(matrix, done, deadline_s)
 
+    def is_late(self, result: Scores | FalajError, deadline_s: float | None) -> bool:
+        """Return whether rows were answered with a timeout because their caller's deadline has passed.
+
+        Args:
+            result: What they were answered with.
+            deadline_s: The caller's, on the loop's clock; None for none.
+        """
+        return isinstance(result, Timeout) and deadline_s is not None and self._loop.time() >= deadline_s
+
     def keep(self, runtimes: list[PythonRuntime]) -> None:
         """Take these over, and let all others end when their last requests are answered."""
         for runtime in runtimes:
             self._of(runtime)
-        kept = {id(runtime) for runtime in runtimes}
-        for key in [key for key in self._known if key not in kept]:
-            self._loop.call_later(_LINGER_S, self._retire, key)
+        self._kept = {id(runtime) for runtime in runtimes}
+        for key, known in self._known.items():
+            if key not in self._kept:
+                self._loop.call_later(_LINGER_S, self._retire, key, known)
 
     def close(self) -> None:
         """End all processes; `wait` returns when they are gone."""
@@ -68,9 +79,10 @@ class ModelProcesses:
             self._known[id(runtime)] = known
         return known[1]
 
-    def _retire(self, key: int) -> None:
-        known = self._known.pop(key, None)
-        if known is not None:
+    def _retire(self, key: int, known: tuple[PythonRuntime, ModelProcess]) -> None:
+        # It may serve again by now, and another may have its place.
+        if key not in self._kept and self._known.get(key) is known:
+            del self._known[key]
             known[1].retire()
 
     def _in_thread(

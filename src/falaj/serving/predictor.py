@@ -20,14 +20,12 @@ from falaj.serving.redaction import Redaction
 from falaj.serving.response_cache import ResponseCache
 from falaj.serving.rows import Job, Row
 from falaj.serving.stages import Stages
-from falaj.serving.stats import EVERY, Series, WorkerStats
+from falaj.serving.stats import EVERY, UNSEEN_VALUE, Series, WorkerStats
 from falaj.serving.variants import LoadedVariant
 
 STORE_FAILED = "STORE_FAILED"
 """The feature store failed, and declared defaults were used."""
 
-UNSEEN_VALUE = "UNSEEN_VALUE"
-"""A text that training never saw: to the model it is missing."""
 
 Monotonic = Callable[[], float]
 

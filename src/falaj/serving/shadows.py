@@ -134,3 +134,4 @@ class ShadowThread:
                 self._loop.call_soon_threadsafe(done)
             except RuntimeError:  # the loop has closed: the worker has ended
                 return
+            del work, done  # or what it did last would hold its models until there is more to do

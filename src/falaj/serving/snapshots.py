@@ -149,10 +149,10 @@ class Snapshots:
 
     def _load_shadows(self, table: RoutingTable) -> None:
         """Load the shadows that are awaited; a table that is published meanwhile does not wait for them."""
-        raw, before, load_model, make_router = self._routing, self.serving, self._load_model, self._make_router
+        before, load_model, make_router = self.serving, self._load_model, self._make_router
 
         def adopt(serving: Serving) -> None:
-            if self._routing is not raw or self._loading:
+            if self.serving is not before or self._loading:  # what came since has its own shadows to load
                 return
             self.serving = serving
             for endpoint, reason in serving.left_out.items():

@@ -20,6 +20,9 @@ BATCH_BOUNDS: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 40
 EVERY = "*"
 """Stands for all stored features, when they have the same status."""
 
+UNSEEN_VALUE = "UNSEEN_VALUE"
+"""A text that training never saw: to the model it is missing."""
+
 SUFFIX = ".msgpack"
 
 LIVE_WITHIN_US = 3_000_000

@@ -151,18 +151,24 @@ class LoadedRoute:
         return sorted(live, key=lambda variant: -variant.spec.weight)
 
     def version(self, version: str) -> LoadedVariant:
-        """Return the live variant of a version.
+        """Return the live variant of a version; where there are several, as a test: nobody assigned it the request.
 
         Raises:
             NotFound: No live variant has it.
         """
-        for variant in self.live:
+        live = self.live
+        for variant in live:
             if str(variant.spec.version) == version:
-                return variant
+                return variant if len(live) == 1 else self.test(variant.spec.name)
         raise NotFound(
             f"version {version!r} does not serve at endpoint {self.route.endpoint!r}",
             hint=f"versions that do: {', '.join(str(v.spec.version) for v in self.live)}",
         )
+
+    @property
+    def loaded(self) -> list[LoadedVariant]:
+        """All variants, those for tests too."""
+        return [*self.variants, *self._tests.values()]
 
     def test(self, name: str) -> LoadedVariant:
         """Return a live variant by its name, for a request that says itself who decides.

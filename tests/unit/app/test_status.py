@@ -126,7 +126,7 @@ def test_what_is_wanted_and_waits_says_what_for(world: World) -> None:
     world.clock.advance(3600)
     assert endpoint_shown(world).rollout == "version 2 is about to go out"
     Promotions(world.rooms).run_pass(world.clock.now())
-    assert endpoint_shown(world).rollout.startswith("canary step 1 of ")
+    assert endpoint_shown(world).rollout == "canary step 1 of 2: 10 %"
 
 
 def test_what_serves_nothing_is_not_shown(world: World) -> None:

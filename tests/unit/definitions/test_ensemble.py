@@ -43,6 +43,7 @@ OWN = endpoint("own", model("own", trainer=fj.python("net:Net", folder="net")))
         (lambda: fj.cascade_of(ONE, OTHER, low=0.8, high=0.2), "low 0.8 is above high 0.2"),
         (lambda: fj.mean_of([ONE, BOTH]), "'both' is no endpoint"),
         (lambda: fj.mean_of([ONE, OWN]), "'own' is a Python class"),
+        (lambda: endpoint("own", OWN.model, cache=fj.Cache("10s", 1)), "answers of a Python class are not cached"),
     ],
 )
 def test_what_is_wrong_is_named(make: Callable[[], Combination], message: str) -> None:

@@ -13,6 +13,7 @@ from falaj.lifecycle.promotion import Promotions, roll_back_endpoint, withdraw_e
 from falaj.lifecycle.removal import remove_versions
 from falaj.lifecycle.wishes import wishes
 from falaj.models.version import ModelVersion
+from falaj.monitoring.alerts import Alert, open_alert, resolve_alert
 from falaj.rollout import table
 from support.rooms_world import ADA, EVE, World, definitions, opened
 
@@ -101,6 +102,30 @@ def test_an_undeployed_model_does_not_come_back_by_an_approval(world: World) -> 
     approve(world, second)
     turn(world)
     assert serving(world) == []
+
+
+def test_what_was_wanted_before_does_not_replace_what_was_deployed_since(world: World) -> None:
+    first, second = add(world), add(world, 2.0)
+    assert deploy_bare(world.rooms, ADA, "scale", 1).waits
+    approve(world, second)
+    assert deploy_bare(world.rooms, ADA, "scale", 2).state == "serves"
+    approve(world, first)
+    turn(world)
+    assert (serving(world), wanted(world)) == ([2], [])
+
+
+def test_a_bare_model_waits_for_quiet_too(world: World) -> None:
+    world.apply(definitions(policy=Policy(auto_promote=True, quiet=True)))
+    add(world)
+    with world.rooms.db.write() as connection:
+        open_alert(connection, Alert("online_store", "critical", "online store", "it is away", {}, 0))
+    assert deploy_bare(world.rooms, ADA, "scale", None).waits
+    turn(world)
+    assert (serving(world), wanted(world)) == ([], [1])
+    with world.rooms.db.write() as connection:
+        resolve_alert(connection, "online_store", "online store", "", 0)
+    turn(world)
+    assert (serving(world), wanted(world)) == ([1], [])
 
 
 def test_a_policy_that_needs_nobody_asks_nobody(world: World) -> None:

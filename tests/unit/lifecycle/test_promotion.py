@@ -596,3 +596,14 @@ def test_every_move_is_in_the_audit(world: World) -> None:
     align_stages(world.rooms)
     assert [one.action for one in list_records(world.rooms.db, limit=100)] == actions
     assert SYSTEM.name in {one.actor for one in list_records(world.rooms.db, limit=100)}
+
+
+def test_a_version_that_serves_elsewhere_has_soaked(world: World) -> None:
+    world.apply(definitions(endpoint(), endpoint("second"), policy=Policy(soak="1h")))
+    version = world.register()
+    world.approve(version)
+    world.deploy(version)
+    world.clock.advance(3600)
+    turn(world)
+    assert world.stages() == {1: "production"}
+    assert world.deploy(version, to="second").state == "serves"

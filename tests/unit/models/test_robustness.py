@@ -1,6 +1,7 @@
 """Robustness: what missing, noisy, mis-scaled and attacked inputs cost."""
 
 import numpy as np
+import pytest
 from msgspec.structs import replace
 
 from falaj.definitions.gate import Robustness, robust
@@ -121,3 +122,13 @@ def test_what_was_not_tried_fails_and_few_rows_decide_nothing() -> None:
 def test_of_a_loss_the_worst_is_the_greatest() -> None:
     found = measured(robust("brier", by=0.1, under=["missing"], against="itself"), ONE).worst[0]
     assert found.label == "amount missing" and (found.value or 0) > (found.baseline or 0)
+
+
+@pytest.mark.parametrize("production", [False, True])
+def test_a_model_that_answers_no_number_under_a_perturbation_fails(production: bool) -> None:
+    def lost(matrix: Matrix) -> Scores:
+        return np.where(np.isnan(matrix[:, 0]), np.nan, BOTH.predict(np.nan_to_num(matrix)))
+
+    fragile = Subject(lost, SIGNATURE, BOTH.matrix, EVEN)
+    check = robust("auc", by=0.9, under=["missing"], against="production" if production else "itself")
+    assert outcomes(check, fragile, fragile if production else None) == [Outcome.FAIL]

@@ -223,3 +223,11 @@ def test_a_project_may_have_any_name_and_a_secret_no_second_line(receiver: Webho
     assert receiver.accepted[2]["dedup_key"] == named.key
     error = sender_of(RouteSettings("webhook", url=url(receiver), secret=f"{SECRET}\nx"))(MESSAGE)
     assert error == "the secret is not one line of printable ASCII"
+
+
+@pytest.mark.parametrize(
+    "where", ["http://falaj:s3cretpw@127.0.0.1/hook", "https://s3cretpw@example.test/", "http://127.0.0.1:1/s3cretpw"]
+)
+def test_no_error_repeats_what_an_address_keeps_secret(where: str) -> None:
+    error = sender_of(RouteSettings("webhook", url=where, timeout_s=1.0))(MESSAGE)
+    assert error and "s3cretpw" not in error

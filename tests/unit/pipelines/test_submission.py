@@ -115,3 +115,9 @@ def test_following_yields_each_change_until_the_end(bench: Bench) -> None:
     assert seen == [(RunState.PENDING, RunState.PENDING), (RunState.SUCCEEDED, RunState.SUCCEEDED)]
     assert len(pauses) == 3
     assert run_outputs(bench.db, run_id) == {"a": {"sum": 3}}
+
+
+def test_a_run_without_a_key_is_retried_whatever_else_is_active(bench: Bench) -> None:
+    run = bench.run(bench.step("b", "fail"))
+    bench.submit(bench.step("a", "add"))
+    assert retry(bench.db, bench.clock, run.id, by=ADA).state is RunState.RUNNING

@@ -50,7 +50,7 @@ def run(model: PythonRuntime, work: Callable[[Asked], Awaitable[None]]) -> Worke
     async def main() -> WorkerStats:
         asked = Asked(model)
         try:
-            async with asyncio.timeout(120):
+            async with asyncio.timeout(60):
                 await work(asked)
         finally:
             await asked.close()
@@ -219,7 +219,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @profile(max_examples=8, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from([1.0, 2.0, 3.0, RAISE, NAN, SHORT, EXIT]), st.integers(1, 5)), max_size=12))
 def test_no_call_notices_its_batch_mates(shared: Path, asks: list[tuple[float, int]]) -> None:
-    model = runtime(shared, wait_ms=60_000)
+    model = runtime(shared)
 
     async def work(asked: Asked) -> None:
         waiting = [asked.ask(np.repeat(row(first, number), rows, axis=0)) for number, (first, rows) in enumerate(asks)]
@@ -231,5 +231,36 @@ def test_no_call_notices_its_batch_mates(shared: Path, asks: list[tuple[float, i
             else:
                 assert result.tolist() == [first + number] * rows
         assert asked.processes.rows == 0
+
+    run(model, work)
+
+
+def test_a_model_that_serves_again_before_it_ended_goes_on(tmp_path: Path) -> None:
+    model, other = runtime(tmp_path / "one"), runtime(tmp_path / "other")
+
+    async def work(asked: Asked) -> None:
+        asked.processes.keep([other])
+        asked.processes.keep([model, other])  # a rollback within the second
+        asked.processes.keep([model])
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + 1.2
+        while loop.time() < until_s:
+            assert (await asked.ask(row(1.0))).tolist() == [3.0]
+        assert len(started(model.log)) == 1
+
+    run(model, work)
+    other.close()
+
+
+def test_who_waits_too_long_by_its_own_deadline_is_late(model: PythonRuntime) -> None:
+    async def work(asked: Asked) -> None:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Result] = loop.create_future()
+        deadline_s = loop.time() + 0.05
+        asked.processes.submit(model, row(HANG), future.set_result, deadline_s)
+        result = await future
+        assert asked.processes.is_late(result, deadline_s)
+        assert not asked.processes.is_late(result, None)
+        assert not asked.processes.is_late(result, loop.time() + 60)
 
     run(model, work)

@@ -74,6 +74,7 @@ def test_a_version_can_be_asked_for(world: World) -> None:
     answer = world.call("POST", "/v2/models/fraud/versions/2/infer", infer(CARDS, AMOUNTS))[1]
     assert (answer["model_version"], answer["parameters"]["variant"]) == ("2", "candidate")
     assert answer["id"] == world.sink.records[0].request_id
+    assert {record.role for record in world.sink.records} == {"test"}, "nobody assigned it the request"
     assert world.call("POST", "/v2/models/fraud/versions/3/infer", infer(CARDS, AMOUNTS))[0] == 404
 
 

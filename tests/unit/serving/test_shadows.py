@@ -2,6 +2,8 @@
 
 import asyncio
 import threading
+import weakref
+from functools import partial
 from typing import Any
 
 import pytest
@@ -114,3 +116,24 @@ def test_a_shadow_that_cannot_be_loaded_is_left_out_and_what_decides_changes_all
     world.publish(route(variant("champion", 2), variant("shadow", 1, 10_000, role="shadow"), epoch=3))
     world.predict(ask())
     assert versions(world, "shadow") == [1]
+
+
+def held_by_the_work(_model: object) -> None:
+    """Compute nothing."""
+
+
+def test_the_thread_holds_nothing_of_what_it_did() -> None:
+    class Model:
+        pass
+
+    async def scenario() -> weakref.ref[Model]:
+        aside, finished, model = ShadowThread(asyncio.get_running_loop()), asyncio.Event(), Model()
+        held = weakref.ref(model)
+        aside(partial(held_by_the_work, model), finished.set)
+        del model
+        await finished.wait()
+        while held() is not None:  # the thread lets go when the loop was told
+            await asyncio.sleep(0.001)
+        return held
+
+    assert asyncio.run(asyncio.wait_for(scenario(), 10))() is None

@@ -149,7 +149,7 @@ class Backoff:
         >>> [backoff.after_end(at_s) for at_s in (1.0, 1.0, 1.0, 1.0, 1.0, 1.0)]
         [0.0, 0.1, 0.2, 0.4, 0.8, 1.6]
         >>> backoff.after_end(1.0, blamed=True)
-        1.0
+        0.2
         >>> backoff.began(2.0)
         >>> backoff.after_end(2.0 + 10)
         0.0
@@ -158,7 +158,7 @@ class Backoff:
     _HEALTHY_S = 10.0
     _FIRST_S = 0.1
     _MOST_S = 30.0
-    _MOST_BLAMED_S = 1.0
+    _MOST_BLAMED_S = 0.2
 
     def __init__(self) -> None:
         self._ends = 0

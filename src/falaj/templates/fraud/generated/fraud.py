@@ -138,9 +138,8 @@ fraud = fj.Model(
         # Measured over twenty towns: AUC 0.88 to 0.99, average precision 0.37 to 0.78.
         fj.gate.at_least("auc", 0.85),
         fj.gate.at_least("average_precision", 0.30),
-        # In twenty towns a later model was worse on the same rows by up to 0.016, by chance alone; the interval of the
-        # difference is some 0.015 wide.
-        fj.gate.no_worse_than_production("auc", by=0.03),
+        # In twenty towns a later model was worse on the same rows by up to 0.016, by chance alone.
+        fj.gate.no_worse_than_production("auc", by=0.02),
         fj.gate.latency(p99_ms=10),
     ],
     owner="fraud-team",

@@ -127,8 +127,8 @@ fraud = fj.Model(
         # Measured on the handbook's file: AUC 0.85 to 0.88 at each training, 0.80 with 50 days of history only, and
         # 0.62 without the chargebacks, which this gate refuses.
         fj.gate.at_least("auc", 0.75),
-        # A later model was worse on the same rows by up to 0.007, by chance alone; all of the interval must hold.
-        fj.gate.no_worse_than_production("auc", by=0.03),
+        # A later model was worse on the same rows by up to 0.007, by chance alone.
+        fj.gate.no_worse_than_production("auc", by=0.02),
         fj.gate.latency(p99_ms=10),
     ],
     owner="fraud-team",
