@@ -124,6 +124,14 @@ def errors_page() -> str:
         retryable = "yes" if kind.retryable else "no"
         row = (f"`{kind.code}`", f"`{kind.__name__}`", _summary(kind), retryable, status_of(kind.code), exit_code)
         parts.append(f"| {' | '.join(_cell(str(value)) for value in row)} |\n")
+    parts += [
+        "\nTwo ways in have codes of their own, which no operation gives:\n\n"
+        "| Code | Meaning | HTTP status | Exit code |\n|---|---|---|---|\n",
+        "| `usage` | The command line was not understood: an unknown command or option, or a value of the wrong kind. "
+        "| | 2 |\n",
+        "| `method_not_allowed` | The route exists and does not take this method. | 405 | |\n",
+        "| `too_large` | The body is larger than the server takes. | 413 | |\n",
+    ]
     return "".join(parts)
 
 

@@ -1,8 +1,6 @@
 """A full disk under a running project: said plainly, nothing acknowledged lost, and it goes on when there is room."""
 
 import json
-import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +8,7 @@ from typing import Any
 import pytest
 
 from support.falaj_project import FalajProject
+from support.small_disk import small_disk
 from support.storage_faults import fill
 from support.tour import NOW, as_json, transactions
 from support.trained import made_once, make_serving
@@ -19,17 +18,8 @@ from support.waiting import until
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 32 MiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if os.geteuid() != 0:
-        pytest.skip("only root may mount a small disk")
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", str(folder)], capture_output=True, text=True, check=False
-    )
-    if mounted.returncode != 0:
-        pytest.skip(f"no disk can be mounted here: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    with small_disk(tmp_path / "disk", "32m") as folder:
+        yield folder
 
 
 @pytest.fixture

@@ -1,9 +1,7 @@
 """A full disk under the prediction log, in steady load: decisions go on, and what finds no room is counted exactly."""
 
 import asyncio
-import os
 import socket
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import pytest
 from support.gateway_load import Load, check_decisions
 from support.gateway_process import Project, WorkerProcess, call
 from support.serving_world import OWNER
+from support.small_disk import small_disk
 from support.storage_faults import fill
 from support.telling_model import telling_project
 
@@ -22,17 +21,8 @@ SEGMENT_BYTES = 300_000
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 16 MiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if os.geteuid() != 0:
-        pytest.skip("only root may mount a small disk")
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)], capture_output=True, text=True, check=False
-    )
-    if mounted.returncode != 0:
-        pytest.skip(f"no disk can be mounted here: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    with small_disk(tmp_path / "disk", "16m") as folder:
+        yield folder
 
 
 @pytest.fixture
