@@ -58,9 +58,10 @@ class Batch(msgspec.Struct, frozen=True, eq=False):
 class WindowPolicy(msgspec.Struct, frozen=True):
     """When a window is full.
 
-    A window of time closes at the first decision about an instant beyond it, not by the wall clock: history that is
-    replayed falls into the windows that it fell into then. A decision about an earlier instant counts in the window
-    that is open.
+    A window of time closes at the first decision about an instant beyond it: history that is replayed falls into the
+    windows that it fell into then. By the wall clock it closes only when no decision came for its whole length, so that
+    the last window of an endpoint that nobody asks any more is judged too. A decision about an earlier instant counts
+    in the window that is open.
 
     Attributes:
         rows: Decisions in one window; ignored where there is a span.
@@ -109,6 +110,7 @@ class _Filling(msgspec.Struct, frozen=True):
     opened_us: int = 0
     rows: int = 0
     counts: dict[str, list[int]] = {}
+    counted_us: int = 0  # when a decision was counted last, by the wall clock
     drift: DriftState = DriftState()
 
 
@@ -170,6 +172,9 @@ def watch_drift(
         filling, judged = _consume(job, filling, batch)
         given += _store(db, job, revision, filling, judged)
         revision += 1
+    if _forsaken(job, filling):
+        filling, closed = _close(job, filling)
+        given += _store(db, job, revision, filling, [closed])
     return given
 
 
@@ -218,6 +223,12 @@ def _part(job: _Job, filling: _Filling, at_us: NDArray[np.int64], start: int, ro
     return (start + int(beyond[0]), True, opened_us) if beyond.size else (rows, False, opened_us)
 
 
+def _forsaken(job: _Job, filling: _Filling) -> bool:
+    """Return whether no decision came for the whole length of a window of time that holds some."""
+    span_us = job.window.span_us
+    return bool(span_us and filling.rows and filling.counted_us and job.now_us - filling.counted_us >= span_us)
+
+
 def _rows(job: _Job, batch: Batch) -> int:
     wanted = job.references.columns
     missing = sorted(set(wanted) - set(batch.columns))
@@ -234,7 +245,8 @@ def _add(job: _Job, filling: _Filling, batch: Batch, start: int, stop: int, open
     new = job.references.count({name: batch.columns[name][start:stop] for name in job.references.columns})
     held = filling.counts
     counts = {key: (one + np.asarray(held[key]) if key in held else one).tolist() for key, one in new.items()}
-    return msgspec.structs.replace(filling, opened_us=opened_us, rows=filling.rows + stop - start, counts=counts)
+    rows = filling.rows + stop - start
+    return msgspec.structs.replace(filling, opened_us=opened_us, rows=rows, counts=counts, counted_us=job.now_us)
 
 
 def _close(job: _Job, filling: _Filling) -> tuple[_Filling, _Judged]:

@@ -181,6 +181,22 @@ def test_windows_of_time_are_those_of_the_instants_decided_about(db: Database) -
         assert [one.opened_us for one in closed_windows(connection, "drift/fraud/1")] == [1_000, 2_000]
 
 
+def test_a_window_of_time_that_nobody_adds_to_is_judged_after_its_own_length(db: Database) -> None:
+    log = Log()
+    log.append(150, at_us=1_050)
+    began = 10**9
+    assert run(db, log.read, now_us=began, span_us=1000) == []
+    assert run(db, log.read, now_us=began + 999, span_us=1000) == []
+    (closed,) = run(db, log.read, now_us=began + 1000, span_us=1000)
+    assert (closed.outcome, closed.evidence["rows"], closed.evidence["window"]) == ("PASS", 150, 1)
+    assert run(db, log.read, now_us=began + 9000, span_us=1000) == []  # the empty one that follows is not judged
+    log.append(1, at_us=1_100)
+    assert run(db, log.read, now_us=began + 9001, span_us=1000) == []
+    log.append(120, at_us=3_000)
+    (second,) = run(db, log.read, now_us=began + 9002, span_us=1000)
+    assert (second.evidence["rows"], second.evidence["window"]) == (1, 2)
+
+
 def test_other_references_begin_anew_where_the_log_stands(db: Database) -> None:
     log = Log()
     log.append(700)
