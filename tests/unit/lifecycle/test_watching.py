@@ -117,6 +117,22 @@ def test_segments_and_estimates_are_shown_beside_what_was_measured(tmp_path: Pat
     assert shown.realised["auc"] == shown.intervals["auc"].value
 
 
+def test_a_segment_that_a_version_knows_nothing_of_is_named(tmp_path: Path) -> None:
+    by = "activity__seen"
+    watched = endpoint(monitor=fj.monitor(window=2000, persistence=1, segments=[by]))
+    with opened(tmp_path, definitions(watched)) as world:
+        version = world.register(reference_digest=world.references())
+        world.approve(version)
+        world.deploy(version)
+        assert monitor_status(world.rooms, "fraud").segments == {}
+        world.decided(1, 2000, good=True)
+        watch(world)
+        shown = monitor_status(world.rooms, "fraud").segments
+    assert sorted(shown) == [by, *(f"{by}={value}" for value in range(9))]  # realised quality needs no reference
+    assert {one.outcome for one in shown.values()} == {"INCONCLUSIVE"}
+    assert "train another" in shown[by].quality
+
+
 def test_an_estimate_opens_no_alert_and_is_no_realised_figure(world: World) -> None:
     """The scores fall together as if there were nothing to find; only their own drift is told."""
     serve(world)

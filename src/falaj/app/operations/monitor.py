@@ -1,5 +1,6 @@
 """Operations on monitoring: what was found."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -49,7 +50,7 @@ def monitor_status(rooms: Rooms, endpoint: str) -> MonitorStatus:
         early=quality.evidence["early"] if quality else 0,
         unknown=quality.evidence.get("unknown", 0) if quality else 0,
         intervals=_estimates(quality.evidence) if quality else {},
-        segments=_segments(drift, quality),
+        segments=_segments(drift, quality, rooms.definitions.endpoint(endpoint).monitor.segments),
         estimated=_estimates(estimate.evidence) if estimate and estimate.outcome == "PASS" else {},
         estimate=estimate.reason if estimate else "",
     )
@@ -70,7 +71,7 @@ def _estimates(evidence: dict[str, Any]) -> dict[str, EstimateStatus]:
     return {name: EstimateStatus(**one) for name, one in evidence["metrics"].items()}
 
 
-def _segments(drift: Verdict | None, quality: Verdict | None) -> dict[str, SegmentStatus]:
+def _segments(drift: Verdict | None, quality: Verdict | None, declared: Iterable[str]) -> dict[str, SegmentStatus]:
     drifts: dict[str, str] = drift.evidence.get("segments", {}) if drift else {}
     measured: dict[str, Any] = quality.evidence.get("segments", {}) if quality else {}
     found = {}
@@ -80,6 +81,10 @@ def _segments(drift: Verdict | None, quality: Verdict | None) -> dict[str, Segme
         found[name] = SegmentStatus(
             drifts.get(name, "INCONCLUSIVE"), part.get("reason", ""), _estimates(part) if believed else {}
         )
+    known = {name.partition("=")[0] for name in drifts}
+    if drift is not None:
+        reason = "drift is not judged: the version was trained before the segment was declared; train another"
+        found |= {column: SegmentStatus("INCONCLUSIVE", reason) for column in declared if column not in known}
     return found
 
 
