@@ -216,7 +216,7 @@ class ModelProcess:
             if len(batch) > 1:
                 self._again(batch)
             else:
-                self._settle(batch[0], raised(content, "predict"))
+                self._settle(batch[0], raised(content, "predict", to_caller=True))
             self._pump()
             return
         scores = np.frombuffer(content, np.float64)

@@ -6,6 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from falaj.kernel.errors import FalajError, Timeout
 from falaj.models.python.child import Child
+from falaj.models.python.place import remove_logs
 from falaj.models.python.runtime import PythonRuntime
 from falaj.models.runtimes.port import Matrix, Scores
 from falaj.serving.model_process import ModelProcess
@@ -60,6 +61,7 @@ class ModelProcesses:
         for key, known in self._known.items():
             if key not in self._kept:
                 self._loop.call_later(_LINGER_S, self._retire, key, known)
+        self._remove_logs(runtimes)
 
     def close(self) -> None:
         """End all processes; `wait` returns when they are gone."""
@@ -78,6 +80,11 @@ class ModelProcesses:
             known = runtime, ModelProcess(runtime, self._loop, self._stats, self._in_thread)
             self._known[id(runtime)] = known
         return known[1]
+
+    def _remove_logs(self, kept: list[PythonRuntime]) -> None:
+        used = {runtime.log for runtime, _ in self._known.values()}  # those that linger too
+        for folder in {runtime.log.parent for runtime in kept if runtime.place.folder is not None}:
+            remove_logs(folder, used)
 
     def _retire(self, key: int, known: tuple[PythonRuntime, ModelProcess]) -> None:
         # It may serve again by now, and another may have its place.

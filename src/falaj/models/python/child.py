@@ -150,10 +150,16 @@ def ended(what: str) -> FalajError:
     return FalajError(f"its Python process ended during {what}", hint="its log may say why")
 
 
-def raised(content: bytes, what: str) -> FalajError:
-    """Return what the user's code raised, as an error of ours."""
+def raised(content: bytes, what: str, *, to_caller: bool = False) -> FalajError:
+    """Return what the user's code raised, as an error of ours.
+
+    Args:
+        content: What the process answered.
+        what: What it was asked for.
+        to_caller: Whether somebody reads it who only asks for decisions: the text may hold what is none of theirs.
+    """
     told = json.loads(content)
-    text = f": {told['text']}" if told["text"] else ""
+    text = f": {told['text']}" if told["text"] and not to_caller else ""
     return FalajError(f"{what} of its Python code raised {told['kind']}{text}", hint="its log has the traceback")
 
 
