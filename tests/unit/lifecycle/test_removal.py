@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 
 import msgspec
 import pytest
@@ -69,6 +70,28 @@ def test_what_is_used_stays(world: World) -> None:
         remove(world, 1)
     world.promote(three)
     assert remove(world, 1) == [1]
+
+
+def test_nothing_goes_out_between_the_look_and_the_mark(world: World) -> None:
+    """Another thread deploys the version in the very moment: it waits, or the removal sees it; never neither."""
+    version = made(world)
+    world.approve(version)
+    found: list[Exception] = []
+
+    def removing() -> None:
+        try:
+            remove(world, version.version)
+        except FalajError as error:
+            found.append(error)
+
+    with world.rooms.promoting:
+        other = Thread(target=removing)
+        other.start()
+        other.join(0.2)
+        assert other.is_alive(), "it waits for whoever promotes"
+        assert not world.rooms.registry.get("fraud", version.version).removed
+    other.join(30)
+    assert (found, world.rooms.registry.get("fraud", version.version).removed) == ([], True)
 
 
 def test_a_shadow_is_a_use(world: World) -> None:

@@ -197,6 +197,22 @@ def test_defaults_of_members_stand_in_and_are_told() -> None:
     assert set(answer["statuses"].values()) == {"STORE_FAILED"}
 
 
+@pytest.mark.parametrize("card", ["c1", "faded", "stranger", "nobody"])
+def test_a_member_that_takes_features_over_tells_of_its_own_only(card: str) -> None:
+    """Cards with all values, with old ones only, with a country that training never saw, and without any event."""
+    gateway = world(MEAN)
+    gateway.ingest(("faded", 30, 50.0, "AE"), ("stranger", 1, 50.0, "XX"))
+    alone = {}
+    for endpoint in MEAN.members:
+        gateway.predict(ask(card), endpoint=endpoint)
+        alone[endpoint] = gateway.sink.records[-1]
+    gateway.predict(ask(card), endpoint="a_blend")
+    together = {member.endpoint: member for member in gateway.sink.records[-1].members}
+    for endpoint, record in together.items():
+        assert record.statuses == alone[endpoint].statuses
+        assert record.applied_seq == alone[endpoint].applied_seq
+
+
 def test_fields_are_those_of_all_members_and_checked_before_any_is_asked() -> None:
     gateway = world(EnsembleSpec("stack", ("wide", "narrow"), by="blender"))
     status, answer = gateway.predict({"entities": {"card_id": "c1"}, "request": {}}, endpoint="a_blend")

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from falaj.definitions.prediction_policy import PredictionPolicy
 from falaj.definitions.prediction_record import BlockRecord, PredictionRecord
+from falaj.definitions.routing_table import Variant
 from falaj.kernel.codec import to_msgpack
 from falaj.serving.redaction import Redaction, is_sampled
 from falaj.serving.stats import WorkerStats
@@ -103,6 +104,21 @@ def test_a_new_policy_holds_although_its_route_cannot_be_loaded() -> None:
     world.publish(route(variant(version=2, digest="damaged"), epoch=2, prediction_log=policy))
     assert world.predict(ask("secret-card"))[1]["model_version"] == 1
     assert world.sink.records[0].entities == {"card_id": DROP}
+
+
+def test_a_new_policy_waits_for_no_model_to_load() -> None:
+    world = World(route())
+    load = world.snapshots._load_model
+
+    def while_loading(spec: Variant) -> object:
+        assert world.predict(ask("secret-card"))[1]["model_version"] == 1
+        return load(spec)
+
+    world.snapshots._load_model = while_loading  # type: ignore[assignment]
+    policy = PredictionPolicy(redact={"card_id": "drop"})
+    world.publish(route(variant(version=2), epoch=2, prediction_log=policy))
+    (record,) = world.sink.records
+    assert (record.version, record.entities) == (1, {"card_id": DROP})
 
 
 @given(st.floats(0.001, 1.0), st.integers(0, 1 << 40))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from falaj.definitions.routing_table import RoutingTable
+from falaj.definitions.routing_table import EndpointRoute, RoutingTable
 from falaj.governance.tokens import TokenSnapshot
 from falaj.kernel.codec import to_msgpack
 from falaj.serving.snapshots import ROUTING_KEY, TOKENS_KEY, Snapshots
@@ -149,3 +149,32 @@ def test_a_revoked_token_is_out() -> None:
     world.publish(route(), snapshot=TokenSnapshot(left))
     assert world.predict(ask())[0] == 401
     assert world.predict(ask(), token=OWNER)[0] == 200
+
+
+def test_a_shadow_that_took_long_to_load_leaves_what_came_since_in_force() -> None:
+    waiting: list[tuple[Callable[[], Serving], Callable[[Serving], None]]] = []
+    snapshots = Snapshots(
+        load_sum,
+        lambda work, done: done(work()),
+        WorkerStats(worker="w"),
+        shadows_beside=lambda work, done: waiting.append((work, done)),
+    )
+    store = MemoryStore()
+
+    def publish(epoch: int, served: EndpointRoute) -> None:
+        table = to_msgpack(RoutingTable(epoch, {"fraud": served}))
+        write_snapshots(store, {"routing": table, "tokens": to_msgpack(tokens())}, epoch)
+        snapshots.poll(store)
+
+    def serving() -> list[int]:
+        return [loaded.spec.version for loaded in snapshots.serving.routes["fraud"].loaded]
+
+    publish(1, route(variant(), variant("shadow", 2, role="shadow")))
+    publish(2, route(variant(version=3), epoch=2))
+    ((work, done),) = waiting
+    done(work())
+    assert serving() == [3]
+    publish(3, route(variant(version=3), variant("shadow", 4, role="shadow"), epoch=3))
+    work, done = waiting[1]
+    done(work())
+    assert serving() == [3, 4], "and one that is in time is taken"
