@@ -12,6 +12,7 @@ from falaj.serving.boundary import contain
 from falaj.serving.deadline import too_late
 from falaj.serving.model_processes import ModelProcesses
 from falaj.serving.rows import Job, Row
+from falaj.serving.stages import Left, Stages
 from falaj.serving.stats import WorkerStats
 from falaj.serving.variants import LoadedVariant
 
@@ -29,6 +30,7 @@ class _Waiting(msgspec.Struct, eq=False):
     groups: Groups
     answer: Answer
     left: int
+    stages: Left | None
     refused: FalajError | None = None
     late: bool = False
 
@@ -40,9 +42,11 @@ class Aside:
         processes: Where Python models compute.
         stats: Counts refusals.
         later: The loop's `call_soon`.
+        stages: Measures batches while somebody asks.
     """
 
-    def __init__(self, processes: ModelProcesses, stats: WorkerStats, later: Later) -> None:
+    def __init__(self, processes: ModelProcesses, stats: WorkerStats, later: Later, stages: Stages) -> None:
+        self._stages = stages
         self._processes = processes
         self._stats = stats
         self._later = later
@@ -57,6 +61,8 @@ class Aside:
             answer: Is called with the jobs that were set aside and their groups, several together, in a later turn.
         """
         here = []
+        if self._stages.running:
+            self._stages.lap("features")
         for job in jobs:
             if any(row.variant.aside for row in job.rows):
                 self._ask(job, encode, answer)
@@ -67,7 +73,7 @@ class Aside:
     def _ask(self, job: Job, encode: Encode, answer: Answer) -> None:
         groups = _grouped(job.rows)
         asked = [(variant, rows) for variant, rows in groups if variant.aside]
-        waiting = _Waiting(job, groups, answer, len(asked))
+        waiting = _Waiting(job, groups, answer, len(asked), self._stages.leave() if self._stages.running else None)
         for variant, rows in asked:
             sound = [row for row in rows if row.error is None]
             error = contain_refusal(self._submit, waiting, variant, sound, encode)
@@ -115,12 +121,25 @@ class Aside:
             one.job.shadows = []
             contain(one.job.finish, one.job)
         left = [one for one in decided if one.refused is None and not one.late]
-        if left:
+        if self._stages.asked:
+            for one in left:
+                self._answer_measured(one)
+        elif left:
             merged: dict[int, tuple[LoadedVariant, list[Row]]] = {}
             for one in left:
                 for variant, rows in one.groups:
                     merged.setdefault(id(variant), (variant, []))[1].extend(rows)
             left[0].answer([one.job for one in left], list(merged.values()))
+
+    def _answer_measured(self, one: _Waiting) -> None:
+        """Answer one job by itself, since each waited for its own model."""
+        if one.stages is not None:
+            self._stages.resume(one.stages)
+            self._stages.lap("model")
+        try:
+            one.answer([one.job], one.groups)
+        finally:
+            self._stages.end()
 
 
 def _grouped(rows: list[Row]) -> Groups:

@@ -18,7 +18,7 @@ from falaj.serving.model_processes import ModelProcesses
 from falaj.serving.prediction_log import PredictionLog
 from falaj.serving.predictor import Predictor, fault
 from falaj.serving.redaction import Redaction
-from falaj.serving.stages import Stages
+from falaj.serving.stages import Left, Stages
 from falaj.serving.stats import WorkerStats
 from falaj.serving.variants import LoadedVariant
 
@@ -81,7 +81,7 @@ class Blocks:
         )
         self._later = later
         self._processes = processes
-        self._decided: list[Block] = []
+        self._decided: list[tuple[Block, Left | None]] = []
 
     @property
     def rows(self) -> int:
@@ -130,6 +130,8 @@ class Blocks:
             self._answer(blocks)
 
     def _ask(self, block: Block, processes: ModelProcesses) -> None:
+        left = self._stages.leave() if self._stages.running else None
+
         def done(result: Scores | FalajError) -> None:
             if processes.is_late(result, block.deadline_s):  # the caller's own deadline is no fault of the version
                 self._stats.late += len(block.matrix)
@@ -144,7 +146,7 @@ class Blocks:
                 block.error = _no_number(block.variant)
             if not self._decided:
                 self._later(self._flush)
-            self._decided.append(block)
+            self._decided.append((block, left))
 
         runtime = block.variant.runtime
         assert isinstance(runtime, PythonRuntime)
@@ -156,7 +158,17 @@ class Blocks:
 
     def _flush(self) -> None:
         decided, self._decided = self._decided, []
-        self._answer(decided)
+        if not self._stages.asked:
+            self._answer([block for block, _ in decided])
+            return
+        for block, left in decided:  # each waited for its own model
+            if left is not None:
+                self._stages.resume(left)
+                self._stages.lap("model")
+            try:
+                self._answer([block])
+            finally:
+                self._stages.end()
 
     def _answer(self, blocks: list[Block]) -> None:
         stages = self._stages

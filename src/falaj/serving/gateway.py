@@ -185,7 +185,7 @@ class GatewayWorker:
         redaction = Redaction(config.redaction_key, self.stats)
         stages = Stages(clock.monotonic)
         self._processes = ModelProcesses(self._loop, self.stats)
-        aside = Aside(self._processes, self.stats, self._loop.call_soon)
+        aside = Aside(self._processes, self.stats, self._loop.call_soon, stages)
         self._predictor = Predictor(reader, self._log, self.stats, clock.monotonic, redaction, stages, readers, aside)
         self._batcher = Batcher(
             self._compute, self._failed, self._loop.call_soon, max_rows=config.max_queue_rows,

@@ -1,6 +1,15 @@
 """Stages: how long the batch that is being answered took for each step; measured only while somebody asks."""
 
 from collections.abc import Callable
+from typing import NamedTuple
+
+
+class Left(NamedTuple):
+    """Where a batch stands that was left: when it began, its laps, and the end of the last."""
+
+    begun_s: float
+    laps: list[tuple[str, float, float]]
+    last_s: float
 
 
 class Stages:
@@ -40,6 +49,16 @@ class Stages:
         self.running = True
         self.laps = []
         self.begun_s = self._last_s = self._monotonic()
+
+    def leave(self) -> "Left":
+        """Return where a batch stands whose rest is done in a later turn."""
+        return Left(self.begun_s, list(self.laps), self._last_s)
+
+    def resume(self, left: "Left") -> None:
+        """Go on to measure a batch from where it was left; call `end` as after `begin`."""
+        self.running = True
+        self.begun_s, self._last_s = left.begun_s, left.last_s
+        self.laps = list(left.laps)
 
     def lap(self, name: str) -> None:
         """Note that a step is done."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import http.client
 import json
 import os
 import signal
@@ -17,7 +18,7 @@ from falaj.definitions.routing_table import ArtifactRef, EndpointRoute, Variant
 from support.gateway_load import asked_by
 from support.gateway_process import Project, WorkerProcess, call
 from support.python_models import EAT, EXIT, HANG, NAN, RAISE, SHORT, SLOW, Callers, package, settings, started
-from support.serving_world import BARE, OWNER, route
+from support.serving_world import BARE, OWNER, TOKEN, route
 from support.telling_model import fill_cards, score_of, telling_route
 from support.waiting import until
 
@@ -262,3 +263,19 @@ def test_a_model_that_does_not_load_keeps_the_version_before(project: Project, b
 
 def _state(pid: int) -> str:
     return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0]
+
+
+@pytest.mark.parametrize("path", ["/v1/endpoints/odd/predict", "/v2/models/odd:raw/infer"])
+def test_who_asks_where_the_time_went_is_told_of_the_model_s_process(begin: Begin, path: str) -> None:
+    worker = begin()
+    rows = {"inputs": [{"name": "in", "datatype": "FP32", "shape": [1, 2], "data": [SLOW, 2.0]}]}
+    connection = http.client.HTTPConnection("127.0.0.1", worker.port, timeout=20)
+    body = json.dumps(rows if path.startswith("/v2") else odd(SLOW))
+    connection.request("POST", f"{path}?timing=1", body, {"authorization": f"Bearer {TOKEN}"})
+    answer = connection.getresponse()
+    assert answer.status == 200, answer.read()
+    parts = (part.split(";dur=") for part in answer.headers["server-timing"].split(", "))
+    spent = {name: float(milliseconds) for name, milliseconds in parts}
+    connection.close()
+    assert {"route", "queue", "model", "log"} <= set(spent)
+    assert spent["total"] >= spent["model"] >= 50.0, spent  # what a slow row sleeps at least
