@@ -232,10 +232,18 @@ def _of_views(variant: LoadedVariant, other: Row) -> dict[str, int]:
     return {view.name: other.applied_seq[view.name] for view in views}
 
 
+def _as_fresh(wants: LoadedVariant, has: LoadedVariant) -> bool:
+    """Return whether the features of one are never older than the other's endpoint allows."""
+    ours_ms, theirs_ms = (one.route.options.features_max_age_ms for one in (wants, has))
+    if theirs_ms == 0.0 or ours_ms == theirs_ms:
+        return True
+    return ours_ms is not None and theirs_ms is not None and theirs_ms <= ours_ms  # the default is not known here
+
+
 def _pick(wants: LoadedVariant, has: LoadedVariant) -> Pick | None:
     """Return what makes one variant's features of another's; None where these do not hold them."""
     part, whole = wants.service, has.service
-    if part is None or whole is None or not set(wants.inputs) <= set(has.inputs):
+    if part is None or whole is None or not set(wants.inputs) <= set(has.inputs) or not _as_fresh(wants, has):
         return None
     held = {view.digest for view in whole.views}
     if not all(view.digest in held for view in part.views) or not all(v in whole.on_demand for v in part.on_demand):

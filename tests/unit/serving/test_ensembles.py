@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from falaj.definitions.endpoint_options import EndpointOptions
 from falaj.definitions.ensemble_spec import EnsembleSpec, naive_score
 from falaj.definitions.prediction_policy import PredictionPolicy
 from falaj.definitions.prediction_record import EnsembleRecord
@@ -154,6 +155,28 @@ def test_members_of_the_same_features_read_them_once() -> None:
     gateway.reader.read = lambda *given: reads.append(given) or read(*given)  # type: ignore[method-assign,func-returns-value]
     assert gateway.predict([ask("c1"), ask("c2")], endpoint="a_blend")[0] == 200
     assert len(reads) == 1
+
+
+@pytest.mark.parametrize(
+    ("wide_ms", "numbers_ms", "reads"),
+    [(None, None, 1), (0.0, 50.0, 1), (50.0, 50.0, 1), (20.0, 50.0, 1),
+     (50.0, 0.0, 2), (50.0, 20.0, 2), (50.0, None, 2), (None, 50.0, 2)],
+)  # fmt: skip
+def test_features_are_not_taken_over_from_who_may_have_older_ones(
+    wide_ms: float | None, numbers_ms: float | None, reads: int
+) -> None:
+    gateway = world(MEAN)
+    ages = {"wide": wide_ms, "numbers": numbers_ms}
+    aged = [
+        msgspec.structs.replace(one, options=EndpointOptions(features_max_age_ms=ages.get(one.endpoint)))
+        for one in models()
+    ]
+    gateway.publish(*aged, ensemble(MEAN))
+    done: list[Any] = []
+    fetch = gateway.predictor._fetch
+    gateway.predictor._fetch = lambda *given: done.append(given) or fetch(*given)  # type: ignore[method-assign,func-returns-value]
+    assert gateway.predict(ask("c1"), endpoint="a_blend")[0] == 200
+    assert len(done) == reads
 
 
 def test_a_member_that_fails_fails_its_row_alone() -> None:
