@@ -8,6 +8,9 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
+import falaj as fj
 from support.falaj_project import FalajProject
 from support.waiting import until
 
@@ -31,6 +34,7 @@ def test_the_pages_pipeline_runs_as_it_is_called(tmp_path: Path) -> None:
     project.falaj("apply")
     run = project.json("runs", "start", "nightly", "--param", "day=2026-01-31")["run"]
     assert result(project, run["id"], "publish") == called
+    _look_at_outputs(project, run["id"], called, tmp_path / "here")
     other = project.json("runs", "start", "nightly", "--param", "day=2026-01-31", "--param", "at_least=100")["run"]
     drawn = project.falaj("runs", "graph", other["id"]).out
     assert "total  SUCCEEDED" in drawn and "2 parts: 2 succeeded" in drawn and "publish  SKIPPED" in drawn
@@ -52,6 +56,21 @@ def test_the_pages_pipeline_runs_as_it_is_called(tmp_path: Path) -> None:
         assert {step["name"]: step["tries"] for step in again}["publish"] >= 2
     finally:
         project.end()
+
+
+def _look_at_outputs(project: FalajProject, run_id: str, called: str, here: Path) -> None:
+    assert project.json("runs", "output", run_id) == [{"step": "publish", "value": called, "files": []}]
+    assert f'publish  "{called}"' in project.falaj("runs", "output", run_id).out
+    (loaded,) = project.json("runs", "output", run_id, "load", "--out", str(here))
+    (copied,) = here.iterdir()
+    (file,) = loaded["files"]
+    assert (file["kind"], copied.stat().st_size) == ("table", file["size_bytes"])
+    opened = fj.open(str(project.folder))
+    assert opened.output(run_id) == called
+    assert opened.output(run_id, "load").equals(pa.ipc.open_file(copied).read_all())
+    assert sum(opened.output(run_id, "total")) == 12.0
+    assert project.refused("runs", "output", run_id, "load", "--out", str(here))["code"] == "input_invalid"
+    assert project.refused("runs", "output", run_id, "laod")["code"] == "not_found"
 
 
 def _state(project: FalajProject, run_id: str) -> str:

@@ -19,7 +19,7 @@ from falaj.app.training_set import TrainingSet, build_training_set
 from falaj.app.values.features import OnlineFeatures, OnlineQuery
 from falaj.app.values.model import Train, VersionsQuery
 from falaj.app.values.prediction import Explanation, WhyQuery
-from falaj.app.values.run import RunDetail, RunQuery, RunsQuery
+from falaj.app.values.run import OutputFile, OutputQuery, RunDetail, RunQuery, RunsQuery, StepOutput
 from falaj.app.values.source import Pushed
 from falaj.app.values.status import RunStatus, Status, StatusQuery, VersionStatus
 from falaj.data.quarantine import Replayed
@@ -29,6 +29,7 @@ from falaj.features.arrow_types import ARROW_TYPES
 from falaj.kernel.clock import parse_instant
 from falaj.kernel.errors import InputError
 from falaj.lifecycle.project import refuse_while_loading
+from falaj.pipelines.values import read_kept
 
 
 class Project:
@@ -180,6 +181,22 @@ class Project:
         """Return one run and its steps."""
         return self._client.perform("run.show", RunQuery(run_id), RunDetail)
 
+    def output(self, run_id: str, step: str = "") -> Any:
+        """Return what a run of a pipeline gave: tables as `pyarrow.Table`, models as such, files as paths.
+
+        Args:
+            run_id: The run.
+            step: What this step gave; empty for the step that no other needs. Where a run has several of those, it is a
+                dict of them by name.
+
+        Raises:
+            NotFound: There is no such run or step.
+            Conflict: The step has not succeeded.
+        """
+        found = self._client.perform("run.output", OutputQuery(run_id, step), list[StepOutput])
+        values = {one.step: _value(one.value, {file.name: file for file in one.files}) for one in found}
+        return values.popitem()[1] if len(values) == 1 else values
+
     def versions(self, model: str = "") -> Frame:
         """Return model versions, the newest first."""
         found = self._client.perform("model.list", VersionsQuery(model), list[VersionStatus])
@@ -192,6 +209,17 @@ class Project:
     def why(self, request_id: str) -> Explanation:
         """Explain one decision."""
         return self._client.perform("prediction.why", WhyQuery(request_id), Explanation)
+
+
+def _value(tree: Any, files: Mapping[str, OutputFile]) -> Any:
+    if isinstance(tree, list):
+        return [_value(part, files) for part in tree]
+    if not isinstance(tree, dict):
+        return tree
+    if list(tree) == ["file"] and tree["file"] in files:
+        file = files[tree["file"]]
+        return read_kept(file.kind, Path(file.path))
+    return {key: _value(part, files) for key, part in tree.items()}
 
 
 def _table(found: Sequence[msgspec.Struct], kind: type[msgspec.Struct]) -> pa.Table:

@@ -61,6 +61,7 @@ OPERATIONS: dict[str, Operation] = {
     "pipeline.list": Operation("pipeline.read", "pipeline:list_pipelines"),
     "run.start": Operation("run.start", "pipeline:start"),
     "run.backfill": Operation("run.start", "pipeline:backfill_runs"),
+    "run.output": Operation("run.read", "run_output:output"),
     "run.logs": Operation("run.read", "run:logs"),
     "run.compare": Operation("run.read", "run:compare"),
     "run.list": Operation("run.read", "run:list_runs"),

@@ -10,12 +10,13 @@ from falaj.cli.command import FalajGroup, Session, counted, pass_session, plain
 from falaj.cli.run_compare import compare
 from falaj.cli.run_graph import COLOURS, drawn
 from falaj.cli.run_logs import logs
+from falaj.cli.run_output import output, result_lines
 from falaj.kernel.errors import InputError, RunFailed
 
 
 @click.group(cls=FalajGroup)
 def runs() -> None:
-    """Runs: start, list, show, follow, draw, compare, cancel, resume, backfill; their logs."""
+    """Runs: start, list, show, follow, draw, compare, cancel, resume, backfill; their logs and what they gave."""
 
 
 @runs.command()
@@ -131,6 +132,7 @@ def graph(session: Session, *, run_id: str) -> None:
 
 
 runs.add_command(logs)
+runs.add_command(output)
 runs.add_command(compare)
 
 
@@ -171,7 +173,13 @@ def step_line(step: StepStatus) -> str:
 
 def _follow_to_end(session: Session, client: Client, run_id: str) -> None:
     ended = follow_run(client, run_id, lambda step: session.say(step_line(step)))
-    session.show(ended, lambda: click.echo(f"{ended.run.id} {ended.run.state}"))
+
+    def human() -> None:
+        click.echo(f"{ended.run.id} {ended.run.state}")
+        for line in result_lines(client, run_id):
+            click.echo(line)
+
+    session.show(ended, human)
     _refuse_failed(ended.run)
 
 

@@ -66,6 +66,16 @@ def pack(value: Any, folder: Callable[[], Path]) -> dict[str, Any]:
     return {RESULT: tree, **files}
 
 
+def read_kept(kind: str, path: Path) -> Any:
+    """Return what is kept as a file: an Arrow table, a model, or the file's path.
+
+    Args:
+        kind: "table", "lightgbm", "xgboost", "onnx" or "file".
+        path: Where it is kept.
+    """
+    return path if kind == "file" else _READ[kind](path)
+
+
 def unpack(tree: Any, hint: Any, context: StepContext, what: str) -> Any:
     """Return an argument as its parameter's type asks for it.
 

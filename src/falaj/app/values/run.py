@@ -153,6 +153,48 @@ class Comparison(msgspec.Struct, frozen=True):
     values: tuple[Side, ...]
 
 
+class OutputQuery(msgspec.Struct, frozen=True):
+    """What a run gave.
+
+    Attributes:
+        run_id: The run.
+        step: What this step gave; empty for the steps that no other needs, which is what the run was for.
+    """
+
+    run_id: str
+    step: str = ""
+
+
+class OutputFile(msgspec.Struct, frozen=True):
+    """A file that a step gave.
+
+    Attributes:
+        name: Where it stands in what the step gave, with the ending of its kind.
+        kind: "table" (Arrow IPC), "lightgbm", "xgboost", "onnx" or "file".
+        size_bytes: Its length.
+        path: Where it is kept; not to be changed.
+    """
+
+    name: str
+    kind: str
+    size_bytes: int
+    path: str
+
+
+class StepOutput(msgspec.Struct, frozen=True):
+    """What a step gave.
+
+    Attributes:
+        step: The step.
+        value: What its function returned, as JSON; a file in it stands as `{"file": NAME}`.
+        files: The files.
+    """
+
+    step: str
+    value: Any
+    files: tuple[OutputFile, ...] = ()
+
+
 class StepStatus(msgspec.Struct, frozen=True):
     """One step of a run.
 
