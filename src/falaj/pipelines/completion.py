@@ -17,6 +17,7 @@ from falaj.pipelines.outputs import Outputs, digests
 from falaj.pipelines.runs import RunState
 from falaj.pipelines.submission import end_run, end_waiting_steps, step_row
 from falaj.pipelines.tables import ARTIFACT, ATTEMPT, LINEAGE, RUN, STEP
+from falaj.pipelines.turns import next_turn, turn_of
 from falaj.storage.metadata.database import Database
 
 CrashPoint = Callable[[str], None]
@@ -181,11 +182,12 @@ def _part_rows(connection: sa.Connection, claim: Claim, parts: list[Step], now_u
         ATTEMPT.c.run_id == claim.run_id, ATTEMPT.c.step.startswith(f"{claim.step.name}.", autoescape=True)
     )
     epochs = {row.step: row.epoch for row in connection.execute(tried.group_by(ATTEMPT.c.step))}
-    first = whole.position - len(parts)
+    first, turn = whole.position - len(parts), next_turn(connection)
     return [
         {
             **step_row(claim.run_id, first + at, part, now_us, [claim.step.name]),
             "created": whole.created,
+            "turn": turn_of(part, turn, at),
             "waiting": 0,
             "epoch": epochs.get(part.name, 0),
         }
