@@ -70,14 +70,14 @@ class Completion:
             self._crash_at("skipping")
         return True
 
-    def divided(self, claim: Claim, parts: list[Step]) -> bool:
+    def divided(self, claim: Claim, whole: Step, parts: list[Step]) -> bool:
         """Write down the steps that a step became, which waits for them from now on; False if it is not ours.
 
         The tries of a part go on counting where those of an earlier part of its name ended, so that a worker that had
         that one and comes back to life holds nothing.
         """
         now_us = to_us(self._clock.now())
-        spec = msgspec.to_builtins(msgspec.structs.replace(claim.step, parts=len(parts)))
+        spec = msgspec.to_builtins(whole)
         values = {"state": RunState.PENDING, "spec": spec, "waiting": len(parts), "not_before": now_us}
         with self._db.write() as connection:
             if not _leave(connection, claim, values):

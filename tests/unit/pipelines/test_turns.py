@@ -74,7 +74,7 @@ def test_the_parts_of_a_list_alternate_with_another_run(bench: Bench) -> None:
     whole = row.take()
     assert whole.step.mapped
     parts = [bench.step(f"{whole.step.name}.{at}", "add", executor="project") for at in range(4)]
-    assert row.completion.divided(whole, parts)
+    assert row.completion.divided(whole, whole.step, parts)
     other = many(bench, 2)
     assert [claim.run_id for claim in row.taken()][:5] == [divided, other, divided, other, divided]
 
