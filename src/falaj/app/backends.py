@@ -135,15 +135,15 @@ def open_rooms(folder: Path, settings: Settings, *, writer: bool = True, clock: 
 def workers_for(rooms: Rooms) -> list[Worker]:
     """Return the workers over the project's rooms.
 
-    The first has every kind of step: tiny ones in this process, heavy ones in a child of their own. Falaj's own steps
-    are its alone, so that no two of them change a source or a model at the same time. The others run the steps of
-    users' pipelines, each in a child.
+    The first has Falaj's own steps, and no other: tiny ones in this process, heavy ones in a child of their own. So no
+    two of them change a source or a model at the same time, and none waits for a user's step, however long that takes.
+    The others run the steps of users' pipelines, each in a child.
     """
     settings = rooms.settings.pipelines
     keys = StepKeys([rooms.folder], environment_digest())
     resources = ChildResources("falaj.app.backends:rooms_for_step", {"folder": str(rooms.folder)})
     project = ChildProcess(resources, folder=rooms.folder, secrets=rooms.folder / settings.secrets)
-    own: dict[str, Executor] = {"in_process": InProcess(rooms), "child": ChildProcess(resources), "project": project}
+    own: dict[str, Executor] = {"in_process": InProcess(rooms), "child": ChildProcess(resources)}
     capacity = Capacity(room_of(settings))
     count = settings.workers or min(4, os.cpu_count() or 1)
     return [
@@ -159,7 +159,7 @@ def workers_for(rooms: Rooms) -> list[Worker]:
             folder=rooms.folder,
             capacity=capacity,
         )
-        for number in range(count)
+        for number in range(1 + count)
     ]
 
 

@@ -94,23 +94,61 @@ class StepFunction(Generic[R]):
             DefinitionError: There is nothing to go over.
             InputError: The lists are not of one length.
         """
-        names = list(self.signature.parameters)[: len(parts)]
+        return self._mapped("map", parts, same, when, after)  # type: ignore[no-any-return]
+
+    def map_each(self, *lists: Any, when: Any = True, after: Sequence[Any] = (), **same: Any) -> list[list[R]]:
+        """Call the function once for each part of each list: a map within a map.
+
+        Args:
+            lists: Lists of lists that are gone over together, such as what `map` gives of a step that returns a list;
+                the first goes to the function's first parameter.
+            when: See `__call__`; of the whole.
+            after: See `__call__`.
+            same: Arguments that are the same in each call, by name.
+
+        Returns:
+            What each call gave, in lists of the same lengths.
+
+        Raises:
+            DefinitionError: There is nothing to go over.
+            InputError: The lists are not of one length.
+
+        Example:
+            >>> @step
+            ... def double(number: int) -> int:
+            ...     return 2 * number
+            >>> double.map_each([[1, 2], [], [3]])
+            [[2, 4], [], [6]]
+        """
+        return self._mapped("map_each", lists, same, when, after)  # type: ignore[no-any-return]
+
+    def _mapped(self, how: str, parts: tuple[Any, ...], same: dict[str, Any], when: Any, after: Sequence[Any]) -> Any:
+        names = tuple(list(self.signature.parameters)[: len(parts)])
         if not parts or len(names) < len(parts):
             raise DefinitionError(
-                f"step {self.name!r}: map() got {len(parts)} lists to go over",
+                f"step {self.name!r}: {how}() got {len(parts)} lists to go over",
                 hint=f"give one list for each of the first parameters of {self.signature}",
             )
         bound = self._bound(parts, same)
         if current_trace() is not None:
-            return self._traced(bound, tuple(names), when, after)  # type: ignore[no-any-return]
+            return self._traced(bound, names, when, after, each=how == "map_each")
         if isinstance(when, Skipped) or not when or holds_skipped(parts):
-            return Skipped() if called_in_pipeline() else None  # type: ignore[return-value]
-        if len({len(part) for part in parts}) > 1:
-            lengths = ", ".join(str(len(part)) for part in parts)
-            raise InputError(f"step {self.name!r}: map() got lists of {lengths} parts", hint="give lists of one length")
-        return [
-            self._direct({**same, **dict(zip(names, each, strict=True))}, when) for each in zip(*parts, strict=True)
-        ]
+            return Skipped() if called_in_pipeline() else None
+
+        def one(*given: Any) -> Any:
+            return self._direct({**same, **dict(zip(names, given, strict=True))}, when)
+
+        if how == "map":
+            return [one(*given) for given in self._together(how, parts)]
+        return [[one(*given) for given in self._together(how, lists)] for lists in self._together(how, parts)]
+
+    def _together(self, how: str, lists: Sequence[Any]) -> list[tuple[Any, ...]]:
+        if len({len(part) for part in lists}) > 1:
+            lengths = ", ".join(str(len(part)) for part in lists)
+            raise InputError(
+                f"step {self.name!r}: {how}() got lists of {lengths} parts", hint="give lists of one length"
+            )
+        return list(zip(*lists, strict=True))
 
     @property
     def reference(self) -> str:
@@ -144,7 +182,9 @@ class StepFunction(Generic[R]):
             raise TypeError(f"step {self.name!r} needs {', '.join(absent)}")
         return given
 
-    def _traced(self, bound: dict[str, Any], mapped: tuple[str, ...], when: Any, after: Sequence[Any]) -> Any:
+    def _traced(
+        self, bound: dict[str, Any], mapped: tuple[str, ...], when: Any, after: Sequence[Any], *, each: bool = False
+    ) -> Any:
         trace = current_trace()
         assert trace is not None
         arguments = {name: _argument(self.name, name, value) for name, value in bound.items()}
@@ -160,6 +200,7 @@ class StepFunction(Generic[R]):
                 arguments=arguments,
                 needs=tuple(needs),
                 mapped=mapped,
+                each=each,
                 optional=optional,
                 when=condition,
                 options=self.options,

@@ -41,6 +41,7 @@ class TracedStep(msgspec.Struct, frozen=True, kw_only=True):
         arguments: By parameter, as `wired` writes them.
         needs: Names of the steps that come before it.
         mapped: The parameters whose lists are gone over.
+        each: Whether they are lists of lists.
         optional: The parameters that take None where a step was skipped.
         when: The condition, wired; None for always.
         options: How it runs.
@@ -51,6 +52,7 @@ class TracedStep(msgspec.Struct, frozen=True, kw_only=True):
     arguments: dict[str, Any] = {}
     needs: tuple[str, ...] = ()
     mapped: tuple[str, ...] = ()
+    each: bool = False
     optional: tuple[str, ...] = ()
     when: Any = None
     options: StepOptions = StepOptions()

@@ -7,7 +7,8 @@ class PipelineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The workers of users' own pipelines, and what they have.
 
     Attributes:
-        workers: Steps that run at the same time; 0 for one for each core, four at most.
+        workers: Steps of theirs that run at the same time, beside one of Falaj's own; 0 for one for each core, four at
+            most.
         cpus: Cores that steps may use together; 0 for the machine's. A step that needs more is left alone, and says so.
         memory_gib: Memory that steps may use together, in GiB; 0 for the machine's.
         gpus: Graphics cards that steps may use; each runs with those that it was given.

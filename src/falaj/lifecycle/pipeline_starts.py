@@ -17,7 +17,7 @@ from falaj.kernel.errors import Conflict, FalajError
 from falaj.lifecycle.own_runs import submit_traced
 from falaj.lifecycle.project import trace_pipeline
 from falaj.lifecycle.rooms import Rooms
-from falaj.monitoring.alerts import Alert, open_alert, resolve_alert
+from falaj.monitoring.alerts import Alert, open_alert, open_subjects, resolve_alert
 from falaj.pipelines.schedule import last_due
 from falaj.storage.metadata.schema import metadata
 
@@ -63,11 +63,24 @@ class PipelineStarts:
 
     def run_pass(self, now: datetime) -> bool:
         """Do one pass."""
-        worked = False
+        worked = self._forget_removed(to_us(now))
         for pipeline in self._rooms.definitions.pipelines.values():
-            if (pipeline.schedule or pipeline.on) and self._not_before.get(pipeline.name, 0) <= to_us(now):
+            if _starts_itself(pipeline) and self._not_before.get(pipeline.name, 0) <= to_us(now):
                 worked = self._consider(pipeline, now) or worked
         return worked
+
+    def _forget_removed(self, now_us: int) -> bool:
+        """Close the alerts of pipelines that start by themselves no more, and forget up to where they had come."""
+        wanted = {name for name, pipeline in self._rooms.definitions.pipelines.items() if _starts_itself(pipeline)}
+        with self._rooms.db.read() as connection:
+            known = set(connection.execute(sa.select(PIPELINE_STATE.c.name)).scalars())
+            gone = (known | {*open_subjects(connection, RULE)}) - wanted
+        for name in sorted(gone):
+            self._not_before.pop(name, None)
+            with self._rooms.db.write() as connection:
+                connection.execute(PIPELINE_STATE.delete().where(PIPELINE_STATE.c.name == name))
+                resolve_alert(connection, RULE, name, f"pipeline {name!r} starts by itself no more", now_us)
+        return bool(gone)
 
     def _consider(self, pipeline: Pipeline, now: datetime) -> bool:
         rooms = self._rooms
@@ -137,6 +150,10 @@ class PipelineStarts:
 
     def _files(self, event: Event) -> tuple[str, ...]:
         return tuple(sorted(self._rooms.events.positions(event.source)))
+
+
+def _starts_itself(pipeline: Pipeline) -> bool:
+    return bool(pipeline.schedule or pipeline.on)
 
 
 def _place(partition: str) -> str:

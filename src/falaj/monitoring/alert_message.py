@@ -12,7 +12,7 @@ from falaj.monitoring.alerts import AlertRecord
 from falaj.monitoring.incidents import Incident
 from falaj.storage.metadata.schema import metadata
 
-MessageEvent = Literal["opened", "changed", "acknowledged", "resolved"]
+MessageEvent = Literal["opened", "changed", "escalated", "acknowledged", "resolved"]
 MOST_ALERTS = 20
 """Alerts that one message tells of; of more it says how many."""
 
@@ -58,7 +58,8 @@ class AlertMessage(msgspec.Struct, frozen=True):
     Attributes:
         id: Grows with every message; one that arrives twice has the same.
         key: The same for all messages of an incident and for no other's, in any project.
-        event: "opened" for the first, "changed", "acknowledged", or "resolved".
+        event: "opened" for the first, "changed", "escalated" where an alert became more severe, "acknowledged", or
+            "resolved".
         incident: The incident's number.
         severity: The greatest so far.
         cause: What its alerts share.
@@ -138,6 +139,8 @@ def summary_of(event: MessageEvent, incident: Incident, alerts: list[AlertRecord
     what = f"{incident.cause}: {', '.join(rules)}"
     if event == "acknowledged":
         return f"{what}: {actor} attends to it"
+    if event == "escalated":
+        what = f"{what} (now {incident.severity})"
     if event == "resolved":
         return f"{what}: over" if actor in ("", "system") else f"{what}: resolved by {actor}"
     return what if len(held) != 1 else f"{what}: {held[0].alert.message}"

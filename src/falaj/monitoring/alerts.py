@@ -1,4 +1,4 @@
-"""Alerts: one open alert per rule and subject, told once when it opens and once when it is over.
+"""Alerts: one open alert per rule and subject, told when it opens, when it becomes more severe and when it is over.
 
 Opening an alert and owing its notice are one transaction. What notices come to, an incident and messages about it, is
 the work of `triage`, and sending the messages that of `delivery`: a webhook that is slow or away costs nothing where
@@ -13,11 +13,12 @@ import sqlalchemy as sa
 from falaj.definitions.verdict import Verdict
 from falaj.kernel.alert_settings import Severity
 from falaj.kernel.codec import from_json, to_json
+from falaj.monitoring.incidents import more_severe
 from falaj.monitoring.verdicts import keep, latest_verdicts
 from falaj.storage.metadata.database import Database
 from falaj.storage.metadata.schema import metadata
 
-Event = Literal["opened", "resolved"]
+Event = Literal["opened", "escalated", "resolved"]
 
 ALERT = sa.Table(
     "alert",
@@ -104,7 +105,7 @@ class Notice(msgspec.Struct, frozen=True):
     Attributes:
         id: Its number.
         alert_id: The alert's number.
-        event: "opened" or "resolved".
+        event: "opened", "escalated" or "resolved".
         alert: The alert as it was then.
     """
 
@@ -115,28 +116,31 @@ class Notice(msgspec.Struct, frozen=True):
 
 
 def open_alert(connection: sa.Connection, alert: Alert) -> bool:
-    """Open an alert, or count one more occurrence of the open one.
+    """Open an alert, or count one more occurrence of the open one, whose severity only grows: each is told once.
 
     Args:
         connection: Of a transaction that is already open.
         alert: What was found.
 
     Returns:
-        Whether it is new; only then a notice is owed.
+        Whether it is new. A notice is owed then, and when the open one becomes more severe.
     """
     row = _open_row(connection, alert.rule, alert.subject)
     if row is not None:
+        grown = more_severe(row.severity, alert.severity)
         connection.execute(
             ALERT.update()
             .where(ALERT.c.id == row.id)
             .values(
-                severity=alert.severity,
+                severity=grown,
                 message=alert.message,
                 evidence=to_json(alert.evidence),
                 last_at=alert.at_us,
                 occurrences=row.occurrences + 1,
             )
         )
+        if grown != row.severity:
+            _owe(connection, row.id, "escalated", alert)
         return False
     values = {
         "rule": alert.rule,
@@ -202,7 +206,7 @@ def report(db: Database, verdict: Verdict, severity: Severity = "warning") -> bo
     """
     with db.write() as connection:
         last = latest_verdicts(connection, kind=verdict.kind, subject=verdict.subject)
-        if last and _says_the_same(last[0].verdict, verdict) and not _was_closed(connection, verdict):
+        if last and _says_the_same(last[0].verdict, verdict) and not _changes_alert(connection, verdict, severity):
             return False
         keep(connection, verdict)
         follow_verdict(connection, verdict, severity)
@@ -221,6 +225,12 @@ def alerts_of(connection: sa.Connection, incident: int) -> list[AlertRecord]:
     """Return the alerts of an incident, the oldest first."""
     query = sa.select(ALERT).where(ALERT.c.incident_id == incident).order_by(ALERT.c.id)
     return [_record(row) for row in connection.execute(query)]
+
+
+def open_subjects(connection: sa.Connection, rule: str) -> list[str]:
+    """Return the subjects of which an alert of a rule is open."""
+    query = sa.select(ALERT.c.subject).where(ALERT.c.rule == rule, ALERT.c.resolved_at.is_(None))
+    return list(connection.execute(query.order_by(ALERT.c.id)).scalars())
 
 
 def attach(connection: sa.Connection, alert_id: int, incident: int) -> None:
@@ -248,9 +258,12 @@ def settle(connection: sa.Connection, notices: list[int], message: int) -> None:
     connection.execute(NOTICE.update().where(NOTICE.c.id.in_(notices)).values(message_id=message))
 
 
-def _was_closed(connection: sa.Connection, verdict: Verdict) -> bool:
-    """Return whether a person closed the alert of what still fails: then the next finding opens it again."""
-    return verdict.outcome == "FAIL" and _open_row(connection, verdict.kind, verdict.subject) is None
+def _changes_alert(connection: sa.Connection, verdict: Verdict, severity: Severity) -> bool:
+    """Return whether what still fails opens its alert again, which a person closed, or matters more than before."""
+    if verdict.outcome != "FAIL":
+        return False
+    row = _open_row(connection, verdict.kind, verdict.subject)
+    return row is None or more_severe(row.severity, severity) != row.severity
 
 
 def _says_the_same(before: Verdict, now: Verdict) -> bool:

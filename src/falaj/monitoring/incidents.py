@@ -120,6 +120,12 @@ def open_incident(connection: sa.Connection, cause: str, severity: Severity, at_
     return Incident(new.id, cause, severity, at_us)
 
 
+def escalate(connection: sa.Connection, number: int, severity: Severity) -> Incident:
+    """Return an incident with a severity that is at least this one."""
+    found = get_incident(connection, number)
+    return msgspec.structs.replace(found, severity=_raise(connection, found, severity))
+
+
 def acknowledge(connection: sa.Connection, number: int, actor: str, comment: str, at_us: int) -> Incident:
     """Note that somebody attends to an incident.
 

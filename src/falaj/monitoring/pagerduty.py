@@ -12,7 +12,13 @@ from falaj.monitoring.webhook import Secret, post
 
 EVENTS_URL = "https://events.pagerduty.com/v2/enqueue"
 
-_ACTIONS = {"opened": "trigger", "changed": "trigger", "acknowledged": "acknowledge", "resolved": "resolve"}
+_ACTIONS = {
+    "opened": "trigger",
+    "changed": "trigger",
+    "escalated": "trigger",
+    "acknowledged": "acknowledge",
+    "resolved": "resolve",
+}
 _MOST_SUMMARY = 1_024
 _MOST_KEY = 255
 

@@ -52,7 +52,8 @@ def timeline(
 
 def _alert_said(notice: Notice) -> str:
     alert = notice.alert
-    return f"{alert.rule} of {alert.subject} {'opened' if notice.event == 'opened' else 'is over'}: {alert.message}"
+    became = {"opened": "opened", "escalated": f"became {alert.severity}", "resolved": "is over"}[notice.event]
+    return f"{alert.rule} of {alert.subject} {became}: {alert.message}"
 
 
 def _told(connection: sa.Connection, incident: int) -> Iterator[TimelineEntry]:

@@ -37,7 +37,9 @@ def do_anew(connection: sa.Connection, run_id: str, name: str) -> None:
     for each in after - set(forgotten):
         spec = msgspec.convert(rows[each].spec, Step)
         keeps_parts = name in _parts(rows[each])
-        spec = msgspec.structs.replace(spec, again=spec.again + 1, parts=spec.parts if keeps_parts else None)
+        spec = msgspec.structs.replace(spec, again=spec.again + 1)
+        if not keeps_parts:
+            spec = msgspec.structs.replace(spec, parts=None, shape=None)
         waiting = sum(need in after or rows[need].state not in _DONE for need in set(spec.waits_for))
         connection.execute(
             STEP.update()

@@ -4,8 +4,9 @@ A result is JSON in which a thing that is kept as a file stands as `{"$kept": ki
 the same with the file's digest. So a step's arguments are plain, small, and say everything that its key needs.
 """
 
+import itertools
 import operator
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,46 +71,52 @@ def resolved(step: Step, needed: Needed) -> dict[str, Any]:
     return {name: _resolved(step.name, tree, needed) for name, tree in (step.arguments or {}).items()}
 
 
-def parts_of(step: Step, needed: Needed) -> list[Step]:
-    """Return the steps that a step becomes which goes over lists.
+def divided(step: Step, needed: Needed) -> tuple[Step, list[Step]]:
+    """Return a step that goes over lists as it is from now on, and the steps that it becomes.
 
     Raises:
         DataError: What it goes over is no list, is too long, or the lists differ in length.
     """
     arguments = step.arguments or {}
     lists = {name: _resolved(step.name, arguments[name], needed) for name in step.mapped}
-    for name, found in lists.items():
-        if not isinstance(found, list):
-            raise DataError(f"step {step.name!r} goes over {name!r}, which is a {type(found).__name__} and no list")
-    lengths = {len(found) for found in lists.values()}
-    if len(lengths) > 1:
-        raise DataError(f"step {step.name!r} goes over lists of {', '.join(map(str, sorted(lengths)))} parts together")
-    (length,) = lengths
-    if length > MOST_PARTS:
-        raise DataError(f"step {step.name!r} goes over {length:,} parts", hint=f"give {MOST_PARTS:,} at most")
-    return [
+    length = _length(step, lists)
+    places: list[tuple[int, ...]] = [(at,) for at in range(length)]
+    shape = None
+    if step.each:
+        inner = [{f"{name}[{at}]": found[at] for name, found in lists.items()} for at in range(length)]
+        shape = tuple(_length(step, one) for one in inner)
+        places = [(at, within) for at, size in enumerate(shape) for within in range(size)]
+    if len(places) > MOST_PARTS:
+        raise DataError(f"step {step.name!r} goes over {len(places):,} parts", hint=f"give {MOST_PARTS:,} at most")
+    parts = [
         msgspec.structs.replace(
             step,
-            name=part_name(step.name, at),
-            arguments={n: _part(tree, at) if n in step.mapped else tree for n, tree in arguments.items()},
+            name=part_name(step.name, number),
+            arguments={n: _part(tree, place) if n in step.mapped else tree for n, tree in arguments.items()},
             when=None,
             mapped=(),
+            each=False,
         )
-        for at in range(length)
+        for number, place in enumerate(places)
     ]
+    return msgspec.structs.replace(step, parts=len(parts), shape=shape), parts
 
 
-def gathered(parts: list[Outputs]) -> Outputs:
-    """Return what the parts of a step gave as one list; files stay where they are.
+def gathered(parts: list[Outputs], shape: Sequence[int] | None = None) -> Outputs:
+    """Return what the parts of a step gave as one list, or as lists of these lengths; files stay where they are.
 
     Example:
-        >>> gathered([{"result": Output(value=1)}, {"result": Output(value=2)}])["result"].value
-        [1, 2]
+        >>> ones = [{"result": Output(value=1)}, {"result": Output(value=2)}]
+        >>> gathered(ones)["result"].value, gathered(ones, [0, 2])["result"].value
+        ([1, 2], [[], [1, 2]])
     """
     together: Outputs = {}
     for at, outputs in enumerate(parts):
         together |= {f"{at}.{name}": output for name, output in outputs.items() if name != RESULT}
     trees = [_renamed(outputs[RESULT].value, f"{at}.") for at, outputs in enumerate(parts)]
+    if shape is not None:
+        rest = iter(trees)
+        trees = [list(itertools.islice(rest, size)) for size in shape]
     return {RESULT: Output(value=trees), **together}
 
 
@@ -185,10 +192,20 @@ def _with_digests(tree: Any, outputs: Outputs) -> Any:
     return {key: _with_digests(part, outputs) for key, part in tree.items()}
 
 
-def _part(tree: Any, at: int) -> Any:
-    if isinstance(tree, list):
-        return tree[at]
-    return {**tree, PATH: [*tree[PATH], at]}
+def _length(step: Step, lists: Mapping[str, Any]) -> int:
+    for name, found in lists.items():
+        if not isinstance(found, list):
+            raise DataError(f"step {step.name!r} goes over {name!r}, which is a {type(found).__name__} and no list")
+    lengths = {len(found) for found in lists.values()}
+    if len(lengths) > 1:
+        raise DataError(f"step {step.name!r} goes over lists of {', '.join(map(str, sorted(lengths)))} parts together")
+    return lengths.pop()
+
+
+def _part(tree: Any, place: Sequence[int]) -> Any:
+    for at in place:
+        tree = tree[at] if isinstance(tree, list) else {**tree, PATH: [*tree[PATH], at]}
+    return tree
 
 
 def _renamed(tree: Any, prefix: str) -> Any:

@@ -14,6 +14,7 @@ from falaj.pipelines.outputs import Output, Outputs
 from falaj.pipelines.process import WorkerId
 from falaj.pipelines.runs import RunState
 from falaj.pipelines.tables import ARTIFACT, RUN, STEP
+from falaj.pipelines.turns import OWN
 from falaj.storage.metadata.database import Database
 
 SECOND_US = 1_000_000
@@ -85,11 +86,14 @@ class Claims:
         self._owner = owner
         self._lease_us = int(lease_s * SECOND_US)
         self._executors = [*executors]
+        # A range of the index: whoever takes one kind must not read through all that waits of the other.
+        kinds = {name in OWN for name in executors}
+        self._whose = [] if len(kinds) == 2 else [STEP.c.turn == 0 if True in kinds else STEP.c.turn > 0]
         self._capacity = capacity
         self._busy = False
 
     def take(self, run_id: str | None = None) -> Claim | None:
-        """Claim the oldest step that is ready, of one run or of any.
+        """Claim the ready step whose turn it is, of one run or of any.
 
         Returns:
             The claim, or None if nothing is ready.
@@ -98,7 +102,7 @@ class Claims:
         ready = self._ready(now_us, run_id)
         if self._capacity is not None:
             ready = ready.where(sa.not_(_exceeds(self._capacity.free)))
-        ready = ready.order_by(STEP.c.created, STEP.c.position).limit(1)
+        ready = ready.order_by(STEP.c.turn, STEP.c.created, STEP.c.position).limit(1)
         if not self._busy:
             with self._db.read() as connection:
                 # An idle worker must not take the write lock many times a second only to find nothing.
@@ -149,6 +153,7 @@ class Claims:
             STEP.c.waiting == 0,
             STEP.c.not_before <= now_us,
             STEP.c.executor.in_(self._executors),
+            *self._whose,
         )
         return ready if run_id is None else ready.where(STEP.c.run_id == run_id)
 

@@ -17,6 +17,7 @@ from falaj.pipelines.outputs import Outputs, digests
 from falaj.pipelines.runs import RunState
 from falaj.pipelines.submission import end_run, end_waiting_steps, step_row
 from falaj.pipelines.tables import ARTIFACT, ATTEMPT, LINEAGE, RUN, STEP
+from falaj.pipelines.turns import next_turn, turn_of
 from falaj.storage.metadata.database import Database
 
 CrashPoint = Callable[[str], None]
@@ -69,14 +70,14 @@ class Completion:
             self._crash_at("skipping")
         return True
 
-    def divided(self, claim: Claim, parts: list[Step]) -> bool:
+    def divided(self, claim: Claim, whole: Step, parts: list[Step]) -> bool:
         """Write down the steps that a step became, which waits for them from now on; False if it is not ours.
 
         The tries of a part go on counting where those of an earlier part of its name ended, so that a worker that had
         that one and comes back to life holds nothing.
         """
         now_us = to_us(self._clock.now())
-        spec = msgspec.to_builtins(msgspec.structs.replace(claim.step, parts=len(parts)))
+        spec = msgspec.to_builtins(whole)
         values = {"state": RunState.PENDING, "spec": spec, "waiting": len(parts), "not_before": now_us}
         with self._db.write() as connection:
             if not _leave(connection, claim, values):
@@ -181,11 +182,12 @@ def _part_rows(connection: sa.Connection, claim: Claim, parts: list[Step], now_u
         ATTEMPT.c.run_id == claim.run_id, ATTEMPT.c.step.startswith(f"{claim.step.name}.", autoescape=True)
     )
     epochs = {row.step: row.epoch for row in connection.execute(tried.group_by(ATTEMPT.c.step))}
-    first = whole.position - len(parts)
+    first, turn = whole.position - len(parts), next_turn(connection)
     return [
         {
             **step_row(claim.run_id, first + at, part, now_us, [claim.step.name]),
             "created": whole.created,
+            "turn": turn_of(part, turn, at),
             "waiting": 0,
             "epoch": epochs.get(part.name, 0),
         }

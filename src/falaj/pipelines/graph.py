@@ -40,7 +40,9 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         optional: The parameters that are None where the step they need was skipped.
         when: A condition on what other steps give; None for always.
         mapped: The parameters whose lists are gone over: the step becomes one for each part, and then gathers them.
+        each: Whether what is gone over are lists of lists.
         parts: How many steps it became; None before it did.
+        shape: How many of them each of the lists gave, where there are lists of lists.
         again: How often somebody asked for it to be done anew.
 
     Example:
@@ -64,7 +66,9 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     optional: tuple[str, ...] = ()
     when: Any = None
     mapped: tuple[str, ...] = ()
+    each: bool = False
     parts: int | None = None
+    shape: tuple[int, ...] | None = None
     again: int = 0
 
     @property

@@ -15,6 +15,7 @@ from falaj.pipelines.arguments import MOST_PARTS
 from falaj.pipelines.graph import Graph, Step
 from falaj.pipelines.runs import Run, RunState, require_run
 from falaj.pipelines.tables import RUN, STEP
+from falaj.pipelines.turns import next_turn, turn_of, wait_anew
 from falaj.storage.metadata.database import Database
 
 POSITIONS = MOST_PARTS + 1
@@ -54,8 +55,24 @@ def submit_in(
     reason: str,
     params: dict[str, Any] | None = None,
     dedup_key: str | None = None,
+    turn: int | None = None,
 ) -> str:
-    """Write a run down in an open transaction, so that a trigger's own state and its run commit together."""
+    """Write a run down in an open transaction, so that a trigger's own state and its run commit together.
+
+    Args:
+        connection: Of the transaction.
+        clock: Gives the time.
+        new_id: Gives the identifier.
+        graph: The steps.
+        by: Who submits it; already authorised.
+        reason: Why.
+        params: What it was started with.
+        dedup_key: No second run with the same key can be active.
+        turn: Of its first step; None for that of a run which comes now.
+
+    Raises:
+        Conflict: A run with the same `dedup_key` is active; the message names it.
+    """
     if dedup_key is not None:
         active = sa.select(RUN.c.id).where(RUN.c.dedup_key == dedup_key, RUN.c.ended.is_(None))
         other = connection.execute(active).scalar()
@@ -81,7 +98,11 @@ def submit_in(
         )
     )
     ordered, dependents = graph.ordered(), graph.dependents()
-    rows = [step_row(run_id, at * POSITIONS, step, now_us, dependents[step.name]) for at, step in enumerate(ordered, 1)]
+    first = next_turn(connection) if turn is None else turn
+    rows = [
+        {**step_row(run_id, at * POSITIONS, step, now_us, dependents[step.name]), "turn": turn_of(step, first, at - 1)}
+        for at, step in enumerate(ordered, 1)
+    ]
     connection.execute(STEP.insert(), rows)
     record(connection, clock, by.name, "run.submit", run_id, {"pipeline": graph.name, "reason": reason})
     return run_id
@@ -143,6 +164,7 @@ def retry(db: Database, clock: Clock, run_id: str, *, by: Actor, step: str = "")
             .where(STEP.c.run_id == run_id, STEP.c.state.not_in(done))
             .values(state=RunState.PENDING, failures=0, crashes=0, not_before=now_us, ended=None, error=None)
         )
+        wait_anew(connection, run_id)
         connection.execute(
             RUN.update()
             .where(RUN.c.id == run_id)

@@ -69,8 +69,10 @@ STEP = sa.Table(
     sa.Column("gpu", sa.Integer, nullable=False, server_default="0"),
     # Who waits for it: looked up through the specs, each claim in a run of a thousand steps would read all of them.
     sa.Column("dependents", sa.JSON, nullable=False, server_default="[]"),
+    # Its place among the ready steps of all runs: see `turns`.
+    sa.Column("turn", sa.BigInteger, nullable=False, server_default="0"),
 )
-sa.Index("step_ready", STEP.c.state, STEP.c.created, STEP.c.position)
+sa.Index("step_ready", STEP.c.state, STEP.c.turn, STEP.c.created, STEP.c.position)
 
 ATTEMPT = sa.Table(
     "attempt",

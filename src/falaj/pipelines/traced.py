@@ -42,4 +42,5 @@ def _step(traced: TracedStep, executor: Executor) -> Step:
         optional=traced.optional,
         when=traced.when,
         mapped=traced.mapped,
+        each=traced.each,
     )

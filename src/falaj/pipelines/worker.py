@@ -10,7 +10,7 @@ from typing import Any
 from falaj.kernel.clock import Clock, rfc3339
 from falaj.kernel.digest import digest_value
 from falaj.kernel.errors import FalajError
-from falaj.pipelines.arguments import DIGEST, Needed, gathered, is_wanted, kept_in, parts_of, resolved
+from falaj.pipelines.arguments import DIGEST, Needed, divided, gathered, is_wanted, kept_in, resolved
 from falaj.pipelines.attempt import Result, sentence
 from falaj.pipelines.capacity import Capacity, Room
 from falaj.pipelines.claims import Claim, Claims
@@ -187,7 +187,7 @@ class Worker:
                 self._completion.skipped(claim)
                 return
             if step.mapped:
-                self._completion.divided(claim, parts_of(step, needed))
+                self._completion.divided(claim, *divided(step, needed))
                 return
             arguments = resolved(step, needed)
         self._execute(claim, arguments, signal, log)
@@ -212,7 +212,7 @@ class Worker:
             shutil.rmtree(task.checkpoint, ignore_errors=True)
 
     def _gather(self, claim: Claim) -> None:
-        outputs = gathered([claim.inputs[name] for name in claim.step.waits_for])
+        outputs = gathered([claim.inputs[name] for name in claim.step.waits_for], claim.step.shape)
         # Of this run alone: whoever wants the list elsewhere makes it of the parts, each of which is found.
         key = digest_value(["gathered", claim.run_id, claim.step.name, claim.step.again, claim.needed_keys])
         self._completion.succeeded(claim, key, outputs, Result(state=EndState.SUCCEEDED), cached=False, log="")

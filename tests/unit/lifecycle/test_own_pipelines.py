@@ -23,7 +23,11 @@ from falaj.lifecycle.project import load_definitions
 from falaj.lifecycle.rooms import Rooms
 from falaj.lifecycle.run_notices import RunNotices
 from falaj.monitoring.alerts import list_alerts
+from falaj.pipelines.claims import Claims
+from falaj.pipelines.graph import Graph, Step
+from falaj.pipelines.process import this_worker
 from falaj.pipelines.runs import get_run, list_runs, run_outputs
+from falaj.pipelines.submission import submit
 from support.rooms_world import source
 
 ADA = Actor("ada", Role.ENGINEER)
@@ -72,7 +76,8 @@ class Shop:
         return started
 
     def work(self) -> None:
-        workers_for(self.rooms)[0].run_until_idle()
+        for worker in workers_for(self.rooms):
+            worker.run_until_idle()
 
     def params(self) -> list[dict[str, Any]]:
         """Those of every run, the oldest first."""
@@ -206,6 +211,41 @@ def test_people_hear_of_failures_once_and_of_their_end(shop: Shop) -> None:
     assert shop.alerts() == [("pipeline", "warning", False), ("pipeline", "info", False)]
 
 
+def test_alerts_of_a_pipeline_that_goes_are_closed(shop: Shop) -> None:
+    shop.apply("schedule='hourly'")
+    shop.at(START)
+    shop.ask("run.start", pipeline="nightly", params={"scale": -1})
+    (shop.rooms.folder / "etl.py").write_text("")
+    shop.at(START + timedelta(hours=1))
+    opened = [("pipeline", "warning", True), ("pipeline_start", "critical", True)]
+    assert sorted(shop.alerts()) == opened
+    shop.at(START + timedelta(hours=1))
+    assert sorted(shop.alerts()) == opened
+    late = START + timedelta(hours=2)
+    apply_definitions(shop.rooms, collect([]), ADA)
+    shop.at(late)
+    assert sorted(shop.alerts()) == [(rule, severity, False) for rule, severity, _ in opened]
+    shop.apply("schedule='hourly'")
+    assert not shop.at(late)  # it counts anew, as if it had never been
+
+
+def test_a_run_that_fails_after_its_pipeline_went_leaves_nothing_open(shop: Shop) -> None:
+    shop.apply("")
+    shop.ask("run.start", pipeline="nightly", params={"scale": -1})
+    apply_definitions(shop.rooms, collect([]), ADA)
+    shop.at(START)
+    assert shop.alerts() == [("pipeline", "warning", False)]
+
+
+def test_whoever_asks_no_more_to_be_told_has_no_open_alert(shop: Shop) -> None:
+    shop.apply("")
+    shop.ask("run.start", pipeline="nightly", params={"scale": -1})
+    shop.at(START)
+    shop.apply("notify=[]")
+    shop.at(START)
+    assert shop.alerts() == [("pipeline", "warning", False)]
+
+
 def test_a_schedule_that_cannot_start_says_so_and_is_not_missed(shop: Shop) -> None:
     shop.apply("schedule='hourly'")
     shop.at(START)
@@ -234,6 +274,28 @@ def test_a_backfill_goes_on_where_it_was(shop: Shop) -> None:
     cached = [shop.ask("run.show", run_id=run.id).steps[0].cached for run in longer]
     assert cached == [True, True, True, False]
     assert {str(get_run(shop.rooms.db, run.id).state) for run in longer} == {"SUCCEEDED"}
+
+
+def test_a_backfill_does_not_hold_up_a_run_that_comes_after_it(shop: Shop) -> None:
+    shop.apply("time_zone='Europe/Berlin', at='day'")
+    runs = shop.ask("run.backfill", pipeline="nightly", first="2026-01-01", last="2026-01-20", every="1d")
+    mine = shop.ask("run.start", pipeline="nightly", params={"day": "2026-02-05"})
+    claims = Claims(shop.rooms.db, shop.clock, this_worker(), lease_s=15.0, executors=["project"])
+    taken = [claim.run_id for claim in iter(claims.take, None)]
+    assert taken[:3] == [runs[0].id, mine.id, runs[1].id]
+    assert taken[3:] == [run.id for run in runs[2:]]
+
+
+def test_own_steps_have_a_worker_that_takes_no_others(shop: Shop) -> None:
+    shop.apply("")
+    users = shop.ask("run.start", pipeline="nightly")
+    graph = Graph("training", (Step(name="look", function="unit.pipelines.sample_steps:nothing"),))
+    own = submit(shop.rooms.db, shop.clock, shop.rooms.new_id, graph, by=ADA, reason="test")
+    workers_for(shop.rooms)[0].run_until_idle()
+    states = [str(get_run(shop.rooms.db, run_id).state) for run_id in (users.id, own)]
+    assert states == ["PENDING", "SUCCEEDED"]
+    shop.work()
+    assert str(get_run(shop.rooms.db, users.id).state) == "SUCCEEDED"
 
 
 def test_a_backfill_needs_an_instant_and_a_range(shop: Shop) -> None:

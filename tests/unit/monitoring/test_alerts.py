@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from falaj.definitions.verdict import Outcome, Verdict
+from falaj.kernel.alert_settings import Severity
 from falaj.monitoring.alerts import (
     Alert,
     Event,
@@ -16,6 +17,7 @@ from falaj.monitoring.alerts import (
     report,
     resolve_alert,
 )
+from falaj.monitoring.incidents import SEVERITIES
 from falaj.monitoring.verdicts import verdicts_after
 from falaj.storage.metadata.database import Database
 
@@ -30,8 +32,8 @@ def owed(db: Database) -> list[tuple[Event, str]]:
         return [(notice.event, notice.alert.message) for notice, _ in notices_waiting(connection)]
 
 
-def found(at_us: int = 1, subject: str = "fraud") -> Alert:
-    return Alert("drift", "warning", subject, "amount drifted", {"psi": 0.4}, at_us)
+def found(at_us: int = 1, subject: str = "fraud", severity: Severity = "warning") -> Alert:
+    return Alert("drift", severity, subject, "amount drifted", {"psi": 0.4}, at_us)
 
 
 def raise_once(db: Database, alert: Alert) -> bool:
@@ -68,6 +70,31 @@ def test_over_and_found_again_is_a_new_alert(db: Database) -> None:
         ("resolved", "no drift any more"),
         ("opened", "amount drifted"),
     ]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.sampled_from(SEVERITIES), min_size=1, max_size=8))
+def test_each_severity_that_is_reached_is_owed_once(severities: list[Severity]) -> None:
+    db = Database.memory()
+    db.create_all()
+    ranks = [SEVERITIES.index(one) for one in severities]
+    for at_us, severity in enumerate(severities):
+        raise_once(db, found(at_us, severity=severity))
+    rises = sum(rank > max(ranks[:at]) for at, rank in enumerate(ranks) if at)
+    assert [event for event, _ in owed(db)] == ["opened", *["escalated"] * rises]
+    with db.read() as connection:
+        (record,) = list_alerts(connection)
+    assert record.alert.severity == SEVERITIES[max(ranks)]
+    db.close()
+
+
+def test_the_same_verdict_that_matters_more_is_kept_again(db: Database) -> None:
+    verdict = Verdict("endpoint_load", "fraud", "FAIL", "no gateway can load it", {}, 1)
+    assert report(db, verdict)
+    assert report(db, msgspec.structs.replace(verdict, at_us=2), "critical")
+    assert not report(db, msgspec.structs.replace(verdict, at_us=3), "critical")
+    assert not report(db, msgspec.structs.replace(verdict, at_us=4), "warning")
+    assert [event for event, _ in owed(db)] == ["opened", "escalated"]
 
 
 @settings(max_examples=15, deadline=None)

@@ -121,10 +121,10 @@ def test_slack_and_pagerduty_get_no_more_than_they_take(receiver: Webhook) -> No
 
 def test_pagerduty_is_triggered_acknowledged_and_resolved_under_one_key(receiver: Webhook) -> None:
     send = sender_of(RouteSettings("pagerduty", url=url(receiver), secret=SECRET))
-    for event in ("opened", "changed", "acknowledged", "resolved"):
+    for event in ("opened", "changed", "escalated", "acknowledged", "resolved"):
         assert send(msgspec.structs.replace(MESSAGE, event=event)) == ""
     actions = [body["event_action"] for body in receiver.accepted]
-    assert actions == ["trigger", "trigger", "acknowledge", "resolve"]
+    assert actions == ["trigger", "trigger", "trigger", "acknowledge", "resolve"]
     assert {(body["dedup_key"], body["routing_key"]) for body in receiver.accepted} == {("falaj/shop/3/99", SECRET)}
     payload = receiver.accepted[0]["payload"]
     assert {name: payload[name] for name in ("summary", "source", "severity", "timestamp", "class")} == {
@@ -134,6 +134,19 @@ def test_pagerduty_is_triggered_acknowledged_and_resolved_under_one_key(receiver
         "timestamp": "2026-01-05T00:00:00Z",
         "class": "drift",
     }
+
+
+def test_every_route_says_that_an_incident_became_more_severe(receiver: Webhook, mailbox: SmtpServer) -> None:
+    grown = msgspec.structs.replace(MESSAGE, id=8, event="escalated", summary="fraud: drift (now critical)")
+    for kind in ("webhook", "slack", "pagerduty"):
+        assert sender_of(RouteSettings(kind, url=url(receiver), secret=SECRET))(grown) == ""
+    assert sender_of(mailed(mailbox))(grown) == ""
+    hook, slack, pager = receiver.accepted
+    assert (hook["event"], hook["severity"]) == ("escalated", "critical")
+    assert slack["text"] == "[escalated] fraud: drift (now critical)"
+    assert "critical · escalated" in slack["blocks"][-1]["elements"][0]["text"]
+    assert (pager["payload"]["severity"], pager["dedup_key"]) == ("critical", MESSAGE.key)
+    assert mailbox.mails[0].message["subject"] == "[critical, escalated] fraud: drift (now critical)"
 
 
 def test_a_mail_arrives_once_signed_in_and_in_one_thread(mailbox: SmtpServer) -> None:

@@ -13,6 +13,7 @@ from falaj.monitoring.alerts import Alert, open_alert, resolve_alert
 from falaj.monitoring.delivery import deliver, route_state
 from falaj.monitoring.incidents import acknowledge, get_incident, list_incidents
 from falaj.monitoring.silences import begin_silence, end_silence, list_silences
+from falaj.monitoring.timeline import timeline
 from falaj.monitoring.triage import triage
 from falaj.storage.metadata.database import Database
 
@@ -229,9 +230,78 @@ def test_a_new_route_is_told_what_comes_and_nothing_of_the_past(desk: Desk) -> N
         assert route_state(connection, "oncall").cursor == 2
 
 
+def test_what_becomes_more_severe_is_told_once(desk: Desk) -> None:
+    desk.opens()
+    desk.after(1)
+    for severity in ("critical", "warning", "critical"):
+        desk.opens(severity=severity)
+        desk.after(1)
+    desk.ends()
+    desk.after(1)
+    assert [(one.event, one.severity, one.summary) for one in desk.told()] == [
+        ("opened", "warning", "fraud: drift: drift found"),
+        ("escalated", "critical", "fraud: drift (now critical): drift found"),
+        ("resolved", "critical", "fraud: drift: over"),
+    ]
+    with desk.db.read() as connection:
+        incident = get_incident(connection, 1)
+        lines = [(one.kind, one.text) for one in timeline(connection, incident, (), (), desk.now_us)]
+    assert [line for line in lines if "critical" in line[1] or "escalated" in line[1]] == [
+        ("alert", "drift of fraud became critical: drift found"),
+        ("message", "message 2 to people: escalated"),
+    ]
+
+
+def test_what_grows_before_anybody_was_told_is_told_as_one(each_db: Database) -> None:
+    desk = Desk(each_db, AlertSettings(group_s=5.0))
+    desk.opens()
+    desk.opens(severity="critical")
+    desk.after(5)
+    assert [(one.event, one.severity) for one in desk.told()] == [("opened", "critical")]
+    desk.after(5)
+    assert len(desk.told()) == 1
+
+
+def test_an_alert_with_a_rule_keeps_the_severity_of_the_rule(each_db: Database) -> None:
+    desk = Desk(each_db, AlertSettings(group_s=0, rules=(AlertRule("info", rule="drift"),)))
+    desk.opens()
+    desk.after(1)
+    desk.opens(severity="critical")
+    desk.after(1)
+    assert [(one.event, one.severity) for one in desk.told()] == [("opened", "info")]
+    assert not triage(desk.db, desk.wanted, "shop", ["log"], desk.now_us)
+
+
+def test_growth_in_a_silence_is_told_when_the_silence_ends(desk: Desk) -> None:
+    desk.opens()
+    desk.after(1)
+    desk.silence(60)
+    desk.opens(severity="critical")
+    desk.after(30)
+    assert [event for event, _ in desk.said()] == ["opened"]
+    desk.after(31)
+    assert [(one.event, one.severity) for one in desk.told()] == [("opened", "warning"), ("escalated", "critical")]
+
+
+def test_growth_that_was_over_within_a_silence_is_not_told_and_the_end_is(desk: Desk) -> None:
+    desk.opens("drift")
+    desk.opens("performance")
+    desk.after(1)
+    desk.silence(60, rule="drift")
+    desk.opens("drift", severity="critical")
+    desk.after(1)
+    desk.ends("drift")
+    desk.after(1)
+    assert [event for event, _ in desk.said()] == ["opened", "changed"]
+    desk.ends("performance")
+    desk.after(1)
+    assert [event for event, _ in desk.said()] == ["opened", "changed", "resolved"]
+    assert not triage(desk.db, desk.wanted, "shop", ["log"], desk.now_us)
+
+
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["opens", "ends", "silence", "after"]), st.sampled_from(["drift", "performance"]),
+        st.sampled_from(["opens", "grows", "ends", "silence", "after"]), st.sampled_from(["drift", "performance"]),
         st.integers(0, 20),
     ),
     max_size=25,
@@ -249,6 +319,8 @@ def test_whatever_happens_who_was_told_of_an_incident_is_told_its_end(steps: lis
             desk.silence(seconds, rule=rule)
         elif what == "after":
             desk.after(seconds)
+        elif what == "grows":
+            desk.opens(rule, severity="critical")
         else:
             getattr(desk, what)(rule)
     for rule in ("drift", "performance"):

@@ -167,8 +167,24 @@ def pair(number: int) -> list[int]:
 
 
 @fj.step
+def below(number: int) -> list[int]:
+    return list(range(number))
+
+
+@fj.pipeline
+def triangles(ledger: str, number: int) -> list[dict[str, Any]]:
+    rows = square.map_each(below.map(days(ledger, number)), ledger=ledger)
+    return total.map(rows, ledger=ledger)
+
+
+@fj.step
 def plus(number: int, more: int) -> int:
     return number + more
+
+
+@fj.step
+def row_sum(row: list[int]) -> int:
+    return sum(row)
 
 
 @fj.step

@@ -128,3 +128,8 @@ def use_datasets(context: StepContext) -> dict[str, Any]:
     context.used("d" * 64)
     context.made("e" * 64)
     return {}
+
+
+def nothing(context: StepContext) -> dict[str, Any]:
+    del context
+    return {}

@@ -60,6 +60,36 @@ def test_a_map_over_little(bench: Bench, number: int) -> None:
     assert bench.results(run_id)["total"] == {"sum": 0, "days": number}
 
 
+@pytest.mark.parametrize("number", [0, 1, 4])
+def test_a_map_within_a_map(bench: Bench, number: int) -> None:
+    run_id = bench.start(own.triangles, ledger=str(bench.ledger), number=number)
+    assert finish(bench, run_id) is RunState.SUCCEEDED
+    results, rows = bench.results(run_id), [[at * at for at in range(size)] for size in range(number)]
+    assert results["square"] == rows
+    assert results["total"] == [{"sum": sum(row), "days": len(row)} for row in rows]
+    assert results["total"] == own.triangles(str(bench.folder / "direct"), number)
+    assert bench.steps(run_id)["square"].spec.parts == sum(map(len, rows))
+
+
+def test_a_part_of_a_map_within_a_map_is_done_anew(bench: Bench) -> None:
+    run_id = bench.start(own.triangles, ledger=str(bench.ledger), number=4)
+    finish(bench, run_id)
+    before = bench.results(run_id)
+    for step in ("square.3", "below"):
+        retry(bench.db, bench.clock, run_id, by=ADA, step=step)
+        assert finish(bench, run_id) is RunState.SUCCEEDED
+        assert bench.results(run_id) == before
+
+
+def test_a_map_within_a_map_needs_lists_of_lists(bench: Bench) -> None:
+    trace, _ = trace_of("flat", lambda: own.plus.map_each(own.pair(1), more=1), {})
+    run_id = bench.start_trace(trace)
+    assert finish(bench, run_id) is RunState.FAILED
+    assert "goes over 'number[0]', which is a int and no list" in (bench.steps(run_id)["plus"].error or "")
+    with pytest.raises(InputError, match="lists of 2, 1 parts"):
+        own.plus.map_each([[1, 2]], [[1]])
+
+
 def test_parts_that_were_done_before_are_free(bench: Bench) -> None:
     finish(bench, bench.start(counted.squares, ledger=str(bench.ledger), number=3))
     second = bench.start(counted.squares, ledger=str(bench.ledger), number=5)
@@ -213,7 +243,9 @@ def test_what_cannot_be_kept_is_refused(tmp_path: Path) -> None:
 
 # A pipeline drawn at random: each step adds up a literal and what some earlier steps give.
 calls = st.lists(
-    st.tuples(st.integers(-9, 9), st.sets(st.integers(0, 7), max_size=3), st.sampled_from(["call", "map", "when"])),
+    st.tuples(
+        st.integers(-9, 9), st.sets(st.integers(0, 7), max_size=3), st.sampled_from(["call", "map", "each", "when"])
+    ),
     min_size=1,
     max_size=8,
 )
@@ -230,6 +262,9 @@ def test_a_run_gives_what_calling_the_pipeline_gives(sqlite_bench: Bench, drawn:
             used = [given[at] for at in sorted(needs) if at < len(given)]
             if kind == "map":
                 given.append(own.add_up(own.plus.map(own.pair(number), more=number), used))
+            elif kind == "each":
+                rows = own.pair.map(own.pair(number))
+                given.append(own.add_up(own.row_sum.map(own.plus.map_each(rows, more=number)), used))
             elif kind == "when" and used:
                 given.append(own.add_up(number, used, when=used[0] > 0))
             else:
