@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from falaj.lifecycle.alerting import Triage, deliveries
+from falaj.lifecycle.approval_notices import ApprovalNotices
 from falaj.lifecycle.catch_up import land_events
 from falaj.lifecycle.consistency import ScheduledVerify
 from falaj.lifecycle.counts import count_by_version, gateway_stats
@@ -120,6 +121,7 @@ def reconcilers(rooms: Rooms) -> list[Reconciler]:
         PipelineStarts(rooms),
         RunNotices(rooms),
         Expiry(rooms),
+        ApprovalNotices(rooms),
         Sampling(rooms),
         Tidying(rooms),
         ScheduledVerify(rooms),

@@ -111,6 +111,7 @@ def routes(session: Session) -> None:
     def human() -> None:
         for one in found:
             told = f"{one.kind}, {one.severity} and above, about {', '.join(one.subjects)}"
+            told += "" if one.rules == ("*",) else f", by {', '.join(one.rules)}"
             state = click.style("well", fg="green")
             if one.error and not one.failures:
                 state = click.style(plain(one.error), fg="red")

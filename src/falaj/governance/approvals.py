@@ -39,6 +39,8 @@ APPROVAL = sa.Table(
     sa.Column("decided", sa.BigInteger),
     sa.Column("comment", sa.Text),
     sa.Column("deadline", sa.BigInteger),
+    # The state that people were last told of; empty before anyone was.
+    sa.Column("told", sa.String, nullable=False, server_default=""),
 )
 sa.Index(
     "approval_one_pending",
@@ -47,6 +49,13 @@ sa.Index(
     unique=True,
     sqlite_where=APPROVAL.c.state == "PENDING",
     postgresql_where=APPROVAL.c.state == "PENDING",
+)
+
+sa.Index(
+    "approval_not_told",
+    APPROVAL.c.requested,
+    sqlite_where=APPROVAL.c.told != APPROVAL.c.state,
+    postgresql_where=APPROVAL.c.told != APPROVAL.c.state,
 )
 
 
@@ -65,6 +74,7 @@ class Approval(msgspec.Struct, frozen=True):
         decided: When.
         comment: What they said.
         deadline: When the question lapses; None for never.
+        told: The state that people were last told of; empty before anyone was.
     """
 
     id: str
@@ -78,6 +88,7 @@ class Approval(msgspec.Struct, frozen=True):
     decided: int | None = None
     comment: str | None = None
     deadline: int | None = None
+    told: str = ""
 
 
 class Approvals:
@@ -167,6 +178,22 @@ class Approvals:
                 query = query.where(column == str(value))
         with self._db.read() as connection:
             return [_approval(row) for row in connection.execute(query)]
+
+    def untold(self, limit: int = 100) -> list[Approval]:
+        """Return the questions whose state people have not been told of, the oldest first."""
+        query = sa.select(APPROVAL).where(APPROVAL.c.told != APPROVAL.c.state)
+        with self._db.read() as connection:
+            rows = connection.execute(query.order_by(APPROVAL.c.requested, APPROVAL.c.id).limit(limit))
+            return [_approval(row) for row in rows]
+
+    def mark_told(self, connection: sa.Connection, asked: Approval) -> bool:
+        """Note in an open transaction that people are told of a question as it was read.
+
+        Returns:
+            Whether it still stands so, and nobody told of it meanwhile.
+        """
+        same = (APPROVAL.c.id == asked.id) & (APPROVAL.c.state == str(asked.state)) & (APPROVAL.c.told == asked.told)
+        return connection.execute(APPROVAL.update().where(same).values(told=str(asked.state))).rowcount == 1
 
     def expire(self) -> list[Approval]:
         """Close the questions whose deadline has passed and return them: one short idempotent pass."""

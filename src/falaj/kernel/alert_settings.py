@@ -35,6 +35,8 @@ class RouteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         kind: What is at the other end: webhook, slack, pagerduty or email.
         severity: Tell only what is at least as severe.
         subjects: Patterns of subjects; tell only what is about one of them.
+        rules: Patterns of rules, such as `approval`; tell only what broke one of them. PagerDuty is not told of
+            approvals unless a pattern begins with `approval`: a question is no fault.
         url: Of a webhook, a Slack webhook, or another address of PagerDuty's events. Never shown: it is often a secret.
         secret: PagerDuty's routing key, the password of SMTP, or the bearer token of a webhook; better given by
             `secret_file` or the environment than in the file. Never shown.
@@ -51,6 +53,7 @@ class RouteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kind: RouteKind
     severity: Severity = "info"
     subjects: tuple[str, ...] = ("*",)
+    rules: tuple[str, ...] = ("*",)
     url: str = ""
     secret: str = ""
     secret_file: str = ""

@@ -7,9 +7,12 @@ from falaj.lifecycle.rooms import Rooms
 from falaj.models.stages import Stage
 from falaj.models.version import ModelVersion
 from falaj.monitoring.alerts import list_alerts
+from falaj.monitoring.routes import APPROVAL
 
 OF_WHAT_SERVES = ("drift", "performance", "endpoint_load")
 """Alerts about what a new version is to replace: they ask for one, and are no reason to wait with it."""
+
+_MOST_ALERTS = 10_000
 
 
 def hindrance(rooms: Rooms, endpoint: Endpoint, version: ModelVersion) -> str:
@@ -44,8 +47,8 @@ def unquiet(rooms: Rooms, endpoint: str, model: str) -> str:
         return ""
     others = {name for name in (*rooms.definitions.endpoints, *rooms.definitions.ensembles) if name != endpoint}
     with rooms.db.read() as connection:
-        found = [one.alert for one in list_alerts(connection, only_open=True)]
-    told = [one for one in found if one.subject not in others and one.rule not in OF_WHAT_SERVES]
+        found = [one.alert for one in list_alerts(connection, only_open=True, limit=_MOST_ALERTS)]
+    told = [one for one in found if one.subject not in others and one.rule not in (*OF_WHAT_SERVES, APPROVAL)]
     if not told:
         return ""
     more = f" and {len(told) - 1} more" if len(told) > 1 else ""

@@ -1,5 +1,6 @@
 """AlertMessage: what people are told of an incident, in one piece; the rows wait until every route has had them."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -40,6 +41,7 @@ class ToldAlert(msgspec.Struct, frozen=True):
         opened: When it opened, RFC 3339.
         open: Whether it still holds.
         evidence: The numbers it rests on.
+        ending: What ended it, where this message is the one that says so.
     """
 
     id: int
@@ -50,6 +52,7 @@ class ToldAlert(msgspec.Struct, frozen=True):
     opened: str
     open: bool
     evidence: dict[str, Any] = {}
+    ending: str = ""
 
 
 class AlertMessage(msgspec.Struct, frozen=True):
@@ -92,6 +95,7 @@ def add_message(
     *,
     actor: str,
     at_us: int,
+    endings: Mapping[int, str] | None = None,
 ) -> int:
     """Add what every route is to be told, in a transaction that is already open.
 
@@ -103,14 +107,17 @@ def add_message(
         alerts: All its alerts, with the severities that the settings give them.
         actor: Who did it; empty where nobody did.
         at_us: When, in microseconds.
+        endings: What ended those alerts of which this message is to say so, by their numbers.
 
     Returns:
         The message's number.
     """
+    ended = endings or {}
     told = [
         ToldAlert(
             one.id, one.alert.rule, one.alert.severity, one.alert.subject, one.alert.message,
             rfc3339(from_us(one.opened_us)), one.resolved_us is None, one.alert.evidence,
+            "" if one.resolved_us is None else ended.get(one.id, ""),
         )
         for one in alerts[-MOST_ALERTS:]
     ]  # fmt: skip
@@ -121,7 +128,7 @@ def add_message(
         incident=incident.id,
         severity=incident.severity,
         cause=incident.cause,
-        summary=summary_of(event, incident, alerts, actor),
+        summary=summary_of(event, incident, alerts, actor, ended),
         actor=actor,
         at=rfc3339(from_us(at_us)),
         alerts=tuple(told),
@@ -132,7 +139,9 @@ def add_message(
     return int(new.id)
 
 
-def summary_of(event: MessageEvent, incident: Incident, alerts: list[AlertRecord], actor: str) -> str:
+def summary_of(
+    event: MessageEvent, incident: Incident, alerts: list[AlertRecord], actor: str, endings: Mapping[int, str]
+) -> str:
     """Return one line that says what is the matter."""
     held = [one for one in alerts if one.resolved_us is None] or alerts
     rules = list(dict.fromkeys(one.alert.rule for one in held))
@@ -142,7 +151,10 @@ def summary_of(event: MessageEvent, incident: Incident, alerts: list[AlertRecord
     if event == "escalated":
         what = f"{what} (now {incident.severity})"
     if event == "resolved":
-        return f"{what}: over" if actor in ("", "system") else f"{what}: resolved by {actor}"
+        if actor not in ("", "system"):
+            return f"{what}: resolved by {actor}"
+        ending = endings.get(held[0].id) if len(held) == 1 else None
+        return f"{what}: {ending or 'over'}"
     return what if len(held) != 1 else f"{what}: {held[0].alert.message}"
 
 

@@ -64,6 +64,7 @@ def _text(message: AlertMessage) -> str:
     for alert in message.alerts:
         state = "open since" if alert.open else "over, opened at"
         lines += [f"* {alert.rule} of {alert.subject} ({alert.severity}, {state} {alert.opened})", f"  {alert.message}"]
+        lines += [f"  {alert.ending}"] if alert.ending else []
     if message.more:
         lines.append(f"* and {message.more} more")
     return "\n".join([*lines, "", f"falaj incidents show {message.incident}"]) + "\n"

@@ -14,6 +14,9 @@ from falaj.monitoring.pagerduty import EVENTS_URL, to_pagerduty
 from falaj.monitoring.slack import to_slack
 from falaj.monitoring.webhook import to_webhook
 
+APPROVAL = "approval"
+"""The rule of alerts that are questions: a version waits for a person."""
+
 LOG = "log"
 """The route that is always there: the alert log, which is told everything."""
 
@@ -33,7 +36,7 @@ def sender_of(route: RouteSettings) -> Send:
 
 
 def concerns(route: RouteSettings, message: AlertMessage) -> bool:
-    """Return whether a route is told a message: it is severe enough, and about one of the route's subjects.
+    """Return whether a route is told a message: it is severe enough, and of the route's rules and subjects.
 
     A message has the greatest severity that its incident reached, and all its alerts, so that who was told of an
     incident is also told that it is over.
@@ -46,8 +49,17 @@ def concerns(route: RouteSettings, message: AlertMessage) -> bool:
     """
     if SEVERITIES.index(message.severity) < SEVERITIES.index(route.severity):
         return False
-    subjects = {alert.subject for alert in message.alerts} or {message.cause}
+    wanted = [one for one in message.alerts if _covers(route, one.rule)]
+    if message.alerts and not wanted:
+        return False
+    subjects = {alert.subject for alert in wanted} or {message.cause}
     return any(fnmatchcase(subject, pattern) for subject in subjects for pattern in route.subjects)
+
+
+def _covers(route: RouteSettings, rule: str) -> bool:
+    if rule == APPROVAL and route.kind == "pagerduty":  # nobody is woken by a question unless they say so
+        return any(pattern.startswith(APPROVAL) for pattern in route.rules)
+    return any(fnmatchcase(rule, pattern) for pattern in route.rules)
 
 
 def _secret(route: RouteSettings) -> str:

@@ -47,7 +47,8 @@ def slack_payload(message: AlertMessage) -> dict[str, Any]:
 
 def _line(alert: ToldAlert) -> str:
     over = "" if alert.open else " (over)"
-    return f"*{_escape(alert.rule)}* of {_escape(alert.subject)}{over}: {_escape(alert.message)}"
+    ending = f"\n{_escape(alert.ending)}" if alert.ending else ""
+    return f"*{_escape(alert.rule)}* of {_escape(alert.subject)}{over}: {_escape(alert.message)}{ending}"
 
 
 def _section(text: str) -> dict[str, Any]:

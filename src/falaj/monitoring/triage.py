@@ -128,7 +128,10 @@ def _tell(connection: sa.Connection, settings: AlertSettings, project: str, now_
         )
         alerts = ruled_records(settings, [one for one in alerts_of(connection, number) if one.id not in silent])
         event = _event(connection, incident, grown=bool(grown))
-        message = add_message(connection, project, incident, event, alerts, actor=incident.resolved_by, at_us=now_us)
+        ended = {record.id: notice.alert.message for notice, record in news if notice.event == "resolved"}
+        message = add_message(
+            connection, project, incident, event, alerts, actor=incident.resolved_by, at_us=now_us, endings=ended
+        )
         settle(connection, [notice.id for notice, _ in news], message)
     return bool(due or dropped)
 

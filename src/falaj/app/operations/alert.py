@@ -70,7 +70,8 @@ def list_routes(rooms: Rooms, actor: Actor, params: RoutesQuery) -> list[RouteSt
     del actor, params
     named = [RouteStatus(LOG, LOG)]
     named += [
-        RouteStatus(name, one.kind, one.severity, one.subjects) for name, one in rooms.settings.alerts.routes.items()
+        RouteStatus(name, one.kind, one.severity, one.subjects, rules=one.rules)
+        for name, one in rooms.settings.alerts.routes.items()
     ]
     lacks = {name: one.lacks for name, one in rooms.settings.alerts.routes.items()}
     found = []
@@ -82,7 +83,7 @@ def list_routes(rooms: Rooms, actor: Actor, params: RoutesQuery) -> list[RouteSt
             found.append(
                 RouteStatus(
                     one.route, one.kind, one.severity, one.subjects, waiting, state.failures, error,
-                    state.not_before_us,
+                    state.not_before_us, one.rules,
                 )
             )  # fmt: skip
     return found

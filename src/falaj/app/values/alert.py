@@ -76,6 +76,7 @@ class RouteStatus(msgspec.Struct, frozen=True):
         failures: Attempts in a row that failed.
         error: Why the last of them did; empty where none did.
         not_before_us: When it is tried again, in microseconds; 0 where nothing keeps it.
+        rules: Patterns of the rules that it is told of.
     """
 
     route: str
@@ -86,3 +87,4 @@ class RouteStatus(msgspec.Struct, frozen=True):
     failures: int = 0
     error: str = ""
     not_before_us: int = 0
+    rules: tuple[str, ...] = ("*",)
