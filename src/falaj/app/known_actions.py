@@ -26,6 +26,8 @@ _BESIDES = frozenset(
         "feedback.push",
         "features.online",
         "features.online_at",
+        "mlflow.read",
+        "mlflow.write",
         "model.archive",
         "model.promote",
         "model.rollback",

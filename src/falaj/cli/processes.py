@@ -191,6 +191,7 @@ def _print_addresses(settings: Settings, token: str | None) -> None:
     # After '#' the token stays in the browser: it is sent in no request line and stands in no server's log.
     page = f"{addresses['control']}/#token={token}" if token and sys.stdout.isatty() else addresses["control"]
     click.echo(f"page      {page}")
+    click.echo(f"MLflow    {addresses['control']}/mlflow/")
     click.echo(f"endpoints {addresses['gateway']}/v1/endpoints/NAME/predict")
     if settings.gateway.grpc_port:
         click.echo(f"gRPC      {settings.gateway.host}:{settings.gateway.grpc_port}")

@@ -35,6 +35,8 @@ def status(session: Session) -> None:
 def _print(s: Status) -> None:
     running = f"control {'runs' if s.control else 'is not running'}, {counted(s.gateway_workers, 'gateway worker')}"
     click.echo(f"{click.style(plain(s.project), bold=True)}  {running}")
+    if s.page:
+        click.echo(f"pages     {s.page}, MLflow's at {s.page}/mlflow/")
     for endpoint in s.endpoints:
         for line in endpoint_lines(endpoint):
             click.echo(line)

@@ -1,4 +1,4 @@
-"""The pages' routes: overview, sign-in, a version's card and gate report."""
+"""The pages' routes: overview, sign-in, a version's card and gate report, and MLflow's."""
 
 from typing import Any
 
@@ -10,6 +10,7 @@ from falaj.app.operation import perform
 from falaj.app.values.model import ShowVersion
 from falaj.app.values.status import StatusQuery
 from falaj.app.web import COOKIE, Authenticate, actor_of_request
+from falaj.console.mlflow_pages import mlflow_handler
 from falaj.console.pages import login_page, overview_page
 from falaj.kernel.codec import from_json
 from falaj.kernel.errors import InputError, Unauthenticated
@@ -66,7 +67,7 @@ def page_handlers(rooms: Any, authenticate: Authenticate) -> list[Any]:
         shown = perform(rooms, actor, "model.show", ShowVersion(model, version))
         return _page(shown.card_html if document == "card" else shown.gate_html)
 
-    return [overview, login, logout, document]
+    return [overview, login, logout, document, mlflow_handler(rooms, authenticate)]
 
 
 def _page(text: str) -> Response[str]:

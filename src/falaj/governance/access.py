@@ -21,7 +21,7 @@ class Role(enum.StrEnum):
 
 _READ = (
     "project.read", "source.read", "features.read", "dataset.read", "pipeline.read", "run.read", "model.read",
-    "endpoint.read", "monitor.read", "alert.read", "incident.read", "approval.read", "cost.read",
+    "endpoint.read", "monitor.read", "alert.read", "incident.read", "approval.read", "cost.read", "mlflow.read",
 )  # fmt: skip
 
 ALLOWED: dict[Role, tuple[str, ...]] = {
@@ -31,6 +31,7 @@ ALLOWED: dict[Role, tuple[str, ...]] = {
     Role.ENGINEER: (
         "project.*", "source.*", "features.*", "dataset.*", "pipeline.*", "run.*", "model.*", "endpoint.*",
         "monitor.*", "alert.*", "incident.*", "approval.*", "prediction.*", "feedback.push", "cost.read", "audit.read",
+        "mlflow.*",
     ),
     Role.APPROVER: (*_READ, "prediction.read", "audit.read", "model.approve", "endpoint.approve", "approval.decide"),
     Role.SERVICE: (

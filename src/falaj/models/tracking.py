@@ -19,6 +19,9 @@ VERSION_TAG = "falaj.version"
 STAGE_TAG = "lifecycle"
 ALIASES = ("staging", "production")
 
+_KIND = ("mlflow.experimentKind", "custom_model_development")
+"""What MLflow's pages show an experiment as; where nothing says it they guess, and try to write the guess down."""
+
 
 class Tracking:
     """One MLflow store.
@@ -172,9 +175,12 @@ class Tracking:
 
     def _experiment(self, client: Any, model: str) -> str:
         found = client.get_experiment_by_name(model)
-        if found is not None:
-            return str(found.experiment_id)
-        return str(client.create_experiment(model, artifact_location=(self._artifacts / model).as_uri()))
+        if found is None:
+            location = (self._artifacts / model).as_uri()
+            return str(client.create_experiment(model, artifact_location=location, tags=dict([_KIND])))
+        if _KIND[0] not in found.tags:
+            client.set_experiment_tag(found.experiment_id, *_KIND)
+        return str(found.experiment_id)
 
 
 def _find_run(client: Any, experiment: str, run_id: str) -> Any | None:

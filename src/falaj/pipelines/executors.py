@@ -127,6 +127,8 @@ class ChildProcess:
         self._resources = resources
         self._folder = folder
         self._secrets = secrets
+        # As it is now: MLflow's pages, loaded later in this process, put settings of theirs there.
+        self._environment = dict(os.environ)
 
     def run(self, task: Task, stop: StopSignal, report: Report) -> Result:
         """Start the child, pass on its progress, and end its group when it ends or must end."""
@@ -148,7 +150,7 @@ class ChildProcess:
                 stdout=log,
                 stderr=log,
                 cwd=self._folder,
-                env=_environment(task),
+                env={**self._environment, **_cards(task)},
                 start_new_session=True,
                 bufsize=0,
             )
@@ -182,9 +184,8 @@ class ChildProcess:
         )
 
 
-def _environment(task: Task) -> dict[str, str] | None:
-    """Return the child's environment; None for this process's own."""
-    return {**os.environ, "CUDA_VISIBLE_DEVICES": ",".join(map(str, task.cards))} if task.cards else None
+def _cards(task: Task) -> dict[str, str]:
+    return {"CUDA_VISIBLE_DEVICES": ",".join(map(str, task.cards))} if task.cards else {}
 
 
 def end_leftover(folder: Path) -> None:

@@ -38,12 +38,12 @@ def status(rooms: Rooms, actor: Actor, params: StatusQuery) -> Status:
     """Return the project at a glance."""
     del params
     stats = gateway_stats(rooms)
-    control = find_control(rooms.state.path) is not None
+    control = find_control(rooms.state.path)
     audit = list_records(rooms.db, limit=12) if is_allowed(actor, "audit.read", "project") else []
     return Status(
         rooms.settings.project.name,
         to_us(rooms.clock.now()),
-        control,
+        control is not None,
         len(stats.live),
         tuple(source_facts(rooms, source) for source in rooms.definitions.sources.values()),
         tuple(freshness(rooms, actor, FreshnessQuery())) if control else (),
@@ -55,6 +55,7 @@ def status(rooms: Rooms, actor: Actor, params: StatusQuery) -> Status:
         cost_by_kind(rooms),
         rooms.settings.cost.currency,
         consistency=consistency(rooms, actor, ConsistencyQuery()),
+        page="" if control is None else control.url,
     )
 
 

@@ -266,6 +266,7 @@ class Status(msgspec.Struct, frozen=True):
         cost: Total cost by kind.
         currency: Of the costs.
         consistency: What the last check of served features found.
+        page: Address of the overview page; empty where no control runs. MLflow's pages are below it, at `/mlflow/`.
     """
 
     project: str
@@ -282,6 +283,7 @@ class Status(msgspec.Struct, frozen=True):
     cost: dict[str, float] = {}
     currency: str = ""
     consistency: ConsistencyStatus | None = None
+    page: str = ""
 
 
 class StatusQuery(msgspec.Struct, frozen=True):
