@@ -9,10 +9,15 @@ from support.rooms_world import World
 
 def work(world: World, run_id: str) -> Run:
     """Work on a run until it has ended well."""
+    run = work_to_its_end(world, run_id)
+    assert run.state is RunState.SUCCEEDED, run.error
+    return run
+
+
+def work_to_its_end(world: World, run_id: str) -> Run:
+    """Work on a run until it has ended, well or not."""
     rooms = world.rooms
     here = {"in_process": InProcess(rooms), "child": InProcess(rooms)}
     keys, folder = StepKeys([rooms.folder], "e"), rooms.state.run
     worker = Worker(rooms.db, rooms.blobs, rooms.clock, keys, here, work=folder / "work", logs=folder / "logs")
-    run = worker.run_one(run_id)
-    assert run.state is RunState.SUCCEEDED, run.error
-    return run
+    return worker.run_one(run_id)

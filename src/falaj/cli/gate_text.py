@@ -22,8 +22,9 @@ def gate_lines(report: GateReport) -> Iterator[str]:
         report: The report.
     """
     whole = report.findings.whole
+    positive = "" if whole.positives is None else f", {whole.positives:,} positive"
     against = f", against version {report.baseline_version}" if report.baseline_version else ""
-    yield f"{_styled(report.outcome)}  {report.model} on {whole.rows:,} rows, {whole.positives:,} positive{against}"
+    yield f"{_styled(report.outcome)}  {report.model} on {whole.rows:,} rows{positive}{against}"
     for check in report.checks:
         yield f"  {_styled(check.outcome, 12)} {plain(check.name)}{' (always)' if check.implicit else ''}"
         yield f"               {plain(check.reason)}"
@@ -45,19 +46,22 @@ def _measured(found: Findings) -> Iterator[str]:
         interval = _between(whole.intervals.get(name))
         yield _row((name, 20), (_number(value), -9), (interval, 18), (before, -10), (moved, 0))
     for sliced in found.slices:
-        yield _row((sliced.column, 20), ("rows", -9), ("positives", -9), ("auc", -9), ("95 % interval", 0))
+        positives = [] if whole.positives is None else [("positives", -9)]
+        yield _row((sliced.column, 20), ("rows", -9), *positives, (whole.lead, -9), ("95 % interval", 0))
         for part in sliced.parts:
-            interval = _between(part.intervals.get("auc")) or "too few to judge"
-            counts = (f"{part.rows:,}", -9), (f"{part.positives:,}", -9)
-            yield _row((f"  {plain(part.value)}", 20), *counts, (_number(part.metrics.get("auc")), -9), (interval, 0))
+            interval = _between(part.intervals.get(whole.lead)) or "too few to judge"
+            counts = [(f"{part.rows:,}", -9)]
+            counts += [] if part.positives is None else [(f"{part.positives:,}", -9)]
+            led = _number(part.metrics.get(whole.lead)), -9
+            yield _row((f"  {plain(part.value)}", 20), *counts, led, (interval, 0))
         if sliced.left_out:
             yield f"  and {sliced.left_out} rarer values"
     for groups in found.fairness:
         yield _row((groups.attribute, 20), ("positives", -9), ("negatives", -9), *((rate, 22) for rate in RATES))
         for group in groups.groups:
-            counts = (f"{group.positives:,}", -9), (f"{group.negatives:,}", -9)
+            of_class = (f"{group.positives:,}", -9), (f"{group.negatives:,}", -9)
             rates = [(_share(group.rate(rate)), 22) for rate in RATES]
-            yield _row((f"  {plain(group.value)}", 20), *counts, *rates)
+            yield _row((f"  {plain(group.value)}", 20), *of_class, *rates)
     yield from _rests_on(found)
 
 
@@ -68,8 +72,8 @@ def _row(*cells: tuple[str, int]) -> str:
 
 def _rests_on(found: Findings) -> Iterator[str]:
     if found.leaks is not None and found.leaks.alone:
-        best = [f"{one.feature} {_number(one.auc)}" for one in found.leaks.alone[:3]]
-        yield f"auc of one feature alone: {', '.join(best)}"
+        best = [f"{one.feature} {_number(one.value)}" for one in found.leaks.alone[:3]]
+        yield f"{'r2' if found.whole.positives is None else 'auc'} of one feature alone: {', '.join(best)}"
     if found.explanation is not None and found.explanation.attributions:
         by = "TreeSHAP" if found.explanation.method == "treeshap" else "permutation"
         yield f"scores rest on, by {by}:"

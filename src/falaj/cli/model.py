@@ -21,6 +21,7 @@ from falaj.app.values.status import VersionStatus
 from falaj.cli.command import GATE_DID_NOT_PASS, FalajCommand, FalajGroup, Session, pass_session
 from falaj.cli.gate_text import COLOURS, gate_lines
 from falaj.cli.run import step_line
+from falaj.cli.status import leading
 from falaj.kernel.errors import InputError
 from falaj.storage.disk import chosen_path
 
@@ -49,7 +50,7 @@ def _print_training(result: TrainingResult) -> None:
         f"{result.model} version {result.version}: {rows['ingested']:,} rows ingested, "
         f"{rows['quarantined']:,} quarantined, {rows['dataset']:,} examples, {result.seconds:.1f} s"
     )
-    shown = ("auc", "average_precision")
+    shown = ("auc", "average_precision", "rmse", "mae", "r2")
     click.echo("  " + "  ".join(f"{name} {result.metrics[name]:.4f}" for name in shown if result.metrics.get(name)))
     click.echo(f"  gate {click.style(result.gate, fg=COLOURS[result.gate], bold=True)}")
     for check in result.checks:
@@ -140,10 +141,9 @@ def list_(session: Session, *, model: str) -> None:
 
     def human() -> None:
         for one in found:
-            auc = one.metrics.get("auc")
             gate = click.style(f"{one.gate:<12}", fg=COLOURS.get(one.gate))
             approval = f"{one.approval.lower()} by {one.approved_by}" if one.approved_by else one.approval.lower()
-            score = "" if auc is None else f"AUC {auc:.4f}"
+            score = leading(one.metrics)
             click.echo(f"{one.model} {one.version:<4} {one.stage:<12} {gate} {score}  {approval}")
 
     session.show(found, human)

@@ -76,17 +76,18 @@ def _beside(beside: ShadowBeside, shadow: int) -> Iterator[str]:
         f"beside    {who}: {counted(one.requests, 'request')}, {one.both:,} scored by both, "
         f"{one.shadow_failed:,} failed in the shadow alone, {one.live_failed:,} in {who} alone"
     )
-    if one.difference is None or one.changed is None:
+    if one.difference is None:
         return
     d = one.difference
     yield (
         f"  scores      |difference| mean {d.mean_size:.4f}, p50 {d.p50_size:.4f}, p90 {d.p90_size:.4f}, "
         f"p99 {d.p99_size:.4f}, max {d.max_size:.4f}; mean difference {d.mean:+.4f}"
     )
-    yield (
-        f"  decisions   {one.only_shadow + one.only_live:,} of {one.both:,} would change: {_percent(one.changed)}; "
-        f"{one.only_shadow:,} positive by version {shadow} alone, {one.only_live:,} by {who} alone"
-    )
+    if one.changed is not None:
+        yield (
+            f"  decisions   {one.only_shadow + one.only_live:,} of {one.both:,} would change: {_percent(one.changed)}; "
+            f"{one.only_shadow:,} positive by version {shadow} alone, {one.only_live:,} by {who} alone"
+        )
     yield from _quality(one.shadow_quality, f"version {shadow}")
     yield from _quality(one.live_quality, who)
 

@@ -1,6 +1,7 @@
 """The command `falaj status`: what serves, how well, at what cost."""
 
 import math
+from collections.abc import Mapping
 
 import click
 
@@ -43,8 +44,7 @@ def _print(s: Status) -> None:
     if not s.endpoints:
         click.echo("nothing serves yet")
     for version in s.versions[:_MOST_VERSIONS]:
-        auc = version.metrics.get("auc")
-        score = "" if auc is None else f"AUC {auc:.4f}"
+        score = leading(version.metrics)
         waits = "  waits for approval" if version.approval == "PENDING" else ""
         click.echo(
             f"version   {version.model} {version.version}  {version.stage:<11} gate {version.gate} {score}{waits}"
@@ -72,6 +72,15 @@ def _consistency(found: ConsistencyStatus) -> str:
     outcome = click.style(found.outcome, fg=OUTCOME_COLOURS[found.outcome])
     off = "" if found.every_s is not None else "; not checked by itself"
     return f"{outcome}  {plain(found.reason)}, checked {age} ago{off}"
+
+
+def leading(metrics: Mapping[str, float | None]) -> str:
+    """Return the metric that lists of versions show: the AUC, or of a regression the root mean squared error."""
+    for name, shown in (("auc", "AUC"), ("rmse", "RMSE")):
+        value = metrics.get(name)
+        if value is not None:
+            return f"{shown} {value:.4f}"
+    return ""
 
 
 def endpoint_lines(endpoint: EndpointStatus) -> list[str]:

@@ -57,7 +57,20 @@ class Combination(msgspec.Struct, frozen=True):
                 f"{self.method} of {names}: {len(self.weights)} weights for {len(names)} members",
                 hint="give one weight for each member",
             )
+        self._check_tasks(names)
         _CHECKS[self.method](self, names)
+
+    def _check_tasks(self, names: list[str]) -> None:
+        tasks = {member.model.task for member in self.members}
+        if self.method == "stack":  # what combines may take scores of any kind
+            return
+        if len(tasks) > 1:
+            raise DefinitionError(
+                f"{self.method} of {names}: some predict a number and some a probability",
+                hint="combine members of one task",
+            )
+        if self.method == "vote" and tasks == {"regression"}:
+            raise DefinitionError(f"vote of {names}: numbers are no votes", hint="use mean_of")
 
 
 def _check_member(member: object, method: str) -> None:

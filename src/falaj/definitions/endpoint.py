@@ -4,6 +4,7 @@ import msgspec
 
 from falaj.definitions.cache import Cache
 from falaj.definitions.endpoint_options import EndpointOptions
+from falaj.definitions.gate import REGRESSION
 from falaj.definitions.model import Model
 from falaj.definitions.monitor import Monitor
 from falaj.definitions.prediction_policy import CLIENT_ID, PredictionPolicy
@@ -32,7 +33,8 @@ class Endpoint(msgspec.Struct, frozen=True):
             "0ms" for never; None for what the settings say.
 
     Raises:
-        DefinitionError: What is to be redacted is no field of the model: a misspelt name would redact nothing.
+        DefinitionError: What is to be redacted is no field of the model: a misspelt name would redact nothing. Or a
+            trigger looks at a metric that the model's task does not have.
     """
 
     name: str
@@ -63,7 +65,17 @@ class Endpoint(msgspec.Struct, frozen=True):
             )
         if self.max_rows is not None and self.max_rows < 1:
             raise DefinitionError(f"endpoint {self.name!r}: max_rows = {self.max_rows}", hint="give at least 1")
+        self._check_triggers()
         self.options  # noqa: B018 - the durations are checked where they are read
+
+    def _check_triggers(self) -> None:
+        for trigger in () if self.retrain is None else self.retrain.on:
+            of_numbers = trigger.metric in REGRESSION
+            if trigger.kind == "performance" and of_numbers != (self.model.task == "regression"):
+                raise DefinitionError(
+                    f"endpoint {self.name!r}: {trigger.metric} is not measured of a {self.model.task}",
+                    hint="fj.on.performance('rmse', at_most=50) for a regression, 'auc', at_least=0.9 for the other",
+                )
 
     @property
     def options(self) -> EndpointOptions:

@@ -20,7 +20,13 @@ HIGHER_IS_BETTER = {
     "brier": False,
     "ece": False,
     "cost": False,
+    "rmse": False,
+    "mae": False,
+    "wape": False,
+    "r2": True,
 }
+REGRESSION = ("rmse", "mae", "wape", "r2")
+"""Those of a number against a number; the others are of a probability against 0 or 1."""
 PERTURBATIONS = ("missing", "noise", "units", "attack")
 
 
@@ -112,6 +118,8 @@ class Latency(msgspec.Struct, frozen=True, tag="latency"):
 
 LEAST_SUSPECT_AUC = 0.95
 """What one honest feature may well reach alone; only above it features are looked at closely."""
+LEAST_SUSPECT_R2 = 0.8
+"""The same of a regression, whose label of an hour ago may well explain this much."""
 
 
 class Leakage(msgspec.Struct, frozen=True, tag="no_leak"):
@@ -121,15 +129,21 @@ class Leakage(msgspec.Struct, frozen=True, tag="no_leak"):
         auc: What one feature alone may reach on test rows.
         allow: Features that are let off.
         late: The share of rows in which a feature may rest on what became known only later; None to leave it unasked.
+        r2: Of a regression: what one feature alone may explain of the label on test rows, instead of the auc.
     """
 
     auc: float = 0.99
     allow: tuple[str, ...] = ()
     late: float | None = None
+    r2: float | None = None
 
     def __post_init__(self) -> None:
         if self.late is not None and not 0 <= self.late < 1:
             raise DefinitionError(f"gate no_leak: late {self.late} is not a share", hint="write late=0.01")
+        if self.r2 is not None and not LEAST_SUSPECT_R2 <= self.r2 <= 1:
+            raise DefinitionError(
+                f"gate no_leak: r2 {self.r2} is not between {LEAST_SUSPECT_R2} and 1", hint="write r2=0.98"
+            )
         if not LEAST_SUSPECT_AUC <= self.auc <= 1:
             raise DefinitionError(
                 f"gate no_leak: auc {self.auc} is not between {LEAST_SUSPECT_AUC} and 1", hint="write auc=0.99"
@@ -138,7 +152,12 @@ class Leakage(msgspec.Struct, frozen=True, tag="no_leak"):
     @property
     def name(self) -> str:
         """How reports call it."""
-        return f"no feature alone above auc {self.auc:g}"
+        return f"no feature alone above {'auc' if self.r2 is None else 'r2'} {self.bound:g}"
+
+    @property
+    def bound(self) -> float:
+        """What one feature alone may reach."""
+        return self.auc if self.r2 is None else self.r2
 
 
 class Fairness(msgspec.Struct, frozen=True, tag="fairness"):
@@ -269,15 +288,18 @@ def latency(*, p99_ms: float) -> Latency:
     return Latency(float(p99_ms))
 
 
-def no_leak(*, auc: float = 0.99, allow: Sequence[str] = (), late: float | None = None) -> Leakage:
-    """Pass when no feature alone ranks test rows too well, and no time among the features is later than its event.
+def no_leak(
+    *, auc: float = 0.99, allow: Sequence[str] = (), late: float | None = None, r2: float | None = None
+) -> Leakage:
+    """Pass when no feature alone knows the label too well, and no time among the features is later than its event.
 
     Args:
         auc: What one feature alone may reach.
         allow: Features that are let off.
         late: The share of rows in which a feature may rest on what became known only later, by the sources' `created`.
+        r2: Of a regression, in place of auc: what one feature alone may explain of the label.
     """
-    return Leakage(float(auc), tuple(allow), late)
+    return Leakage(float(auc), tuple(allow), late, r2)
 
 
 def fairness(

@@ -1,6 +1,7 @@
 """Model: features, label, trainer, split and gates under one name."""
 
 from collections.abc import Sequence
+from typing import get_args
 
 import msgspec
 
@@ -18,6 +19,7 @@ from falaj.definitions.gate import (
 from falaj.definitions.slices import Slices, check_slices, column_of, sliced
 from falaj.definitions.source import Source
 from falaj.definitions.split import Split, by_time
+from falaj.definitions.task import Task, check_gates_of
 from falaj.definitions.trainer import Trainer
 from falaj.kernel.duration import duration_us
 from falaj.kernel.errors import DefinitionError
@@ -32,7 +34,7 @@ class Label(msgspec.Struct, frozen=True):
 
     Args:
         source: The source whose rows are the examples; its row also gives T, the entity keys and request fields.
-        column: A column of 0 and 1 (or booleans); null means not yet known.
+        column: A column of 0 and 1 (or booleans), for a regression of any numbers; null means not yet known.
         delay: How long after the event the label becomes known, in event time.
     """
 
@@ -51,7 +53,7 @@ class Label(msgspec.Struct, frozen=True):
 
 
 class Model(msgspec.Struct, frozen=True):
-    """A binary classifier.
+    """A binary classifier, or a regression: what predicts a number.
 
     Args:
         name: The model's name.
@@ -63,11 +65,13 @@ class Model(msgspec.Struct, frozen=True):
         owner: Who answers for it.
         cost: What wrong decisions cost; without it the threshold is the one of the best F1 on training rows.
         slices: Columns by whose values reports show metrics too.
+        task: "classification" where the label is 0 or 1, "regression" where it is a number.
 
     Raises:
         DefinitionError: A time split or a label delay stands on a timeless label source, the label is a feature of
             itself, a feature reads the label's column, a field of the request bears a name that the dataset needs, a
-            gate asks for a cost that is not declared, or rows are sliced by the label.
+            gate asks for a cost that is not declared or for what the task does not have, or rows are sliced by the
+            label.
     """
 
     name: str
@@ -79,9 +83,11 @@ class Model(msgspec.Struct, frozen=True):
     owner: str = ""
     cost: Cost | None = None
     slices: Slices = ()
+    task: Task = "classification"
 
     def __post_init__(self) -> None:
         check_name("model", self.name)
+        self._check_task()
         self._check_gates()
         if self.label.source.timeless and self.split.kind == "time":
             raise DefinitionError(
@@ -117,6 +123,18 @@ class Model(msgspec.Struct, frozen=True):
         columns = [column for slices in by for column, _ in sliced(slices)]
         columns += [check.attribute for check in self.gates if isinstance(check, Fairness)]
         return tuple(dict.fromkeys(columns))
+
+    def _check_task(self) -> None:
+        if self.task not in get_args(Task):
+            raise DefinitionError(
+                f"model {self.name!r}: task {self.task!r} does not exist", hint="write 'classification' or 'regression'"
+            )
+        if self.task == "regression" and self.cost is not None:
+            raise DefinitionError(
+                f"model {self.name!r}: a regression decides nothing, so that no decision of it costs anything",
+                hint="leave cost out, and bound an error: fj.gate.at_most('rmse', 50)",
+            )
+        check_gates_of(self.name, self.task, self.gates)
 
     def _check_gates(self) -> None:
         check_slices(f"model {self.name!r}", self.slices)

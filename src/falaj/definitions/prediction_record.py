@@ -70,7 +70,7 @@ class FeedbackRecord(msgspec.Struct, frozen=True, tag="feedback", tag_field="kin
 
     Attributes:
         request_id: The decision.
-        outcome: 0 or 1.
+        outcome: 0 or 1; of a regression what came true.
         at_us: When the outcome became known, in microseconds.
         received_us: When the gateway received it.
         actor: Who reported it.

@@ -11,8 +11,17 @@ from falaj.definitions.schedule import check_schedule
 from falaj.kernel.duration import duration_us
 from falaj.kernel.errors import DefinitionError
 
-REALISED = ("auc", "average_precision", "precision", "recall")
-"""Metrics that are measured on outcomes, and of which more is better."""
+REALISED = {
+    "auc": True,
+    "average_precision": True,
+    "precision": True,
+    "recall": True,
+    "r2": True,
+    "rmse": False,
+    "mae": False,
+    "wape": False,
+}
+"""Metrics that are measured on outcomes, and whether more of each is better."""
 
 
 class Trigger(msgspec.Struct, frozen=True):
@@ -23,7 +32,7 @@ class Trigger(msgspec.Struct, frozen=True):
         schedule: For schedules: "hourly", "daily", "weekly", "monthly" or a cron line, in UTC.
         count: For new labels and new data: how many since the last training.
         metric: For performance: the realised metric that fell, one of `REALISED`.
-        bound: For performance: the least value allowed.
+        bound: For performance: the least value allowed, or the greatest where less is better.
     """
 
     kind: Literal["drift", "schedule", "new_labels", "new_data", "performance"]
@@ -45,8 +54,22 @@ class Trigger(msgspec.Struct, frozen=True):
             "schedule": f"schedule {self.schedule!r}",
             "new_labels": f"{self.count:,} new labels",
             "new_data": f"{self.count:,} new rows",
-            "performance": f"realised {self.metric} below {self.bound:g}",
+            "performance": f"realised {self.metric} {self.worse} {self.bound:g}",
         }[self.kind]
+
+    @property
+    def worse(self) -> str:
+        """On which side of the bound a realised metric calls: "below" or "above"."""
+        return "below" if REALISED.get(self.metric, True) else "above"
+
+    def is_met(self, lower: float, upper: float) -> bool:
+        """Return whether all of a realised metric's interval is on the wrong side of the bound.
+
+        Example:
+            >>> performance("rmse", at_most=50).is_met(51.0, 60.0), performance("auc", at_least=0.9).is_met(0.8, 0.95)
+            (True, False)
+        """
+        return upper < self.bound if REALISED[self.metric] else lower > self.bound
 
 
 class Retrain(msgspec.Struct, frozen=True):
@@ -135,12 +158,25 @@ def new_data(rows: int) -> Trigger:
     return Trigger("new_data", count=rows)
 
 
-def performance(metric: str, *, at_least: float) -> Trigger:
-    """Train again when a realised metric falls below the bound.
+def performance(metric: str, *, at_least: float | None = None, at_most: float | None = None) -> Trigger:
+    """Train again when a realised metric is surely worse than the bound.
+
+    Args:
+        metric: auc, average_precision, precision or recall; of a regression r2, rmse, mae or wape.
+        at_least: The bound where more is better.
+        at_most: The bound where less is better: rmse, mae and wape.
 
     Raises:
-        DefinitionError: There is no such realised metric, or less of it is better.
+        DefinitionError: There is no such realised metric, or it is bounded on the other side.
+
+    Example:
+        >>> performance("rmse", at_most=50).text
+        'realised rmse above 50'
     """
     if metric not in REALISED:
         raise DefinitionError(f"performance({metric!r}) is not measured", hint=f"use one of {', '.join(REALISED)}")
-    return Trigger("performance", metric=metric, bound=float(at_least))
+    wanted, other = (at_least, at_most) if REALISED[metric] else (at_most, at_least)
+    if wanted is None or other is not None or not math.isfinite(wanted):
+        side = "at_least" if REALISED[metric] else "at_most"
+        raise DefinitionError(f"performance({metric!r}) needs a bound {side} alone", hint=f"write {side}=0.5")
+    return Trigger("performance", metric=metric, bound=float(wanted))

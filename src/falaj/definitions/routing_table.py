@@ -93,7 +93,9 @@ class RoutingTable(msgspec.Struct, frozen=True):
     Attributes:
         epoch: Grows with every publication.
         endpoints: By name.
+        numbers: Whether an outcome may be any number, because a model of the project predicts one.
     """
 
     epoch: int
     endpoints: dict[str, EndpointRoute] = {}
+    numbers: bool = False

@@ -20,7 +20,10 @@ class InputSpec(msgspec.Struct, frozen=True):
 
 
 class Signature(msgspec.Struct, frozen=True):
-    """A model's inputs, in the matrix's column order, and the name of its output (a probability, float64)."""
+    """A model's inputs, in the matrix's column order, and the name of its output.
+
+    The output is float64: a probability, called "score", or what a regression predicts, called "prediction".
+    """
 
     inputs: tuple[InputSpec, ...]
     output: str = "score"

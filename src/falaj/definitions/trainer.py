@@ -76,13 +76,13 @@ def xgboost(*, num_trees: int = 100, seed: int = 0, **params: Any) -> Trainer:
 
 
 def sklearn(estimator: str, *, seed: int = 0, **params: Any) -> Trainer:
-    """A scikit-learn classifier, behind the preparation that it needs.
+    """A scikit-learn classifier, or of a regression a regressor, behind the preparation that it needs.
 
     Missing numbers are imputed by the median. Estimators of `sklearn.tree` and `sklearn.ensemble` get texts as ordinal
     codes; for all others a text becomes a column of 0 and 1 for each value seen in training, and numbers are scaled.
 
     Args:
-        estimator: The class's import path; it must have `predict_proba`.
+        estimator: The class's import path; a classifier must have `predict_proba`.
         seed: Its `random_state`, if it has one.
         params: The estimator's own parameters.
 
@@ -97,8 +97,9 @@ def python(entry: str, *, folder: str, **params: Any) -> Trainer:
     """A class of your own, which scores in a process of its own.
 
     It has `load(self, folder)` and `predict(self, matrix)`: float32 rows in the order of the feature service in, NaN
-    where a value is missing, and one probability for each row out. If it has `fit(self, matrix, labels, folder)` too,
-    training calls that first, and the files that it writes into the folder belong to the version.
+    where a value is missing, and one probability for each row out, or one number of a regression. If it has
+    `fit(self, matrix, labels, folder)` too, training calls that first, and the files that it writes into the folder
+    belong to the version.
 
     Args:
         entry: The class, as `module:Class`.

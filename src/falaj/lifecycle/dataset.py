@@ -102,7 +102,7 @@ def with_split(model: Model, table: pa.Table) -> pa.Table:
     event_us = None
     if TIME_COLUMN in table.column_names:
         event_us = table.column(TIME_COLUMN).cast(pa.int64()).to_numpy(zero_copy_only=False)
-    train, test, _ = split_rows(model.split, event_us, labels, model.label.delay_us)
+    train, test, _ = split_rows(model.split, event_us, labels, model.label.delay_us, task=model.task)
     parts = np.full(table.num_rows, "gap", dtype=object)
     parts[train], parts[test] = "train", "test"
     return table.append_column(SPLIT, pa.array(parts, pa.string()))

@@ -74,6 +74,7 @@ def track(
         files: Plots and documents by name.
     """
     onnx = version.artifacts.get("onnx")
+    threshold = {} if version.threshold is None else {"threshold": version.threshold}
     tracking.log(
         TrackedRun(
             model=version.model,
@@ -84,7 +85,7 @@ def track(
             started_us=run.started or run.created,
             ended_us=to_us(rooms.clock.now()),
             signature=version.signature,
-            params={**context.input("train", "params"), "threshold": version.threshold},
+            params=context.input("train", "params") | threshold,
             metrics=version.metrics,
             tags={
                 "falaj.code_digest": version.code_digest,
@@ -116,18 +117,18 @@ def _data_facts(model: Model, rows: pa.Table) -> DataFacts:
         times = pc.min_max(rows.column(TIME_COLUMN)).as_py()
         first_us, last_us = to_us(times["min"]), to_us(times["max"])
     label = model.label
-    positives = int(pc.sum(rows.column(LABEL)).as_py())
+    positives = None if model.task == "regression" else int(pc.sum(rows.column(LABEL)).as_py())
     return DataFacts(label.source.name, label.column, label.delay_us, rows.num_rows, positives, first_us, last_us)
 
 
 def _split_summary(model: Model, rows: pa.Table) -> SplitSummary:
     """Return how the dataset's rows were divided, from the rows themselves."""
-    counts: dict[str, tuple[int, int]] = {}
+    counts: dict[str, tuple[int, int | None]] = {}
     for part in ("train", "test", "gap"):
         labels = rows.filter(pc.field(SPLIT) == part).column(LABEL)
-        counts[part] = len(labels), int(pc.sum(labels).as_py() or 0)
-    start_us = None
-    described = f"{model.split.test:.0%} of rows test, drawn by class with seed {model.split.seed}"
+        counts[part] = len(labels), None if model.task == "regression" else int(pc.sum(labels).as_py() or 0)
+    start_us, by_class = None, "" if model.task == "regression" else " by class"
+    described = f"{model.split.test:.0%} of rows test, drawn{by_class} with seed {model.split.seed}"
     if model.split.kind == "time":
         test = rows.filter(pc.field(SPLIT) == "test").column(TIME_COLUMN)
         start = pc.min(test).as_py()

@@ -5,6 +5,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from falaj.data.duckdb_rows import quoted
 from falaj.definitions.model import Model
@@ -40,10 +41,11 @@ def examples(
 
     Returns:
         Table of `event_timestamp`, entity keys, request fields, the source's id column if it has one, those beside,
-        and `label` (int64 of 0 and 1).
+        and `label` (int64 of 0 and 1, of a regression float64).
 
     Raises:
-        DataError: There is no row with a known label, a label is neither 0 nor 1, or the source has no such column.
+        DataError: There is no row with a known label, a label is not of the model's task, or the source has no such
+            column.
     """
     source = model.label.source
     rows = tables.read(f"source/{source.name}", version=version)
@@ -62,8 +64,8 @@ def examples(
         found: pa.Table = engine.sql(_query(model, columns)).to_arrow_table()
     instants = found.column(TIME_COLUMN).cast(pa.timestamp("us", "UTC"))
     found = found.set_column(found.schema.get_field_index(TIME_COLUMN), TIME_COLUMN, instants)
-    _check_labels(model, found)
-    return found.set_column(found.schema.get_field_index(LABEL), LABEL, found.column(LABEL).cast(pa.int64()))
+    labels = _checked_labels(model, found)
+    return found.set_column(found.schema.get_field_index(LABEL), LABEL, labels)
 
 
 def _query(model: Model, columns: list[str]) -> str:
@@ -86,13 +88,26 @@ def _query(model: Model, columns: list[str]) -> str:
     )
 
 
-def _check_labels(model: Model, found: pa.Table) -> None:
+def _checked_labels(model: Model, found: pa.Table) -> pa.ChunkedArray:
     where = f"model {model.name!r}: label column {model.label.column!r} of source {model.label.source.name!r}"
     if found.num_rows == 0:
         raise DataError(
             f"{where} holds no label older than its delay of {model.label.delay}",
             hint="ingest more history, or shorten the delay if labels really arrive sooner",
         )
+    if model.task == "regression":
+        return _numbers(found.column(LABEL), where)
     odd: list[Any] = [value for value in found.column(LABEL).unique().to_pylist() if value not in (0, 1)]
     if odd:
         raise DataError(f"{where} holds {odd[0]!r}, and a label is 0 or 1", hint="correct the file or the column")
+    return found.column(LABEL).cast(pa.int64())
+
+
+def _numbers(labels: pa.ChunkedArray, where: str) -> pa.ChunkedArray:
+    kind = labels.type
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
+        raise DataError(f"{where} holds {kind}, and a regression's label is a number", hint="choose another column")
+    numbers = labels.cast(pa.int8() if pa.types.is_boolean(kind) else kind).cast(pa.float64(), safe=False)
+    if not pc.all(pc.is_finite(numbers)).as_py():
+        raise DataError(f"{where} holds what is not a finite number", hint="correct the file, or leave the value out")
+    return numbers

@@ -84,8 +84,8 @@ def _references(rooms: Rooms, model: Model, context: StepContext, measured: Meas
         {name: test.column(name) for name in names} | {SCORE: measured.candidate.scores},
         segments=segments,
         order=order,
-        outcomes=measured.labels > 0,
-        threshold=measured.candidate.threshold,
+        outcomes=None if model.task == "regression" else measured.labels > 0,
+        threshold=None if model.task == "regression" else measured.candidate.threshold,
     )
     trained = fit_references({name: training.column(name) for name in names}, segments=segments, order=order)
     return {"test": tested, "training": trained.by_scores_of(tested)}
@@ -178,4 +178,5 @@ def _new_version(context: StepContext, rooms: Rooms, model: Model, mlflow_run_id
         mlflow_run_id=mlflow_run_id,
         labels=context.input("validate", "labels"),
         rows=context.input("validate", "rows"),
+        task=model.task,
     )

@@ -10,14 +10,16 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from falaj.definitions.cost import Cost
-from falaj.definitions.gate import Bound, Change, Fairness, Leakage, Robustness
+from falaj.definitions.gate import REGRESSION, Bound, Change, Fairness, Leakage, Robustness
 from falaj.definitions.model import Model
 from falaj.definitions.routing_table import ArtifactRef
 from falaj.definitions.service_spec import ServiceSpec
 from falaj.definitions.signature import Signature
 from falaj.definitions.slices import column_of, sliced
+from falaj.definitions.task import Task
 from falaj.features.entity_frame import TIME_COLUMN
 from falaj.kernel.digest import digest_value
+from falaj.kernel.errors import Conflict
 from falaj.lifecycle.dataset import SPLIT, features_of
 from falaj.lifecycle.known_then import unknown_then
 from falaj.lifecycle.rooms import Rooms
@@ -39,7 +41,7 @@ from falaj.models.stages import Stage
 from falaj.models.version import ModelVersion
 from falaj.pipelines.context import StepContext
 
-SLICE_METRICS = ("auc", "average_precision", "precision", "recall", "f1")
+SLICE_METRICS = ("auc", "average_precision", "precision", "recall", "f1", *REGRESSION)
 """What reports show of every slice; gates may ask for others."""
 
 
@@ -53,7 +55,7 @@ class Scorer:
         training: The training rows, (rows, features); empty for production, which is not trained here.
         matrix: The test rows, (rows, features).
         scores: What it gave them, (rows,).
-        threshold: From which score on a decision is positive.
+        threshold: From which score on a decision is positive; of a regression 0, which counts for nothing.
     """
 
     runtime: Runtime
@@ -73,6 +75,7 @@ class Measurement:
         training: Its training rows.
         test: Its test rows.
         labels: Those of the test rows, (rows,).
+        task: The model's.
         candidate: The candidate.
         production: The version in production; None when there is none, or when it gave what is not a number.
         holder: The version that is in production; None when none is.
@@ -83,7 +86,8 @@ class Measurement:
     dataset: str
     training: pa.Table
     test: pa.Table
-    labels: NDArray[np.int64]
+    labels: NDArray[Any]
+    task: Task
     candidate: Scorer
     production: Scorer | None
     holder: ModelVersion | None
@@ -92,7 +96,7 @@ class Measurement:
 
     def sides(self, cost: Cost | None) -> Sides:
         """Return the scores of the test rows."""
-        sides = Sides(self.labels, self.candidate.scores, self.candidate.threshold, cost=cost)
+        sides = Sides(self.labels, self.candidate.scores, self.candidate.threshold, cost=cost, task=self.task)
         if self.production is None:
             return sides
         return replace(sides, production=self.production.scores, production_threshold=self.production.threshold)
@@ -108,6 +112,7 @@ def begin(rooms: Rooms, model: Model, context: StepContext) -> Measurement:
 
     Raises:
         DataError: A score of the candidate is not a number.
+        Conflict: The version in production is of another task.
     """
     artifact, _, signature = artifacts_of(context)
     dataset = context.input("features", "dataset")
@@ -115,16 +120,25 @@ def begin(rooms: Rooms, model: Model, context: StepContext) -> Measurement:
     training, test = (rows.filter(pc.field(SPLIT) == part) for part in ("train", "test"))
     runtime = _runtime(rooms, model, artifact, len(signature.inputs))
     matrix, past = (_encoded(signature, part) for part in (test, training))
-    scores, labels, _ = checked_rows(runtime.predict(matrix), labels_of(test))
-    threshold = best_threshold(runtime.predict(past), labels_of(training), model.cost)
+    scores, labels, _ = checked_rows(runtime.predict(matrix), labels_of(test), task=model.task)
+    threshold = 0.0
+    if model.task == "classification":
+        threshold = best_threshold(runtime.predict(past), labels_of(training), model.cost)
     holder = rooms.registry.holder(model.name, Stage.PRODUCTION)
     holder = None if holder is None or holder.service is None else holder
+    if holder is not None and holder.task != model.task:
+        raise Conflict(
+            f"model {model.name!r} is a {model.task} now, and its version {holder.version} in production is a "
+            f"{holder.task}",
+            hint="give the new model, and its endpoint, a name of their own: its answers mean something else",
+        )
     digests = [dataset, artifact.digest, "" if holder is None else holder.artifact.digest]
     return Measurement(
         dataset,
         training,
         test,
         labels,
+        model.task,
         Scorer(runtime, signature, past, matrix, scores, threshold),
         None if holder is None else _production(rooms, model, context, holder, test),
         holder,
@@ -154,7 +168,7 @@ def _production(
     scores = np.asarray(runtime.predict(matrix), np.float64)
     if not np.isfinite(scores).all():
         return None
-    return Scorer(runtime, holder.signature, matrix[:0], matrix, scores, holder.threshold)
+    return Scorer(runtime, holder.signature, matrix[:0], matrix, scores, holder.threshold or 0.0)
 
 
 def _same_rows(rooms: Rooms, model: Model, context: StepContext, service: ServiceSpec) -> pa.Table:
@@ -200,6 +214,7 @@ def _leaks(rooms: Rooms, model: Model, context: StepContext, found: Measurement)
         (found.candidate.matrix, found.labels),
         categorical=_texts(signature),
         seed=found.seed,
+        task=found.task,
     )
     if TIME_COLUMN not in found.test.column_names:
         return Leaks(alone)
@@ -246,6 +261,7 @@ def _explanation(rooms: Rooms, context: StepContext, found: Measurement) -> Expl
         found.labels,
         categorical=_texts(signature),
         seed=found.seed,
+        task=found.task,
     )
 
 
@@ -277,5 +293,5 @@ def production_evidence(model: Model, found: Measurement) -> Evidence | None:
         artifact=holder.artifact,
         signature=holder.signature,
         service=holder.service,
-        findings=Findings(Part(len(found.labels), int(found.labels.sum()))),
+        findings=Findings(Part(len(found.labels), found.sides(None).positives)),
     )

@@ -98,10 +98,10 @@ class Occasions:
         if not kept or kept[0].verdict.outcome != "PASS":
             return None
         measured = kept[0].verdict.evidence["metrics"].get(trigger.metric)
-        if measured is None or measured["upper"] >= trigger.bound:
+        if measured is None or not trigger.is_met(measured["lower"], measured["upper"]):
             return None
         value = measured["value"]
-        sentence = f"realised {trigger.metric} {value:.4f} is below {trigger.bound:g}"
+        sentence = f"realised {trigger.metric} {value:.4f} is {trigger.worse} {trigger.bound:g}"
         return Occasion(trigger, f"verdict:{kept[0].seq}", sentence)
 
     def _known_labels(self, endpoint: Endpoint) -> int:

@@ -29,7 +29,9 @@ def publish_snapshots(rooms: Rooms, *, force: bool = False) -> bool:
         return to_msgpack(rooms.actors.snapshot(tenants))
 
     def routing(connection: sa.Connection) -> bytes:
-        return routing_snapshot(connection, policies_of(rooms.definitions))
+        # Of the definitions, and not of what serves: labels of a model that was withdrawn still come.
+        numbers = any(model.task == "regression" for model in rooms.definitions.models.values())
+        return routing_snapshot(connection, policies_of(rooms.definitions), numbers=numbers)
 
     build = {ROUTING_TOPIC: routing, TOKENS_TOPIC: tokens}
     return outbox.publish(rooms.db, rooms.online, build, to_us(rooms.clock.now()), force=force)

@@ -19,6 +19,7 @@ from falaj.lifecycle.catch_up import catch_up
 from falaj.lifecycle.promotion import refuse_misfit
 from falaj.lifecycle.publication import publish_snapshots
 from falaj.lifecycle.rooms import Rooms
+from falaj.lifecycle.watching import quality_policy
 from falaj.models.version import ModelVersion
 from falaj.monitoring.performance import QualityPolicy
 from falaj.monitoring.shadows import Comparison, Pairs, compare
@@ -113,7 +114,7 @@ def compare_shadow(rooms: Rooms, endpoint: Endpoint, span: ShadowSpan) -> tuple[
     minimum = endpoint.monitor.min_outcomes
 
     def policy(model: str, version: int) -> QualityPolicy:
-        return QualityPolicy(min_outcomes=minimum, threshold=rooms.registry.get(model, version).threshold)
+        return quality_policy(rooms.registry.get(model, version), minimum)
 
     found = []
     counted = pairs.group_by(["live_model", "live_version"]).aggregate([([], "count_all")])

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -73,8 +72,9 @@ def validate(context: StepContext) -> Outputs:
     values = rooms.tables.read(table, [label.column], version=version).to_table().column(label.column).drop_null()
     known = known_labels(rooms, label, version)
     if pc.count_distinct(values).as_py() < 2:
+        kinds = "classes" if model.task == "classification" else "values"
         raise DataError(
-            f"label {label.column!r} of source {label.source.name!r} has fewer than two classes among "
+            f"label {label.column!r} of source {label.source.name!r} has fewer than two {kinds} among "
             f"{known:,} known labels",
             hint="ingest more history, or look whether labels have arrived",
         )
@@ -104,6 +104,8 @@ def train(context: StepContext) -> Outputs:
     training = rows.filter(pc.field(SPLIT) == "train")
     columns = {name: training.column(name) for name, _ in spec.model_inputs}
     signature = fit_signature(columns, dict(spec.model_inputs))
+    if model.task == "regression":
+        signature = msgspec.structs.replace(signature, output="prediction")
     matrix, labels = encode_columns(signature, columns), labels_of(training)
     context.progress(0.1, f"fitting {len(labels):,} rows")
     fitted = fit(
@@ -115,6 +117,7 @@ def train(context: StepContext) -> Outputs:
         threads=max(1, (os.cpu_count() or 2)),
         folder=rooms.folder,
         place=rooms.python_place(model.name),
+        task=model.task,
     )
     context.progress(0.7, "exporting")
     exported = export(fitted, matrix, place=rooms.python_place(model.name))
@@ -137,8 +140,8 @@ def train(context: StepContext) -> Outputs:
 
 
 def labels_of(rows: pa.Table) -> Any:
-    """Return the labels, int64, (rows,)."""
-    return rows.column(LABEL).to_numpy(zero_copy_only=False).astype(np.int64)
+    """Return the labels, int64, or of a regression float64, (rows,)."""
+    return rows.column(LABEL).to_numpy(zero_copy_only=False)
 
 
 def service_of(rooms: Rooms, model: Model) -> ServiceSpec:

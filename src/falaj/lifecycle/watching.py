@@ -13,6 +13,7 @@ from falaj.kernel.clock import to_us
 from falaj.lifecycle.decided import decisions_after, values_of
 from falaj.lifecycle.each import for_each
 from falaj.lifecycle.rooms import Rooms
+from falaj.models.version import ModelVersion
 from falaj.monitoring import alerts
 from falaj.monitoring.column_values import as_names
 from falaj.monitoring.monitors import WindowPolicy, watch_drift
@@ -115,7 +116,7 @@ def measure_endpoint(rooms: Rooms, endpoint: Endpoint, champion: Variant, now_us
     version = rooms.registry.get(champion.model, champion.version)
     scores = joined.column("score").to_numpy().astype(np.float64)
     known = Joined(scores, outcomes, decided_us, rooms.predictions.orphans(), 0)
-    policy = QualityPolicy(min_outcomes=endpoint.monitor.min_outcomes, threshold=version.threshold)
+    policy = quality_policy(version, endpoint.monitor.min_outcomes)
     delay_us = endpoint.model.label.delay_us
     quality = measure(known, now_us=latest_us, label_delay_us=delay_us, policy=policy)
     inputs = {spec.name for spec in version.signature.inputs}
@@ -125,6 +126,18 @@ def measure_endpoint(rooms: Rooms, endpoint: Endpoint, champion: Variant, now_us
     within = measure_segments(known, segments, now_us=latest_us, label_delay_us=delay_us, policy=policy)
     quality = msgspec.structs.replace(quality, segments=within)
     alerts.report(rooms.db, quality.to_verdict(endpoint.name, now_us, version.subject))
+
+
+def quality_policy(version: ModelVersion, min_outcomes: int) -> QualityPolicy:
+    """Return what is needed before a version's realised metrics are believed.
+
+    Args:
+        version: The version.
+        min_outcomes: Least labelled decisions.
+    """
+    if version.threshold is None:
+        return QualityPolicy(min_outcomes=min_outcomes, task=version.task)
+    return QualityPolicy(min_outcomes=min_outcomes, threshold=version.threshold, task=version.task)
 
 
 def champion_of(route: EndpointRoute) -> Variant:

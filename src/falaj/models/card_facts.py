@@ -16,7 +16,7 @@ class DataFacts(msgspec.Struct, frozen=True):
         label: The label's column.
         delay_us: How long after its event a label becomes known.
         rows: Rows of the dataset.
-        positives: Those of class 1.
+        positives: Those of class 1; None of a regression.
         first_us: The earliest event, in microseconds; None for a timeless source.
         last_us: The latest event.
     """
@@ -25,7 +25,7 @@ class DataFacts(msgspec.Struct, frozen=True):
     label: str
     delay_us: int
     rows: int
-    positives: int
+    positives: int | None
     first_us: int | None = None
     last_us: int | None = None
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import jinja2
 
+from falaj.definitions.gate import HIGHER_IS_BETTER
 from falaj.kernel.clock import from_us
 from falaj.kernel.codec import canonical_json
 from falaj.kernel.duration import format_duration
@@ -20,7 +21,7 @@ from falaj.models.limitations import limitations
 from falaj.models.version import ModelVersion
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_SHOWN = ("auc", "average_precision", "precision", "recall", "f1", "accuracy", "log_loss", "brier", "ece", "cost")
+_SHOWN = tuple(HIGHER_IS_BETTER)
 _MOST_ATTRIBUTIONS = 20
 
 
@@ -71,6 +72,8 @@ def _inline(plots: Mapping[str, bytes]) -> dict[str, str]:
 
 
 def _purpose(facts: CardFacts) -> str:
+    if facts.version.task == "regression":
+        return f"Predicts {facts.data.label} of source {facts.data.source}."
     return f"Scores the probability that {facts.data.label} of source {facts.data.source} is 1."
 
 

@@ -7,12 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from falaj.definitions.cost import Cost
+from falaj.definitions.task import Task
 from falaj.kernel.errors import DataError
 from falaj.models.bootstrap import Interval
 from falaj.models.metrics import CALIBRATION_BINS, Floats, Ranking, Scored
 from falaj.models.parts import Part, Sides
 
 CURVE_POINTS = 200
+POINTS = 500
+RESIDUAL_BINS = 40
 
 
 class Curves(msgspec.Struct, frozen=True):
@@ -35,20 +38,38 @@ class Curves(msgspec.Struct, frozen=True):
     observed_share: tuple[float, ...]
 
 
+class Points(msgspec.Struct, frozen=True):
+    """What the plots of a regression draw.
+
+    Attributes:
+        predicted: Of some test rows.
+        actual: Of the same.
+        edges: Of the bins of the residuals, predicted less actual; one more than bins.
+        counts: All test rows by bin of their residual.
+    """
+
+    predicted: tuple[float, ...]
+    actual: tuple[float, ...]
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+
+
 class Evaluation(msgspec.Struct, frozen=True):
     """All that is reported of one set of rows.
 
     Attributes:
         metrics: Metric name to value; NaN where the rows have one class only.
         intervals: 95 % bootstrap intervals of the metrics.
-        threshold: The score from which a decision is positive, chosen on training rows.
-        curves: What plots draw.
+        threshold: The score from which a decision is positive, chosen on training rows; None of a regression.
+        curves: What plots draw; None of a regression.
+        points: What plots of a regression draw.
     """
 
     metrics: dict[str, float]
     intervals: dict[str, Interval]
-    threshold: float
-    curves: Curves
+    threshold: float | None
+    curves: Curves | None
+    points: Points | None = None
 
 
 def evaluate(
@@ -99,6 +120,9 @@ def evaluation_of(sides: Sides, part: Part) -> Evaluation:
         part: What was measured on all of them.
     """
     metrics = {name: float("nan") if value is None else value for name, value in part.metrics.items()}
+    if part.positives is None:
+        metrics |= {"rows": float(part.rows)}
+        return Evaluation(metrics, part.intervals, None, None, points_of(sides.candidate, sides.labels))
     metrics |= {"rows": float(part.rows), "positives": float(part.positives), "threshold": float(sides.threshold)}
     return Evaluation(metrics, part.intervals, float(sides.threshold), curves_of(sides.candidate, sides.labels))
 
@@ -164,17 +188,40 @@ def curves_of(scores: Floats, labels: NDArray[np.int64]) -> Curves:
     )
 
 
+def points_of(predictions: Floats, labels: NDArray[Any]) -> Points:
+    """Return some predictions beside what came true, evenly spaced by it, and how far off all are.
+
+    Args:
+        predictions: (rows,).
+        labels: Any numbers, (rows,).
+    """
+    order = np.argsort(labels, kind="stable")
+    kept = order[np.unique(np.linspace(0, len(order) - 1, min(POINTS, len(order))).astype(int))]
+    residuals = predictions - labels
+    low, high = np.quantile(residuals, (0.005, 0.995))  # a few that are far off would leave one bar of all others
+    counts, edges = np.histogram(np.clip(residuals, low, high), RESIDUAL_BINS)
+    return Points(
+        _numbers(predictions[kept]),
+        _numbers(np.asarray(labels, np.float64)[kept]),
+        _numbers(edges),
+        tuple(counts.tolist()),
+    )
+
+
 def _numbers(values: Floats) -> tuple[float, ...]:
     return tuple(float(value) for value in np.nan_to_num(values))
 
 
 def checked_rows(
-    scores: NDArray[Any], labels: NDArray[Any], weights: NDArray[Any] | None = None
-) -> tuple[Floats, NDArray[np.int64], Floats]:
+    scores: NDArray[Any],
+    labels: NDArray[Any],
+    weights: NDArray[Any] | None = None,
+    task: Task = "classification",
+) -> tuple[Floats, NDArray[Any], Floats]:
     """Return scores, labels and weights as numbers that metrics can be made of.
 
     Raises:
-        DataError: There are no rows, the lengths differ, a label is not 0 or 1, or a score is not a number.
+        DataError: There are no rows, the lengths differ, a label is not of the task, or a score is not a number.
     """
     values, known = np.asarray(scores, np.float64), np.asarray(labels)
     weight = np.ones(len(values)) if weights is None else np.asarray(weights, np.float64)
@@ -182,10 +229,10 @@ def checked_rows(
         raise DataError(f"scores {values.shape}, labels {known.shape} and weights {weight.shape} differ in shape")
     if len(values) == 0:
         raise DataError("there are no rows to evaluate", hint="widen the split, or wait for labels")
-    if not np.isin(known, (0, 1)).all():
+    if task == "classification" and not np.isin(known, (0, 1)).all():
         raise DataError("labels must be 0 or 1", hint="exclude rows whose label is unknown")
     if not np.isfinite(values).all():
         raise DataError("a score is not a number", hint="look for infinite feature values")
     if not (np.isfinite(weight).all() and (weight >= 0).all() and weight.sum() > 0):
         raise DataError("weights must be zero or more, and not all zero")
-    return values, known.astype(np.int64), weight
+    return values, known.astype(np.int64 if task == "classification" else np.float64), weight

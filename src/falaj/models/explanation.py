@@ -7,7 +7,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from falaj.definitions.task import Task
 from falaj.models.metrics import Floats, Scored
+from falaj.models.predicted import Predicted
 from falaj.models.runtimes.lightgbm import LightgbmRuntime
 from falaj.models.runtimes.port import Matrix, Scores
 
@@ -19,8 +21,8 @@ class Attribution(msgspec.Struct, frozen=True):
 
     Attributes:
         feature: Its name.
-        amount: By TreeSHAP: how far it moves the log-odds of a row, on average, whichever way. By permutation: how much
-            auc is lost when its values are dealt out anew.
+        amount: By TreeSHAP: how far it moves the log-odds of a row, or what is predicted of it, on average, whichever
+            way. By permutation: how much auc, or of a regression r2, is lost when its values are dealt out anew.
         direction: By TreeSHAP: the correlation of its values with what they add; above zero, greater values mean
             greater scores. None where it is a text, or does not vary.
     """
@@ -49,10 +51,11 @@ def explain(
     predict: Callable[[Matrix], Scores],
     names: Sequence[str],
     matrix: Matrix,
-    labels: NDArray[np.int64],
+    labels: NDArray[Any],
     *,
     categorical: Sequence[str] = (),
     seed: int,
+    task: Task = "classification",
 ) -> Explanation:
     """Explain a version's scores: by TreeSHAP where LightGBM or XGBoost made it, and by permutation otherwise.
 
@@ -61,9 +64,10 @@ def explain(
         predict: Scores rows.
         names: The matrix's columns.
         matrix: Test rows, (rows, features); a thousand of them are used.
-        labels: 0 and 1, (rows,).
+        labels: 0 and 1, of a regression any numbers, (rows,).
         categorical: Columns whose numbers are codes.
         seed: Of the choice of rows, and of permutation.
+        task: The model's.
     """
     rng = np.random.default_rng([seed, 4])
     if len(matrix) > MOST_ROWS:
@@ -74,7 +78,7 @@ def explain(
         return _by_shap(added, names, matrix, categorical)
     if "xgboost" in files:
         return _by_shap(_xgboost_contributions(files["xgboost"], matrix), names, matrix, categorical)
-    return _by_permutation(predict, names, matrix, labels, rng)
+    return _by_permutation(predict, names, matrix, labels, rng, task)
 
 
 def _xgboost_contributions(model: bytes, matrix: Matrix) -> Floats:
@@ -101,14 +105,17 @@ def _by_permutation(
     predict: Callable[[Matrix], Scores],
     names: Sequence[str],
     matrix: Matrix,
-    labels: NDArray[np.int64],
+    labels: NDArray[Any],
     rng: np.random.Generator,
+    task: Task,
 ) -> Explanation:
     def worth(rows: Matrix) -> float:
-        scored = Scored(np.asarray(predict(rows), np.float64), labels, 0.5)
-        return float(scored.measure(np.ones((1, len(labels))), ["auc"])["auc"][0])
+        scores, once = np.asarray(predict(rows), np.float64), np.ones((1, len(labels)))
+        if task == "regression":
+            return float(Predicted(scores, labels).measure(once, ["r2"])["r2"][0])
+        return float(Scored(scores, labels, 0.5).measure(once, ["auc"])["auc"][0])
 
-    if labels.min() == labels.max():  # of one class there is no auc to lose
+    if labels.min() == labels.max():  # of one class there is no auc to lose, and of one number no r2
         return Explanation("permutation", len(matrix), ())
     whole = worth(matrix)
     found = []

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from falaj.kernel.errors import FalajError, Unsupported
 from falaj.models.onnx_conversion import to_onnx
 from falaj.models.onnx_trees import read_trees
-from falaj.models.parity import TOLERANCE, Parity, compare
+from falaj.models.parity import Parity, compare, tolerance_of
 from falaj.models.python.place import PythonPlace
 from falaj.models.runtimes.load import load_bytes
 from falaj.models.runtimes.port import Matrix
@@ -49,13 +49,15 @@ class Export:
     serving: ExportedFile
 
 
-def export(fitted: Fitted, matrix: Matrix, *, tolerance: float = TOLERANCE, place: PythonPlace | None = None) -> Export:
+def export(
+    fitted: Fitted, matrix: Matrix, *, tolerance: float | None = None, place: PythonPlace | None = None
+) -> Export:
     """Export a model and choose what serves it: ONNX where its scores agree, else the library's own predictor.
 
     Args:
         fitted: The model.
         matrix: Real rows to compare on; rows with missing values are added, which serving meets and training may not.
-        tolerance: The largest difference of a probability that is accepted.
+        tolerance: The largest difference of a score that is accepted; `tolerance_of` the scores by default.
         place: Where a Python model's process works.
 
     Raises:
@@ -63,6 +65,7 @@ def export(fitted: Fitted, matrix: Matrix, *, tolerance: float = TOLERANCE, plac
     """
     rows = parity_rows(matrix)
     reference = fitted.predict(rows)
+    tolerance = tolerance_of(reference, fitted.task) if tolerance is None else tolerance
     files = [] if fitted.kind == "python" else [_onnx_file(fitted, rows, reference, tolerance)]
     if fitted.native is not None:
         files.append(_measured(fitted.kind, fitted.native, rows, reference, tolerance, place))

@@ -8,9 +8,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from falaj.definitions.gate import LEAST_SUSPECT_AUC
+from falaj.definitions.gate import LEAST_SUSPECT_AUC, LEAST_SUSPECT_R2
+from falaj.definitions.task import Task
 from falaj.models.bootstrap import bootstrap, interval_of
 from falaj.models.metrics import Floats, Scored
+from falaj.models.predicted import Predicted
 from falaj.models.runtimes.port import Matrix
 
 _BINS = 64
@@ -18,6 +20,8 @@ _BINS = 64
 
 _SAME = 0.999
 _PRIOR_ROWS = 1.0
+_OFF = 1e-5
+"""How far, as a share of the labels' range, a line through a feature may be from labels that it is."""
 
 
 class Alone(msgspec.Struct, frozen=True):
@@ -26,10 +30,13 @@ class Alone(msgspec.Struct, frozen=True):
     Attributes:
         feature: Its name.
         auc: What it reaches on test rows when each of its values is scored by the share of positives among training
-            rows; None where it is not defined.
-        low: Lower end of the 95 % interval; None below 0.95, where nothing hangs on it.
+            rows; None where it is not defined, and of a regression.
+        low: Lower end of the 95 % interval; None where the value is not suspect and nothing hangs on it.
         high: Upper end.
-        is_label: Whether it has two values, missing among them, that say the label in 999 of 1,000 rows.
+        is_label: Whether it has two values, missing among them, that say the label in 999 of 1,000 rows; of a
+            regression, whether the label is a line through it in as many.
+        r2: Of a regression: the share of the labels' variance that it explains when each of its values predicts the
+            mean of training rows; None where it is not defined.
     """
 
     feature: str
@@ -37,6 +44,12 @@ class Alone(msgspec.Struct, frozen=True):
     low: float | None = None
     high: float | None = None
     is_label: bool = False
+    r2: float | None = None
+
+    @property
+    def value(self) -> float | None:
+        """What it reaches: the auc, or of a regression the r2."""
+        return self.auc if self.r2 is None else self.r2
 
 
 class Leaks(msgspec.Struct, frozen=True):
@@ -57,11 +70,12 @@ class Leaks(msgspec.Struct, frozen=True):
 
 def measure_alone(
     names: Sequence[str],
-    training: tuple[Matrix, NDArray[np.int64]],
-    test: tuple[Matrix, NDArray[np.int64]],
+    training: tuple[Matrix, NDArray[Any]],
+    test: tuple[Matrix, NDArray[Any]],
     *,
     categorical: Sequence[str] = (),
     seed: int,
+    task: Task = "classification",
 ) -> tuple[Alone, ...]:
     """Measure what each input alone knows of the label, whichever way it knows it.
 
@@ -73,6 +87,7 @@ def measure_alone(
         test: Rows that are ranked, and their labels.
         categorical: Columns whose numbers are codes.
         seed: Of the resampling.
+        task: What the labels are.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -82,11 +97,12 @@ def measure_alone(
         >>> [(one.feature, one.is_label) for one in found]
         [('leak', True), ('noise', False)]
     """
+    one = _one_of_numbers if task == "regression" else _one
     found = [
-        _one(name, (training[0][:, i], training[1]), (test[0][:, i], test[1]), name in categorical, seed)
+        one(name, (training[0][:, i], training[1]), (test[0][:, i], test[1]), name in categorical, seed)
         for i, name in enumerate(names)
     ]
-    return tuple(sorted(found, key=lambda one: (-(one.auc or 0.0), one.feature)))
+    return tuple(sorted(found, key=lambda one: (-(one.value or 0.0), one.feature)))
 
 
 def _one(
@@ -113,8 +129,39 @@ def _one(
     return Alone(name, auc, low, high, same)
 
 
-def _rates(past: Matrix, labels: NDArray[np.int64], values: Matrix, *, categorical: bool) -> Floats:
-    """Return the share of positives among training rows in each test row's bin."""
+def _one_of_numbers(
+    name: str,
+    training: tuple[Matrix, NDArray[Any]],
+    test: tuple[Matrix, NDArray[Any]],
+    categorical: bool,  # noqa: FBT001 - the caller names it
+    seed: int,
+) -> Alone:
+    (past, past_labels), (values, labels) = training, test
+    predicted = Predicted(_rates(past, past_labels, values, categorical=categorical), labels)
+    r2 = float(predicted.measure(np.ones((1, len(labels))), ["r2"])["r2"][0])
+    if not np.isfinite(r2):
+        return Alone(name, None)
+    same = not categorical and _is_line(past, past_labels, values, labels)
+    if r2 < LEAST_SUSPECT_R2:
+        return Alone(name, None, is_label=same, r2=r2)
+    everything = np.zeros(len(labels), np.int64)
+    interval = interval_of(bootstrap(everything, lambda w: predicted.measure(w, ["r2"]), seed=seed)["r2"])
+    low, high = (None, None) if interval is None else (interval.low, interval.high)
+    return Alone(name, None, low, high, same, r2)
+
+
+def _is_line(past: Matrix, past_labels: NDArray[Any], values: Matrix, labels: NDArray[Any]) -> bool:
+    """Return whether the label is the feature, in whatever units."""
+    known, wanted = np.isfinite(past), np.isfinite(values)
+    if wanted.mean() < _SAME or known.sum() < 2 or not past[known].std():  # fmt: skip
+        return False
+    slope, level = np.polyfit(past[known].astype(np.float64), past_labels[known], 1)
+    off = np.abs(slope * values[wanted].astype(np.float64) + level - labels[wanted])
+    return bool((off <= _OFF * np.ptp(past_labels)).mean() >= _SAME)
+
+
+def _rates(past: Matrix, labels: NDArray[Any], values: Matrix, *, categorical: bool) -> Floats:
+    """Return the share of positives, or the mean label, among training rows in each test row's bin."""
     edges = np.unique(past[np.isfinite(past)])
     if not categorical and len(edges) > _BINS:
         edges = np.unique(np.quantile(past[np.isfinite(past)], np.linspace(0, 1, _BINS + 1)[1:-1]))

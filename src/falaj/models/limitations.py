@@ -8,10 +8,12 @@ from falaj.models.encoding import MAX_CATEGORIES
 from falaj.models.gate_report import Outcome
 
 _FEW_POSITIVES = 100
+_FEW_ROWS = 500
 _RARE = 0.1
 _WIDE = 0.05
 _ONE_FEATURE = 0.5
 _OFF = 0.05
+_POOR = 0.2
 
 
 def limitations(facts: CardFacts) -> list[str]:
@@ -25,10 +27,13 @@ def limitations(facts: CardFacts) -> list[str]:
 
 def _of_evidence(facts: CardFacts) -> Iterator[str]:
     positives, rows = facts.split.test_positives, facts.split.test_rows
-    if positives < _FEW_POSITIVES:
+    if positives is None and rows < _FEW_ROWS:
+        yield f"Only {rows:,} rows test; every metric rests on them."
+    if positives is not None and positives < _FEW_POSITIVES:
         yield f"Only {positives} of {rows:,} test rows are positive; every metric rests on them."
     for name, interval in facts.evaluation.intervals.items():
-        if interval.high - interval.low > _WIDE:
+        wide = _WIDE if positives is not None or name in ("r2", "wape") else _WIDE * abs(facts.evaluation.metrics[name])
+        if interval.high - interval.low > wide:
             yield (
                 f"{name} is known to within {interval.low:.3f} to {interval.high:.3f} (95 %), a width of "
                 f"{interval.high - interval.low:.3f}."
@@ -55,6 +60,9 @@ def _of_time(facts: CardFacts) -> Iterator[str]:
 
 def _of_scores(facts: CardFacts) -> Iterator[str]:
     curves = facts.evaluation.curves
+    if curves is None or facts.data.positives is None:
+        yield from _of_numbers(facts)
+        return
     share = facts.data.positives / max(1, facts.data.rows)
     if share < _RARE:
         yield f"{share:.2%} of rows are positive: accuracy says little, precision and recall say more."
@@ -73,6 +81,15 @@ def _of_scores(facts: CardFacts) -> Iterator[str]:
         )
 
 
+def _of_numbers(facts: CardFacts) -> Iterator[str]:
+    r2 = facts.evaluation.metrics.get("r2", 1.0)
+    if r2 < _POOR:
+        yield f"It explains {r2:.0%} of the label's variance: the mean label would be nearly as good."
+    yield "It gives one number for a row, and not how sure it is of it."
+    if facts.version.artifact.runtime in ("lightgbm", "xgboost") or "trees" in facts.version.artifacts:
+        yield "Trees predict nothing beyond the labels that they have seen: a trend that goes on is not followed."
+
+
 def _of_inputs(facts: CardFacts) -> Iterator[str]:
     for name, share in facts.importance.items():
         if share > _ONE_FEATURE:
@@ -87,7 +104,7 @@ def _of_inputs(facts: CardFacts) -> Iterator[str]:
 def _not_measured(facts: CardFacts) -> Iterator[str]:
     yield "Intervals take rows as independent; where one customer has many rows, the truth is wider."
     findings = None if facts.report is None else facts.report.findings
-    if findings is None or not findings.fairness:
+    if facts.version.task == "classification" and (findings is None or not findings.fairness):
         yield "Fairness between groups was not measured."
     if findings is None or not any(found.worst for found in findings.robustness):
         yield "Robustness to perturbed inputs was not measured."

@@ -16,7 +16,7 @@ _GRAPH = "falaj"  # the converters' own default is random, and would give the sa
 
 
 def to_onnx(fitted: Fitted) -> bytes:
-    """Return the model as ONNX, with one float32 input and a tensor of probabilities.
+    """Return the model as ONNX, with one float32 input and a tensor of probabilities, or of numbers.
 
     Raises:
         Unsupported: The converter does not know the model.
@@ -89,15 +89,17 @@ def _convert_xgboost(fitted: Fitted) -> Any:
 def _convert_sklearn(fitted: Fitted) -> Any:
     from skl2onnx import convert_sklearn
     from skl2onnx.common.data_types import FloatTensorType
-    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
     return convert_sklearn(
         fitted.model,
         _GRAPH,
         initial_types=[("features", FloatTensorType([None, len(fitted.feature_names)]))],
-        options={id(fitted.model): {"zipmap": False}},
+        options={id(fitted.model): {"zipmap": False}} if fitted.task == "classification" else None,
         target_opset={"": _OPSET, "ai.onnx.ml": _ML_OPSET},
-        custom_conversion_functions={HistGradientBoostingClassifier: _convert_histogram_boosting},
+        custom_conversion_functions=dict.fromkeys(
+            (HistGradientBoostingClassifier, HistGradientBoostingRegressor), _convert_histogram_boosting
+        ),
     )
 
 
@@ -106,7 +108,8 @@ def _convert_histogram_boosting(scope: Any, operator: Any, container: Any) -> No
 
     nodes = np.concatenate([tree.nodes for trees in operator.raw_operator._predictors for tree in trees])
     thresholds = _not_above(np.where(nodes["is_leaf"], 0.0, nodes["num_threshold"]))
-    get_converter("SklearnHistGradientBoostingClassifier")(scope, operator, _PlainContainer(container, thresholds))
+    kind = type(operator.raw_operator).__name__
+    get_converter(f"Sklearn{kind}")(scope, operator, _PlainContainer(container, thresholds))
 
 
 class _PlainContainer:

@@ -14,7 +14,7 @@ _MOST_NODES = 1 << 24
 
 
 def read_trees(model: bytes, features: int) -> Trees:
-    """Return the trees of a binary classifier.
+    """Return the trees of a binary classifier or a regression.
 
     Args:
         model: An ONNX file.
@@ -30,9 +30,12 @@ def read_trees(model: bytes, features: int) -> Trees:
         if node.op_type not in ("Cast", "Identity") and not (node.op_type == "Mul" and node.input[1] in ones):
             nodes.setdefault(node.op_type, []).append(node)
     ensembles, imputers = nodes.pop("TreeEnsembleClassifier", []), nodes.pop("Imputer", [])
+    numbers = nodes.pop("TreeEnsembleRegressor", [])
+    ensembles += numbers
     if len(ensembles) != 1 or len(imputers) > 1 or nodes:
         raise Unsupported("the model is more than one ensemble of trees")
-    return _laid_out(_attributes(ensembles[0]), _instead_of_missing(imputers, features), features)
+    given, instead = _attributes(ensembles[0]), _instead_of_missing(imputers, features)
+    return _of_regression(given, instead) if numbers else _of_classifier(given, instead)
 
 
 def _attributes(node: Any) -> dict[str, Any]:
@@ -50,23 +53,50 @@ def _instead_of_missing(imputers: list[Any], features: int) -> list[float]:
     return values if len(values) == features else values * features
 
 
-def _laid_out(given: dict[str, Any], instead: list[float], features: int) -> Trees:
-    modes = [mode.decode() for mode in given["nodes_modes"]]
-    if set(modes) - {*_BRANCHES, "LEAF"} or not 0 < len(modes) <= _MOST_NODES:
-        raise Unsupported("the trees have branches of other kinds")
+def _of_classifier(given: dict[str, Any], instead: list[float]) -> Trees:
     post = given.get("post_transform", b"NONE")
     if list(given.get("classlabels_int64s", ())) != [0, 1] or post not in (b"LOGISTIC", b"NONE"):
         raise Unsupported("the ensemble is not a binary classifier")
+    leaf_values, base = _leaf_values(given, post)
+    return _laid_out(given, instead, leaf_values, base, logistic=post == b"LOGISTIC")
+
+
+def _of_regression(given: dict[str, Any], instead: list[float]) -> Trees:
+    """Return trees whose sum is the answer as it is."""
+    base, how = list(given.get("base_values", ())), given.get("aggregate_function", b"SUM")
+    if given.get("post_transform", b"NONE") != b"NONE" or how not in (b"SUM", b"AVERAGE"):
+        raise Unsupported("the trees' sum is not the answer")
+    if set(given["target_ids"]) - {0} or given.get("n_targets", 1) != 1 or len(base) > 1:
+        raise Unsupported("the ensemble has several answers")
+    parts = len(set(given["nodes_treeids"])) if how == b"AVERAGE" else 1
+    values: dict[tuple[int, int], float] = {}
+    for tree, node, weight in zip(
+        given["target_treeids"], given["target_nodeids"], given["target_weights"], strict=True
+    ):
+        values[tree, node] = values.get((tree, node), 0.0) + weight / parts
+    return _laid_out(given, instead, values, float(base[0]) if base else 0.0, logistic=False)
+
+
+def _laid_out(
+    given: dict[str, Any],
+    instead: list[float],
+    leaf_values: dict[tuple[int, int], float],
+    base: float,
+    *,
+    logistic: bool,
+) -> Trees:
+    modes = [mode.decode() for mode in given["nodes_modes"]]
+    if set(modes) - {*_BRANCHES, "LEAF"} or not 0 < len(modes) <= _MOST_NODES:
+        raise Unsupported("the trees have branches of other kinds")
     tree_of = np.array(given["nodes_treeids"])
     first = np.flatnonzero(np.r_[True, tree_of[1:] != tree_of[:-1]])
     if len(np.unique(tree_of)) != len(first):
         raise Unsupported("the nodes of a tree do not stand together")
-    leaf_values, base = _leaf_values(given, post)
     made = _Layout(given, modes, instead)
     for start, end in zip(first.tolist(), [*first[1:].tolist(), len(modes)], strict=True):
         made.add_tree(start, end, leaf_values)
     return Trees(
-        features, base, post == b"LOGISTIC", np.array(made.roots, np.int32), np.array(made.depths, np.int32),
+        len(instead), base, logistic, np.array(made.roots, np.int32), np.array(made.depths, np.int32),
         np.array(made.features, np.int32), np.array(made.thresholds, np.float32), np.array(made.lefts, np.int32),
         np.array(made.values, np.float64),
     )  # fmt: skip

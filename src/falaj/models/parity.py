@@ -6,8 +6,26 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from falaj.definitions.task import Task
+
 TOLERANCE = 1e-5
 """Largest difference of a probability that an export may make; float32 sums of 1,000 leaves stay within 1e-6."""
+
+
+def tolerance_of(reference: NDArray[Any], task: Task) -> float:
+    """Return the largest difference that an export may make: of a regression the same share of the scores' range.
+
+    Args:
+        reference: The trained model's scores, (rows,).
+        task: The model's.
+
+    Example:
+        >>> tolerance_of(np.array([100.0, 300.0]), "regression")
+        0.002
+    """
+    if task == "classification" or len(reference) == 0:
+        return TOLERANCE
+    return float(TOLERANCE * (np.max(reference) - np.min(reference)))
 
 
 class Parity(msgspec.Struct, frozen=True):

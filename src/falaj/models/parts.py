@@ -9,11 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from falaj.definitions.cost import Cost
+from falaj.definitions.task import Task
 from falaj.models.bootstrap import Interval, bootstrap, interval_of
 from falaj.models.metrics import Floats, Scored
+from falaj.models.predicted import Predicted
 
 MINIMUM_PER_CLASS = 10
 """With fewer rows of a class the interval of every metric is wider than any bound worth declaring."""
+
+MINIMUM_ROWS = 20
+"""The same of a regression, whose rows have no class."""
 
 MOST_SLICES = 50
 MISSING = "(missing)"
@@ -25,7 +30,7 @@ class Part(msgspec.Struct, frozen=True):
 
     Attributes:
         rows: How many.
-        positives: Those of class 1.
+        positives: Those of class 1; None of a regression.
         metrics: Metric name to the version's value; None where it is not a number.
         intervals: Metric name to the 95 % interval of the value.
         baseline: Metric name to production's value; empty when nothing is in production.
@@ -35,7 +40,7 @@ class Part(msgspec.Struct, frozen=True):
     """
 
     rows: int
-    positives: int
+    positives: int | None
     metrics: dict[str, float | None] = {}
     intervals: dict[str, Interval] = {}
     baseline: dict[str, float | None] = {}
@@ -45,12 +50,20 @@ class Part(msgspec.Struct, frozen=True):
 
     @property
     def negatives(self) -> int:
-        """Those of class 0."""
-        return self.rows - self.positives
+        """Those of class 0; none of a regression."""
+        return 0 if self.positives is None else self.rows - self.positives
+
+    @property
+    def lead(self) -> str:
+        """The metric that tables of parts show."""
+        return "rmse" if self.positives is None else "auc"
 
     @property
     def too_few(self) -> str:
         """Why nothing can be said of these rows; empty when it can."""
+        if self.positives is None:
+            enough = self.rows >= MINIMUM_ROWS
+            return "" if enough else f"{self.rows} rows are too few to judge; {MINIMUM_ROWS} are needed"
         if min(self.positives, self.negatives) >= MINIMUM_PER_CLASS:
             return ""
         return (
@@ -77,20 +90,38 @@ class Sides(msgspec.Struct, frozen=True):
     """The candidate's scores of some rows, and production's.
 
     Attributes:
-        labels: 0 and 1, (rows,).
+        labels: 0 and 1, of a regression any numbers, (rows,).
         candidate: Its scores, (rows,).
-        threshold: Its threshold.
+        threshold: Its threshold; of a regression it counts for nothing.
         production: Production's scores, (rows,); None when nothing is in production.
         production_threshold: Production's threshold.
         cost: What decisions cost.
+        task: What was predicted.
     """
 
-    labels: NDArray[np.int64]
+    labels: NDArray[Any]
     candidate: Floats
     threshold: float
     production: Floats | None = None
     production_threshold: float = 0.5
     cost: Cost | None = None
+    task: Task = "classification"
+
+    @property
+    def classes(self) -> NDArray[np.int64]:
+        """What resamples are drawn within, (rows,): all rows of a regression are of one class."""
+        return np.zeros(len(self.labels), np.int64) if self.task == "regression" else self.labels
+
+    @property
+    def positives(self) -> int | None:
+        """Rows of class 1; None of a regression."""
+        return None if self.task == "regression" else int(self.labels.sum())
+
+    def scored(self, scores: Floats, threshold: float) -> Scored | Predicted:
+        """Return what measures one side's scores."""
+        if self.task == "regression":
+            return Predicted(scores, self.labels)
+        return Scored(scores, self.labels, threshold, self.cost)
 
     def at(self, rows: NDArray[Any]) -> "Sides":
         """Return the sides of some of the rows."""
@@ -120,16 +151,16 @@ def measure_part(
         >>> part.changes["auc"].low > 0
         True
     """
-    candidate = Scored(sides.candidate, sides.labels, sides.threshold, sides.cost)
+    candidate = sides.scored(sides.candidate, sides.threshold)
     production = None
     if sides.production is not None:
-        production = Scored(sides.production, sides.labels, sides.production_threshold, sides.cost)
+        production = sides.scored(sides.production, sides.production_threshold)
     wanted = candidate.metrics if names is None else tuple(name for name in names if name in candidate.metrics)
     once = np.ones((1, len(sides.labels)))
     values = {name: float(found[0]) for name, found in candidate.measure(once, wanted).items()}
     part = Part(
         len(sides.labels),
-        int(sides.labels.sum()),
+        sides.positives,
         numbers(values),
         baseline=numbers({n: float(v[0]) for n, v in production.measure(once, wanted).items()} if production else {}),
         value=value,
@@ -147,7 +178,7 @@ def measure_part(
             relative = {f"relative {name}": (found[name] - before[name]) / before[name] for name in wanted}
         return found | changes | relative
 
-    drawn = bootstrap(sides.labels, measure, seed=seed)
+    drawn = bootstrap(sides.classes, measure, seed=seed)
     named: dict[str, dict[str, Interval]] = {"": {}, "change": {}, "relative": {}}
     for key, resampled in drawn.items():
         kind, _, name = key.rpartition(" ")

@@ -4,25 +4,33 @@ import io
 from collections.abc import Callable
 from typing import Any
 
-from falaj.models.evaluation import Evaluation
+from falaj.models.evaluation import Curves, Evaluation, Points
 
 _INK, _SOFT, _LINE, _WATER, _SAND = "#1d2a2e", "#637176", "#e2ddd2", "#0f7c8a", "#b7791f"
 _DPI = 144
 
 
 def draw(evaluation: Evaluation) -> dict[str, bytes]:
-    """Return the ROC, precision-recall and calibration curves.
+    """Return the ROC, precision-recall and calibration curves, or how near a regression comes.
 
     Args:
         evaluation: What to draw.
 
     Returns:
-        File name to PNG bytes: roc.png, precision_recall.png, calibration.png.
+        File name to PNG bytes: roc.png, precision_recall.png, calibration.png; of a regression
+        predicted_and_actual.png, residuals.png.
     """
+    points, curves = evaluation.points, evaluation.curves
+    if points is not None:
+        return {
+            "predicted_and_actual.png": _figure(lambda axes: _predicted(axes, evaluation, points)),
+            "residuals.png": _figure(lambda axes: _residuals(axes, evaluation, points)),
+        }
+    assert curves is not None
     return {
-        "roc.png": _figure(lambda axes: _roc(axes, evaluation)),
-        "precision_recall.png": _figure(lambda axes: _precision_recall(axes, evaluation)),
-        "calibration.png": _figure(lambda axes: _calibration(axes, evaluation)),
+        "roc.png": _figure(lambda axes: _roc(axes, evaluation, curves)),
+        "precision_recall.png": _figure(lambda axes: _precision_recall(axes, evaluation, curves)),
+        "calibration.png": _figure(lambda axes: _calibration(axes, evaluation, curves)),
     }
 
 
@@ -47,8 +55,7 @@ def _figure(fill: Callable[[Any], None]) -> bytes:
     return buffer.getvalue()
 
 
-def _roc(axes: Any, evaluation: Evaluation) -> None:
-    curves = evaluation.curves
+def _roc(axes: Any, evaluation: Evaluation, curves: Curves) -> None:
     axes.plot([0, 1], [0, 1], color=_SOFT, linewidth=1, linestyle=(0, (4, 4)))
     axes.fill_between(curves.false_positive_rate, curves.true_positive_rate, color=_WATER, alpha=0.1, linewidth=0)
     axes.plot(curves.false_positive_rate, curves.true_positive_rate, color=_WATER, linewidth=2)
@@ -61,8 +68,8 @@ def _roc(axes: Any, evaluation: Evaluation) -> None:
     )
 
 
-def _precision_recall(axes: Any, evaluation: Evaluation) -> None:
-    curves, metrics = evaluation.curves, evaluation.metrics
+def _precision_recall(axes: Any, evaluation: Evaluation, curves: Curves) -> None:
+    metrics = evaluation.metrics
     base = metrics["positives"] / metrics["rows"]
     axes.axhline(base, color=_SOFT, linewidth=1, linestyle=(0, (4, 4)))
     axes.fill_between(curves.recall, curves.precision, color=_WATER, alpha=0.1, linewidth=0, step="pre")
@@ -86,8 +93,7 @@ def _precision_recall(axes: Any, evaluation: Evaluation) -> None:
     )
 
 
-def _calibration(axes: Any, evaluation: Evaluation) -> None:
-    curves = evaluation.curves
+def _calibration(axes: Any, evaluation: Evaluation, curves: Curves) -> None:
     top = max(*curves.mean_score, *curves.observed_share, 1e-3) * 1.08
     axes.plot([0, top], [0, top], color=_SOFT, linewidth=1, linestyle=(0, (4, 4)))
     axes.plot(curves.mean_score, curves.observed_share, "o-", color=_WATER, linewidth=2, markersize=5)
@@ -97,4 +103,25 @@ def _calibration(axes: Any, evaluation: Evaluation) -> None:
         title=f"Calibration: expected error {evaluation.metrics['ece']:.4f}",
         xlim=(-0.02 * top, top),
         ylim=(-0.02 * top, top),
+    )
+
+
+def _predicted(axes: Any, evaluation: Evaluation, points: Points) -> None:
+    ends = [min(*points.predicted, *points.actual), max(*points.predicted, *points.actual)]
+    axes.plot(ends, ends, color=_SOFT, linewidth=1, linestyle=(0, (4, 4)))
+    axes.plot(points.actual, points.predicted, "o", color=_WATER, markersize=3, alpha=0.5, markeredgewidth=0)
+    axes.set(
+        xlabel="actual",
+        ylabel="predicted",
+        title=f"Predicted and actual: r2 {evaluation.metrics['r2']:.3f}",
+    )
+
+
+def _residuals(axes: Any, evaluation: Evaluation, points: Points) -> None:
+    axes.axvline(0, color=_SOFT, linewidth=1, linestyle=(0, (4, 4)))
+    axes.stairs(points.counts, points.edges, color=_WATER, alpha=0.6, fill=True)
+    axes.set(
+        xlabel="predicted less actual; the outermost bars hold all beyond",
+        ylabel="test rows",
+        title=f"Residuals: mean size {evaluation.metrics['mae']:.4g}",
     )

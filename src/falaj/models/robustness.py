@@ -49,7 +49,7 @@ class Perturbed(msgspec.Struct, frozen=True):
         baseline: Production's value under the same, or the version's own without it.
         change: The 95 % interval of the value less the baseline; None where there is none.
         rows: On how many rows.
-        positives: Those of class 1.
+        positives: Those of class 1; None of a regression.
     """
 
     kind: str
@@ -60,7 +60,7 @@ class Perturbed(msgspec.Struct, frozen=True):
     baseline: float | None
     change: Interval | None
     rows: int
-    positives: int
+    positives: int | None
 
 
 class Robust(msgspec.Struct, frozen=True):
@@ -108,7 +108,7 @@ def _worst(
 ) -> Perturbed:
     """Find the perturbation that costs most, and measure it with its interval."""
     if len(tried) > 1:
-        rows = _some(sides.labels, MOST_ROWS, seed)
+        rows = _some(sides.classes, MOST_ROWS, seed)
         losses = []
         for one in tried:
             under = _under(check, one, sides, candidate, production, seed, rows)
@@ -196,8 +196,7 @@ def _finite(sides: Sides) -> bool:
 
 def _measured(check: Robustness, kind: str, label: str, tried: int, sides: Sides, seed: int) -> Perturbed:
     if not _finite(sides):  # a metric by ranks would be one all the same
-        rows, positives = len(sides.labels), int(sides.labels.sum())
-        return Perturbed(kind, label, tried, check.metric, None, None, None, rows, positives)
+        return Perturbed(kind, label, tried, check.metric, None, None, None, len(sides.labels), sides.positives)
     part = measure_part(sides, seed=seed, names=[check.metric])
     return Perturbed(
         kind, label, tried, check.metric, part.metrics.get(check.metric), part.baseline.get(check.metric),

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from falaj.definitions.split import Split
+from falaj.definitions.task import Task
 from falaj.kernel.clock import from_us, rfc3339
 from falaj.kernel.duration import format_duration
 from falaj.kernel.errors import DataError
@@ -20,18 +21,18 @@ class SplitSummary(msgspec.Struct, frozen=True):
     Attributes:
         description: One sentence.
         train_rows: Rows that train.
-        train_positives: Those of class 1.
+        train_positives: Those of class 1; None of a regression.
         test_rows: Rows that test.
-        test_positives: Those of class 1.
+        test_positives: Those of class 1; None of a regression.
         dropped_rows: Rows that do neither: their label was not yet known when the test began, or is not known now.
         test_start_us: When the test begins, in microseconds; None for a random split.
     """
 
     description: str
     train_rows: int
-    train_positives: int
+    train_positives: int | None
     test_rows: int
-    test_positives: int
+    test_positives: int | None
     dropped_rows: int
     test_start_us: int | None = None
 
@@ -43,6 +44,7 @@ def split_rows(
     delay_us: int = 0,
     *,
     now_us: int | None = None,
+    task: Task = "classification",
 ) -> tuple[Indices, Indices, SplitSummary]:
     """Divide rows.
 
@@ -52,9 +54,10 @@ def split_rows(
     Args:
         split: How.
         event_us: Event times in microseconds, (rows,); None for a timeless source.
-        labels: 0 and 1, NaN where not known, (rows,).
+        labels: 0 and 1, of a regression any numbers, NaN where not known, (rows,).
         delay_us: How long after its event a label becomes known.
         now_us: The present in event time; rows whose label could not be known by then are left out.
+        task: What the labels are.
 
     Returns:
         Ascending row numbers that train, those that test, and a summary.
@@ -65,9 +68,11 @@ def split_rows(
     values = np.asarray(labels, np.float64)
     usable = np.flatnonzero(~np.isnan(values))
     if split.kind == "random":
-        train, test = _at_random(split, values, usable)
+        train, test = _at_random(split, np.zeros(len(values)) if task == "regression" else values, usable)
         start_us = None
-        description = f"{split.test:.0%} of rows test, drawn by class with seed {split.seed}"
+        description = (
+            f"{split.test:.0%} of rows test, drawn{'' if task == 'regression' else ' by class'} with seed {split.seed}"
+        )
     else:
         if event_us is None:
             raise DataError("a split by time needs event times", hint="use split=fj.split.random(test='20%')")
@@ -78,14 +83,14 @@ def split_rows(
             f"rows from {rfc3339(from_us(start_us))} on test (the latest {split.test:.0%}); rows train whose label, "
             f"known after {format_duration(delay_us)}, was known by then"
         )
-    _check_part("training", values[train], split)
-    _check_part("test", values[test], split)
+    _check_part("training", values[train], split, task)
+    _check_part("test", values[test], split, task)
     summary = SplitSummary(
         description,
         len(train),
-        int(values[train].sum()),
+        None if task == "regression" else int(values[train].sum()),
         len(test),
-        int(values[test].sum()),
+        None if task == "regression" else int(values[test].sum()),
         len(values) - len(train) - len(test),
         start_us,
     )
@@ -112,13 +117,13 @@ def _at_random(split: Split, values: NDArray[np.float64], usable: Indices) -> tu
     return np.setdiff1d(usable, chosen, assume_unique=True), chosen
 
 
-def _check_part(part: str, labels: NDArray[np.float64], split: Split) -> None:
+def _check_part(part: str, labels: NDArray[np.float64], split: Split, task: Task) -> None:
     more = "a larger share" if part == "test" else "a smaller share"
     if len(labels) == 0:
         raise DataError(
             f"the split leaves no {part} rows", hint=f"ingest more history, give the test {more}, or shorten the delay"
         )
-    if not np.isin(labels, (0, 1)).all():
+    if task == "classification" and not np.isin(labels, (0, 1)).all():
         raise DataError(f"{part} labels must be 0 or 1", hint="choose a label column of 0 and 1")
     if labels.min() == labels.max():
         raise DataError(

@@ -5,6 +5,7 @@ import msgspec
 from falaj.definitions.routing_table import ArtifactRef
 from falaj.definitions.service_spec import ServiceSpec
 from falaj.definitions.signature import Signature
+from falaj.definitions.task import Task
 from falaj.definitions.tensor_signature import TensorSignature
 from falaj.models.gate_report import Outcome
 
@@ -26,7 +27,7 @@ class NewVersion(msgspec.Struct, frozen=True, kw_only=True):
         service: Its pinned features; None where the caller sends them.
         metrics: Metric name to value on the test rows; None where it is not a number.
         trainer: The trainer's plain values, for people.
-        threshold: The score from which a decision is positive.
+        threshold: The score from which a decision is positive; None of a regression, which decides nothing.
         code_digest: Digest of the project's code that made it.
         environment_digest: Digest of the installed packages.
         reference_digest: Blob of the reference histograms that drift is measured against; empty for none.
@@ -34,6 +35,7 @@ class NewVersion(msgspec.Struct, frozen=True, kw_only=True):
         labels: How many labels were known when it was trained, mature or not; triggers count from there.
         rows: How many rows its label's source had then, labelled or not; triggers count from there too.
         tensors: What a bare model takes and gives; None for what was trained. A bare one has no dataset.
+        task: What it predicts.
     """
 
     model: str
@@ -46,7 +48,7 @@ class NewVersion(msgspec.Struct, frozen=True, kw_only=True):
     artifacts: dict[str, ArtifactRef] = {}
     metrics: dict[str, float | None] = {}
     trainer: dict[str, object] = {}
-    threshold: float = 0.5
+    threshold: float | None = 0.5
     code_digest: str = ""
     environment_digest: str = ""
     reference_digest: str = ""
@@ -54,6 +56,7 @@ class NewVersion(msgspec.Struct, frozen=True, kw_only=True):
     labels: int = 0
     rows: int = 0
     tensors: TensorSignature | None = None
+    task: Task = "classification"
 
 
 class ModelVersion(NewVersion, frozen=True, kw_only=True):

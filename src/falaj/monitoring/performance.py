@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from falaj.definitions.task import Task
 from falaj.definitions.verdict import Outcome, Verdict
 from falaj.kernel.codec import to_builtins
 from falaj.kernel.errors import InputError
@@ -18,9 +19,10 @@ from falaj.monitoring.metrics import (
     log_loss,
     precision_recall,
 )
+from falaj.monitoring.number_metrics import number_metrics
 
 _BOOTSTRAP_ROWS = 20_000_000  # about a second; more resamples would not move an interval of so many rows
-LOWER_IS_BETTER = frozenset({"log_loss", "brier"})
+LOWER_IS_BETTER = frozenset({"log_loss", "brier", "rmse", "mae", "wape"})
 
 
 class Joined(msgspec.Struct, frozen=True, eq=False):
@@ -50,7 +52,7 @@ class Quality(msgspec.Struct, frozen=True):
         decisions: All decisions.
         mature: Decisions older than the label delay.
         labelled: Mature decisions whose outcome came; the metrics are over these.
-        positives: Labelled decisions whose outcome is 1.
+        positives: Labelled decisions whose outcome is 1; None of a regression.
         early: Outcomes of decisions that are not mature, left out of the metrics.
         unknown: Outcomes of request ids that no decision has; they count for nothing.
         label_maturity: `labelled / mature`; 0 without mature decisions.
@@ -63,7 +65,7 @@ class Quality(msgspec.Struct, frozen=True):
     decisions: int
     mature: int
     labelled: int
-    positives: int
+    positives: int | None
     early: int
     unknown: int
     label_maturity: float
@@ -85,6 +87,7 @@ class QualityPolicy(msgspec.Struct, frozen=True):
         threshold: Score from which a decision counts as positive, for precision and recall.
         confidence: Of every interval.
         resamples: Most draws of the interval of average precision, which costs most; 0 to leave that metric out.
+        task: What was predicted; of a regression threshold, classes and draws count for nothing.
     """
 
     min_outcomes: int = 100
@@ -93,6 +96,7 @@ class QualityPolicy(msgspec.Struct, frozen=True):
     threshold: float = 0.5
     confidence: float = 0.95
     resamples: int = 400
+    task: Task = "classification"
 
 
 def join_feedback(
@@ -154,13 +158,17 @@ def measure(joined: Joined, *, now_us: int, label_delay_us: int, policy: Quality
     policy = policy or QualityPolicy()
     known, mature = ~np.isnan(joined.outcomes), joined.decided_us <= now_us - label_delay_us
     usable = known & mature & np.isfinite(joined.scores)
-    labels, scores = joined.outcomes[usable] > 0.5, joined.scores[usable]
-    matured, labelled, positives = int(mature.sum()), int(usable.sum()), int(labels.sum())
+    if policy.task == "classification":
+        usable &= (joined.outcomes == 0) | (joined.outcomes == 1)
+    outcomes, scores = joined.outcomes[usable], joined.scores[usable]
+    matured, labelled = int(mature.sum()), int(usable.sum())
+    positives = None if policy.task == "regression" else int((outcomes > 0.5).sum())
     maturity = labelled / matured if matured else 0.0
     lacking = _lacking(labelled, positives, maturity, policy)
     return Quality(
         outcome="INCONCLUSIVE" if lacking else "PASS",
-        reason=lacking or f"measured on {labelled} outcomes, {positives} of them positive",
+        reason=lacking
+        or f"measured on {labelled} outcomes" + ("" if positives is None else f", {positives} of them positive"),
         decisions=joined.scores.size,
         mature=matured,
         labelled=labelled,
@@ -168,7 +176,9 @@ def measure(joined: Joined, *, now_us: int, label_delay_us: int, policy: Quality
         early=int((known & ~mature).sum()),
         unknown=joined.orphans,
         label_maturity=maturity,
-        metrics=_metrics(labels, scores, policy),
+        metrics=number_metrics(outcomes, scores, confidence=policy.confidence)
+        if policy.task == "regression"
+        else _metrics(outcomes > 0.5, scores, policy),
     )
 
 
@@ -220,7 +230,7 @@ def judge_floor(quality: Quality, floors: Mapping[str, float], *, subject: str, 
 
     Args:
         quality: As measured.
-        floors: Metric to the least value allowed; for log_loss and brier the greatest.
+        floors: Metric to the least value allowed; of those that are better low, such as rmse, the greatest.
         subject: The endpoint or model.
         at_us: When, in microseconds.
     """
@@ -250,10 +260,10 @@ def _side(name: str, estimate: Estimate | None, bound: float) -> Outcome:
     return "PASS" if lower >= 0 else "INCONCLUSIVE"
 
 
-def _lacking(labelled: int, positives: int, maturity: float, policy: QualityPolicy) -> str:
-    fewest = min(positives, labelled - positives)
+def _lacking(labelled: int, positives: int | None, maturity: float, policy: QualityPolicy) -> str:
     if labelled < policy.min_outcomes:
         return f"{labelled} mature outcomes; {policy.min_outcomes} are needed"
+    fewest = policy.min_per_class if positives is None else min(positives, labelled - positives)
     if fewest < policy.min_per_class:
         kind = "positive" if positives == fewest else "negative"
         return f"{fewest} {kind} outcomes; {policy.min_per_class} are needed"

@@ -16,7 +16,7 @@ class Pairs(msgspec.Struct, frozen=True, eq=False):
     Attributes:
         live: What decided, float64, (requests,); NaN where it failed.
         shadow: What the shadow computed, float64, (requests,); NaN where it failed.
-        outcomes: 0 or 1, float64, (requests,); NaN where none is known.
+        outcomes: 0 or 1, of a regression any number, float64, (requests,); NaN where none is known.
         decided_us: T of each request in microseconds, int64, (requests,).
     """
 
@@ -56,7 +56,7 @@ class Comparison(msgspec.Struct, frozen=True):
         live_failed: Those that the deciding version alone failed on.
         difference: Of the scores; None without a request that both scored.
         changed: Share of decisions that would have been the other one, each version by its own threshold, with the
-            exact 95 % interval for one look; None without a request that both scored.
+            exact 95 % interval for one look; None without a request that both scored, and of a regression.
         only_shadow: Decisions that are positive by the shadow alone.
         only_live: Decisions that are positive by the deciding version alone.
         shadow_quality: Realised quality that the shadow would have had.
@@ -97,6 +97,9 @@ def compare(
     both = has_live & has_shadow
     of_live, of_shadow = pairs.live[both], pairs.shadow[both]
     says_live, says_shadow = of_live >= live.threshold, of_shadow >= shadow.threshold
+    decides = live.task == "classification"
+    if not decides:
+        says_live = says_shadow = np.zeros(of_live.shape, dtype=bool)
     rows, other = int(both.sum()), int((says_live != says_shadow).sum())
     outcomes, decided_us = pairs.outcomes[both], pairs.decided_us[both]
 
@@ -110,7 +113,7 @@ def compare(
         shadow_failed=int((has_live & ~has_shadow).sum()),
         live_failed=int((has_shadow & ~has_live).sum()),
         difference=_difference(of_shadow - of_live) if rows else None,
-        changed=proportion(other, rows) if rows else None,
+        changed=proportion(other, rows) if rows and decides else None,
         only_shadow=int((says_shadow & ~says_live).sum()),
         only_live=int((says_live & ~says_shadow).sum()),
         shadow_quality=quality(of_shadow, shadow),

@@ -137,15 +137,18 @@ def route_history(connection: sa.Connection, endpoint: str, *, limit: int = 100)
     ]
 
 
-def routing_snapshot(connection: sa.Connection, policies: Mapping[str, PredictionPolicy] = {}) -> bytes:
+def routing_snapshot(
+    connection: sa.Connection, policies: Mapping[str, PredictionPolicy] = {}, *, numbers: bool = False
+) -> bytes:
     """Return the MessagePack of the whole `RoutingTable`, the same bytes for the same routes and policies.
 
     Args:
         connection: Of the transaction that publishes.
         policies: Endpoint to what of its decisions is written down.
+        numbers: Whether an outcome may be any number.
     """
     routes = with_policies(current_routes(connection), policies)
-    return to_msgpack(RoutingTable(outbox.last_announced(connection, TOPIC), routes))
+    return to_msgpack(RoutingTable(outbox.last_announced(connection, TOPIC), routes, numbers))
 
 
 def with_policies(

@@ -65,7 +65,7 @@ def load_serving(
     for name, route in table.endpoints.items():  # what is redacted from now on waits for no model to load
         for variant in before.routes[name].loaded if name in before.routes else ():
             variant.log_by(_policy_of(route, variant, table))
-    serving = Serving(table.epoch)
+    serving = Serving(table.epoch, numbers=table.numbers)
     for name, route in sorted(table.endpoints.items(), key=_members_first):
         error = contain(_load_route, route, runtimes, load_model, make_router, serving, load_shadows=load_shadows)
         if error is not None:

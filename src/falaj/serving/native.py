@@ -1,5 +1,6 @@
 """Native: our own JSON form for predictions, outcomes and features."""
 
+import math
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -54,7 +55,7 @@ class Feedback(msgspec.Struct, forbid_unknown_fields=True):
 
     Attributes:
         request_id: The decision it belongs to.
-        outcome: 0 or 1, or false or true.
+        outcome: 0 or 1, or false or true; any number where a model of the project is a regression.
         at: When it became known, RFC 3339; now by default.
     """
 
@@ -142,7 +143,8 @@ class NativeForm:
         del name
         items, _ = read_one_or_many(request.body, _decode_feedback, _decode_feedbacks)
         receipt.take_rows(len(items))
-        records = [_feedback_record(number, item, receipt) for number, item in enumerate(items)]
+        numbers = self._snapshots.serving.numbers
+        records = [_feedback_record(at, item, receipt, numbers=numbers) for at, item in enumerate(items)]
         if not self._log.append(records):
             raise Unavailable("the outcomes could not be written", hint="send them again later; the disk may be full")
         learners = self._snapshots.serving.learners
@@ -213,8 +215,10 @@ def _answer(row: Row) -> NativeAnswer:
     )
 
 
-def _feedback_record(number: int, item: Feedback, receipt: Receipt) -> FeedbackRecord:
-    if item.outcome not in (0, 1):
+def _feedback_record(number: int, item: Feedback, receipt: Receipt, *, numbers: bool) -> FeedbackRecord:
+    if numbers and not math.isfinite(item.outcome):
+        raise InputError(f"outcome {number}: {item.outcome} is not a finite number", hint="send a number")
+    if not numbers and item.outcome not in (0, 1):
         raise InputError(f"outcome {number}: {item.outcome} is neither 0 nor 1", hint="send 0 or 1")
     if not 0 < len(item.request_id) <= 200:
         raise InputError(f"outcome {number}: request_id has {len(item.request_id)} characters", hint="send 1 to 200")

@@ -15,7 +15,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
     Attributes:
         request_id: The decision. It may have been made by another worker, or before this one began.
-        outcome: 0 or 1.
+        outcome: 0 or 1; of a regression what came true.
         at_us: When it became known, in microseconds.
     """
 

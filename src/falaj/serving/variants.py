@@ -203,6 +203,7 @@ class Serving(msgspec.Struct, frozen=True):
         learners: The routers that are told outcomes; the hash is not one.
         left_out: Endpoint to the reason why its shadow could not be loaded; the endpoint serves without it.
         awaited: Endpoints that serve without their shadow until it is loaded.
+        numbers: Whether an outcome may be any number.
     """
 
     epoch: int = 0
@@ -212,6 +213,7 @@ class Serving(msgspec.Struct, frozen=True):
     learners: list[VariantRouter[LoadedVariant]] = []
     left_out: dict[str, str] = {}
     awaited: list[str] = []
+    numbers: bool = False
 
     def absent(self) -> list[str]:
         """Return the endpoints that are routed and of which nothing could be loaded, not even an older version."""

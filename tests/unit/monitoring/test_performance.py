@@ -45,7 +45,7 @@ def test_early_bad_news_does_not_raise_the_share_of_positives() -> None:
     now = 500 * 60_000_000 + DAY_US
     quality = measure(data, now_us=now, label_delay_us=DAY_US)
     assert quality.label_maturity == 1.0
-    assert quality.positives / quality.labelled < 0.3
+    assert quality.positives is not None and quality.positives / quality.labelled < 0.3
     assert quality.early > 0
 
 

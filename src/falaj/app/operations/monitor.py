@@ -7,6 +7,7 @@ import msgspec
 
 from falaj.app.values.monitor import MonitorQuery
 from falaj.app.values.status import DriftStatus, EstimateStatus, MonitorStatus, SegmentStatus
+from falaj.definitions.routing_table import Variant
 from falaj.definitions.verdict import Verdict
 from falaj.governance.access import Actor
 from falaj.lifecycle.rooms import Rooms
@@ -34,7 +35,8 @@ def monitor_status(rooms: Rooms, endpoint: str) -> MonitorStatus:
         route = current_route(connection, endpoint)
         if route is None:
             return MonitorStatus()
-        watched = champion_of(route).subject
+        champion = champion_of(route)
+        watched = champion.subject
         kept = latest_verdicts(connection, subject=endpoint, version=watched)
     verdicts = {one.verdict.kind: one.verdict for one in kept}
     drift, quality, estimate = verdicts.get("drift"), verdicts.get("performance"), verdicts.get(ESTIMATED)
@@ -52,7 +54,7 @@ def monitor_status(rooms: Rooms, endpoint: str) -> MonitorStatus:
         intervals=_estimates(quality.evidence) if quality else {},
         segments=_segments(drift, quality, rooms.definitions.endpoint(endpoint).monitor.segments),
         estimated=_estimates(estimate.evidence) if estimate and estimate.outcome == "PASS" else {},
-        estimate=estimate.reason if estimate else "",
+        estimate=estimate.reason if estimate else _not_estimated(rooms, champion),
     )
     if drift is None:
         return found
@@ -64,6 +66,15 @@ def monitor_status(rooms: Rooms, endpoint: str) -> MonitorStatus:
         at_us=drift.at_us,
         window=drift.evidence.get("rows", 0),
         features=_by_feature(drift.evidence),
+    )
+
+
+def _not_estimated(rooms: Rooms, champion: Variant) -> str:
+    version = rooms.registry.get(champion.model, champion.version)
+    return (
+        "quality is not estimated for a regression, but measured once outcomes come"
+        if version.task == "regression"
+        else ""
     )
 
 

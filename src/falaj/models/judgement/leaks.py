@@ -36,13 +36,13 @@ def judge_leaks(check: Leakage, findings: Findings) -> Iterator[CheckResult]:
     """
     leaks = findings.leaks
     if leaks is None:
-        yield failed(check.name, "the features were not looked at", bound=check.auc)
+        yield failed(check.name, "the features were not looked at", bound=check.bound)
         return
     allowed = {column_of(name) for name in check.allow}
     judged = [one for one in leaks.alone if one.feature not in allowed]
     few = findings.whole.too_few
     if few:
-        yield CheckResult(check.name, Outcome.INCONCLUSIVE, few, None, check.auc)
+        yield CheckResult(check.name, Outcome.INCONCLUSIVE, few, None, check.bound)
     else:
         yield _alone(check, judged)
     if check.late is not None:
@@ -76,18 +76,18 @@ def _known_then(bound: float, allowed: set[str], leaks: Leaks) -> CheckResult:
 
 
 def _alone(check: Leakage, judged: list[Alone]) -> CheckResult:
-    sure = [one for one in judged if one.low is not None and one.low > check.auc]
-    perhaps = [one for one in judged if one.high is not None and one.high > check.auc]
+    sure = [one for one in judged if one.low is not None and one.low > check.bound]
+    perhaps = [one for one in judged if one.high is not None and one.high > check.bound]
     outcome = Outcome.FAIL if sure else Outcome.INCONCLUSIVE if perhaps else Outcome.PASS
     worst = (sure or perhaps or judged)[:3]
-    said = ", ".join(f"{one.feature} {_number(one.auc)}{_between(one)}" for one in worst)
+    said = ", ".join(f"{one.feature} {_number(one.value)}{_between(one)}" for one in worst)
     reason = f"alone reach: {said}" if judged else "no feature is judged"
     first = worst[0] if worst else Alone("", None)
-    return CheckResult(check.name, outcome, reason, first.auc, check.auc, low=first.low, high=first.high)
+    return CheckResult(check.name, outcome, reason, first.value, check.bound, low=first.low, high=first.high)
 
 
 def _number(value: float | None) -> str:
-    return "no auc" if value is None else f"{value:.4f}"
+    return "no figure" if value is None else f"{value:.4f}"
 
 
 def _between(one: Alone) -> str:

@@ -77,15 +77,15 @@ class Child:
         what = {"entry": entry, "params": dict(params), "folder": str(folder)}
         self._call(message(LOAD, json.dumps(what).encode()), timeout_s, "load")
 
-    def fit(
-        self, entry: str, params: Mapping[str, Any], folder: Path, matrix: Matrix, labels: NDArray[np.int8]
-    ) -> None:
+    def fit(self, entry: str, params: Mapping[str, Any], folder: Path, matrix: Matrix, labels: NDArray[Any]) -> None:
         """Make the class and let it learn, for as long as it takes.
 
         Raises:
             FalajError: It raised or ended.
         """
-        what = json.dumps({"entry": entry, "params": dict(params), "folder": str(folder)}).encode()
+        what = json.dumps(
+            {"entry": entry, "params": dict(params), "folder": str(folder), "labels": labels.dtype.str}
+        ).encode()
         parts = (SHAPE.pack(len(what), 0), what, matrix_bytes(matrix), labels.tobytes())
         self._call(message(FIT, b"".join(parts)), None, "fit")
 

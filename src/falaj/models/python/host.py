@@ -111,8 +111,14 @@ def _fit(payload: memoryview) -> tuple[Any, tuple[int, bytes]]:
     what = json.loads(bytes(rest[:size]))
     matrix, rest = _matrix(rest[size:])
     model = _made(what)
-    model.fit(matrix, np.frombuffer(rest, np.int8).astype(np.int64), what["folder"])
+    model.fit(matrix, _labels(rest, what["labels"]), what["folder"])
     return model, (DONE, b"")
+
+
+def _labels(raw: memoryview, dtype: str) -> Any:
+    """Return 0 and 1 as int64, and the numbers of a regression as float64."""
+    labels = np.frombuffer(raw, np.dtype(dtype))
+    return labels.astype(np.int64 if labels.dtype == np.int8 else np.float64)
 
 
 def _made(what: dict[str, Any]) -> Any:

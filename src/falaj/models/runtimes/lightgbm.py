@@ -30,7 +30,7 @@ class LightgbmRuntime:
 
     Raises:
         CorruptionError: The bytes are not a whole LightGBM model, or it takes another number of columns.
-        Unsupported: It is not a binary classifier.
+        Unsupported: It gives several numbers for a row.
     """
 
     def __init__(self, model: bytes, features: int, name: str = "model") -> None:
@@ -80,7 +80,7 @@ class LightgbmRuntime:
         return scores
 
     def contributions(self, matrix: Matrix) -> Scores:
-        """Return what each input adds to the log-odds of each row, by TreeSHAP (Lundberg et al. 2018).
+        """Return what each input adds to the log-odds or the number of each row, by TreeSHAP (Lundberg et al. 2018).
 
         Args:
             matrix: float32, C-contiguous, (rows, features).
@@ -110,7 +110,9 @@ class LightgbmRuntime:
                 hint="the file and the signature belong to different versions",
             )
         if classes.value != 1:
-            raise Unsupported(f"artifact {name} has {classes.value} classes", hint="train a binary classifier")
+            raise Unsupported(
+                f"artifact {name} has {classes.value} classes", hint="train a binary classifier or a regression"
+            )
 
     def _call(self, status: int) -> None:
         if status != 0:

@@ -34,7 +34,7 @@ def load_runtime(path: Path, kind: str, features: int) -> Runtime:
     Raises:
         NotFound: There is no such file.
         CorruptionError: It cannot be read, takes other columns, or does not answer.
-        Unsupported: There is no such runtime, or the model is not a binary classifier.
+        Unsupported: There is no such runtime, or the model gives several numbers for a row.
     """
     try:
         model = path.read_bytes()
@@ -62,7 +62,7 @@ def load_fastest(
 
     Raises:
         CorruptionError: The first file cannot be read, takes other columns, or does not answer.
-        Unsupported: There is no such runtime, or the first is not a binary classifier.
+        Unsupported: There is no such runtime, or the first gives several numbers for a row.
     """
     (kind, content), *others = models
     runtimes = [(kind, load_bytes(content, kind, features, name=name, place=place))]

@@ -16,7 +16,7 @@ _ERRORS_ONLY = 3
 
 
 class OnnxRuntime:
-    """An ONNX model with one float32 input, and the probability of class 1 among its outputs.
+    """An ONNX model with one float32 input, and the probability of class 1, or one number, among its outputs.
 
     Args:
         model: The model file's bytes.
@@ -25,7 +25,7 @@ class OnnxRuntime:
 
     Raises:
         CorruptionError: The bytes are not an ONNX model, or it takes another number of columns.
-        Unsupported: Its inputs or outputs are not those of a binary classifier.
+        Unsupported: Its inputs or outputs are not those of a binary classifier or a regression.
     """
 
     def __init__(self, model: bytes, features: int, name: str = "model") -> None:
@@ -87,8 +87,8 @@ class OnnxRuntime:
             if shape in ((2,), (2, 1)):
                 return str(output.name), False
         raise Unsupported(
-            f"artifact {name} has no output with the probability of class 1",
-            hint="export it without a zipmap, as a tensor of shape (rows, 2)",
+            f"artifact {name} has no output with the probability of class 1, or with one number",
+            hint="export it without a zipmap, as a tensor of shape (rows, 2), or (rows, 1)",
         )
 
 

@@ -12,7 +12,7 @@ Scores = NDArray[np.float64]
 
 
 class Runtime(Protocol):
-    """A loaded model that answers with the probability of class 1, on one thread of the caller."""
+    """A loaded model that answers with the probability of class 1, or a number, on one thread of the caller."""
 
     @property
     def features(self) -> int:

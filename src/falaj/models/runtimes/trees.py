@@ -26,12 +26,12 @@ class _Wire(msgspec.Struct, array_like=True):
 
 
 class Trees(msgspec.Struct, frozen=True, eq=False):
-    """All trees of a binary classifier, the nodes of each breadth first, so that a right child follows its left one.
+    """All trees of a model, the nodes of each breadth first, so that a right child follows its left one.
 
     Attributes:
         width: How many columns the model takes.
         base: What the sum begins with.
-        logistic: Whether the sum is a log-odds; else it is the probability.
+        logistic: Whether the sum is a log-odds; else it is the probability, or the number.
         roots: int32 per tree: where it begins.
         depths: int32 per tree: how many steps lead from its root to its deepest leaf.
         features: int32 per node: which column of the doubled row it looks at. A missing value is -inf in the row's

@@ -26,7 +26,7 @@ class XgboostRuntime:
 
     Raises:
         CorruptionError: The bytes are not an XGBoost model, or it takes another number of columns.
-        Unsupported: It is not a binary classifier.
+        Unsupported: It gives several numbers for a row.
     """
 
     def __init__(self, model: bytes, features: int, name: str = "model") -> None:
@@ -53,7 +53,7 @@ class XgboostRuntime:
         self._out = ctypes.c_void_p()
         self.predict(np.zeros((2, features), np.float32))
         if self._dimensions.value != 1:
-            raise Unsupported(f"artifact {name} has several outputs", hint="train a binary classifier")
+            raise Unsupported(f"artifact {name} has several outputs", hint="train a binary classifier or a regression")
 
     @property
     def features(self) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from falaj.definitions.task import Task
 from falaj.models.runtimes.port import Matrix, Scores
 
 
@@ -15,11 +16,12 @@ class Fitted:
         kind: Which library trained it.
         model: The library's own object, for export.
         native: The library's own file format; None for scikit-learn, whose only own format is pickle.
-        predict: The library's own predictor: the probability of class 1 per row.
+        predict: The library's own predictor: the probability of class 1 per row, or what a regression predicts.
         feature_names: The matrix's columns.
         importance: Feature to its share of the model's total gain (or absolute weight), adding up to 1; empty where
             the model has none.
         params: The library's parameters as used.
+        task: What was learned.
     """
 
     kind: str
@@ -29,6 +31,7 @@ class Fitted:
     feature_names: tuple[str, ...]
     importance: dict[str, float]
     params: dict[str, Any]
+    task: Task = "classification"
 
 
 def shares(names: tuple[str, ...], amounts: Any) -> dict[str, float]:

@@ -9,6 +9,7 @@ import lightgbm
 import numpy as np
 from numpy.typing import NDArray
 
+from falaj.definitions.task import Task
 from falaj.definitions.trainer import Trainer
 from falaj.kernel.errors import DefinitionError
 from falaj.kernel.names import did_you_mean
@@ -16,16 +17,22 @@ from falaj.models.runtimes.library import open_library
 from falaj.models.runtimes.port import Matrix, Scores
 from falaj.models.training.fitted import Fitted, shares
 
+OBJECTIVES: dict[Task, tuple[str, ...]] = {
+    "classification": ("binary",),
+    "regression": ("regression", "regression_l1", "huber", "fair", "poisson", "quantile", "mape", "gamma", "tweedie"),
+}
+"""By task, the default first."""
+
 
 def fit_lightgbm(
-    trainer: Trainer, matrix: Matrix, labels: NDArray[np.int8], names: tuple[str, ...], *, threads: int
+    trainer: Trainer, matrix: Matrix, labels: NDArray[Any], names: tuple[str, ...], *, threads: int, task: Task
 ) -> Fitted:
     """Fit with LightGBM; `falaj.models.training.fit` checks the inputs."""
     params = dict(trainer.params)
     rounds = int(params.pop("num_trees", 100))
-    _check_params(params)
+    objective = _objective(params, task)
     params |= {
-        "objective": "binary",
+        "objective": objective,
         "seed": trainer.seed,
         "deterministic": True,
         "force_row_wise": True,  # otherwise LightGBM times both ways and the choice changes the sums
@@ -44,21 +51,25 @@ def fit_lightgbm(
 
     native = booster.model_to_string().encode()
     importance = shares(names, booster.feature_importance("gain"))
-    return Fitted("lightgbm", booster, native, predict, names, importance, {"num_trees": rounds, **params})
+    return Fitted("lightgbm", booster, native, predict, names, importance, {"num_trees": rounds, **params}, task)
 
 
-def _check_params(params: dict[str, Any]) -> None:
+def _objective(params: dict[str, Any], task: Task) -> str:
+    """Take the objective out of the parameters, after seeing that all of them exist."""
     known = _known_params()
     for name in params:
         if name not in known:
             raise DefinitionError(
                 f"lightgbm trainer: parameter {name!r} does not exist", hint=did_you_mean(name, known)
             )
-    objective = next(
-        (params[name] for name in ("objective", "objective_type", "app", "loss") if name in params), "binary"
-    )
-    if objective != "binary":
-        raise DefinitionError(f"lightgbm trainer: objective {objective!r} is not a binary classifier's")
+    given = [
+        params.pop(name) for name in ("objective", "objective_type", "app", "application", "loss") if name in params
+    ]
+    objective = str(given[0]) if given else OBJECTIVES[task][0]
+    if objective not in OBJECTIVES[task]:
+        whose = "a binary classifier's" if task == "classification" else f"one of {', '.join(OBJECTIVES[task])}"
+        raise DefinitionError(f"lightgbm trainer: objective {objective!r} is not {whose}")
+    return objective
 
 
 @cache

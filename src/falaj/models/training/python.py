@@ -3,11 +3,12 @@
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import msgspec
-import numpy as np
 from numpy.typing import NDArray
 
+from falaj.definitions.task import Task
 from falaj.definitions.trainer import Trainer
 from falaj.models.python.child import Child
 from falaj.models.python.package import PythonPackage, read_folder
@@ -20,17 +21,19 @@ _LEARNS = b"def fit("
 
 
 def fit_python(
-    trainer: Trainer, matrix: Matrix, labels: NDArray[np.int8], names: tuple[str, ...], folder: Path, place: PythonPlace
-) -> Fitted:
+    trainer: Trainer, matrix: Matrix, labels: NDArray[Any], names: tuple[str, ...], folder: Path, place: PythonPlace,
+    *, task: Task,
+) -> Fitted:  # fmt: skip
     """Pack a class and its files, after its `fit`, where it has one, has written more of them.
 
     Args:
         trainer: Names the class and its folder.
         matrix: Rows to learn from.
-        labels: 0 and 1, (rows,).
+        labels: 0 and 1, int8, or of a regression float64, (rows,).
         names: The matrix's columns.
         folder: The project's.
         place: Where its process works, and within what limits.
+        task: What is to be learned.
 
     Raises:
         NotFound: There is no such folder.
@@ -41,7 +44,7 @@ def fit_python(
     if _learns(package):
         package = _fitted(package, matrix, labels, place)
     runtime = PythonRuntime(package, len(names), place)
-    return Fitted("python", None, package.encode(), runtime.predict, names, {}, dict(trainer.params))
+    return Fitted("python", None, package.encode(), runtime.predict, names, {}, dict(trainer.params), task)
 
 
 def _learns(package: PythonPackage) -> bool:
@@ -49,7 +52,7 @@ def _learns(package: PythonPackage) -> bool:
     return any(_LEARNS in package.files.get(path, b"") for path in (f"{module}.py", f"{module}/__init__.py"))
 
 
-def _fitted(package: PythonPackage, matrix: Matrix, labels: NDArray[np.int8], place: PythonPlace) -> PythonPackage:
+def _fitted(package: PythonPackage, matrix: Matrix, labels: NDArray[Any], place: PythonPlace) -> PythonPackage:
     settings = msgspec.structs.replace(place.settings, threads=os.cpu_count() or 1, processors=0)
     with tempfile.TemporaryDirectory(prefix="falaj-fit-") as made:
         work = Path(made)

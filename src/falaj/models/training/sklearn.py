@@ -1,4 +1,4 @@
-"""scikit-learn: any classifier with probabilities, behind what its kind needs to read the matrix.
+"""scikit-learn: any classifier with probabilities, and any regressor, behind what its kind needs to read the matrix.
 
 Missing numbers are imputed by the median. Trees get everything else as it is. All other estimators would read a text's
 code as a size, so texts are spread to a column of 0 and 1 for each value, all 0 for one that is missing or was never
@@ -13,31 +13,35 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import RegressorMixin
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from falaj.definitions.task import Task
 from falaj.definitions.trainer import Trainer
 from falaj.kernel.errors import DefinitionError
 from falaj.models.runtimes.port import Matrix, Scores
 from falaj.models.training.fitted import Fitted, shares
 
 _TREES = ("sklearn.tree.", "sklearn.ensemble.")
+_ESTIMATE: dict[Task, str] = {"classification": "classify", "regression": "regress"}
 
 
 def fit_sklearn(
     trainer: Trainer,
     matrix: Matrix,
-    labels: NDArray[np.int8],
+    labels: NDArray[Any],
     names: tuple[str, ...],
     vocabularies: Mapping[str, int],
     *,
     threads: int,
+    task: Task,
 ) -> Fitted:
     """Fit with scikit-learn; `falaj.models.training.fit` checks the inputs."""
-    kind = _find(trainer.estimator)
+    kind = _find(trainer.estimator, task)
     accepted = inspect.signature(kind).parameters
     params = dict(trainer.params)
     trees = trainer.estimator.startswith(_TREES)
@@ -50,17 +54,20 @@ def fit_sklearn(
     try:
         with threadpool_limits(threads), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "'n_jobs' has no effect", FutureWarning)
-            pipeline = Pipeline([*preparation, ("classify", kind(**params))]).fit(matrix, labels)
+            pipeline = Pipeline([*preparation, (_ESTIMATE[task], kind(**params))]).fit(matrix, labels)
     except (TypeError, ValueError) as error:
         raise DefinitionError(
             f"sklearn trainer {trainer.estimator}: {error}", hint="see the estimator's parameters"
         ) from None
 
     def predict(rows: Matrix) -> Scores:
+        if task == "regression":
+            numbers: Scores = np.asarray(pipeline.predict(rows), np.float64).reshape(-1)
+            return numbers
         scores: Scores = np.asarray(pipeline.predict_proba(rows)[:, 1], np.float64)
         return scores
 
-    return Fitted("sklearn", pipeline, None, predict, names, _importance(pipeline, names, texts), params)
+    return Fitted("sklearn", pipeline, None, predict, names, _importance(pipeline, names, texts), params, task)
 
 
 def _for_trees() -> list[tuple[str, Any]]:
@@ -86,7 +93,7 @@ def _spread(texts: Mapping[int, int], width: int) -> list[tuple[str, Any]]:
     return [("columns", ColumnTransformer(parts, sparse_threshold=0.0))]
 
 
-def _find(path: str) -> Any:
+def _find(path: str, task: Task) -> Any:
     module, _, name = path.rpartition(".")
     try:
         kind = getattr(importlib.import_module(module), name)
@@ -94,6 +101,13 @@ def _find(path: str) -> Any:
         raise DefinitionError(
             f"sklearn trainer: {path!r} does not exist", hint="write it like 'sklearn.linear_model.LogisticRegression'"
         ) from None
+    if task == "regression":
+        if not inspect.isclass(kind) or not issubclass(kind, RegressorMixin):
+            raise DefinitionError(
+                f"sklearn trainer: {path!r} is not a regressor",
+                hint="choose one, such as sklearn.linear_model.Ridge, or leave task='regression' out",
+            )
+        return kind
     if not inspect.isclass(kind) or not hasattr(kind, "predict_proba"):
         raise DefinitionError(
             f"sklearn trainer: {path!r} is not a classifier with probabilities",
@@ -103,7 +117,7 @@ def _find(path: str) -> Any:
 
 
 def _importance(pipeline: Pipeline, names: tuple[str, ...], texts: Mapping[int, int]) -> dict[str, float]:
-    classifier = pipeline.named_steps["classify"]
+    classifier = pipeline.steps[-1][1]
     weights = getattr(classifier, "feature_importances_", getattr(classifier, "coef_", None))
     if weights is None:
         return {}

@@ -7,21 +7,34 @@ import numpy as np
 import xgboost
 from numpy.typing import NDArray
 
+from falaj.definitions.task import Task
 from falaj.definitions.trainer import Trainer
 from falaj.kernel.errors import DefinitionError
 from falaj.models.runtimes.port import Matrix, Scores
 from falaj.models.training.fitted import Fitted, shares
 
+OBJECTIVES: dict[Task, tuple[str, ...]] = {
+    "classification": ("binary:logistic",),
+    "regression": (
+        "reg:squarederror", "reg:absoluteerror", "reg:pseudohubererror", "reg:gamma", "reg:tweedie", "count:poisson",
+    ),
+}  # fmt: skip
+"""By task, the default first."""
+
 
 def fit_xgboost(
-    trainer: Trainer, matrix: Matrix, labels: NDArray[np.int8], names: tuple[str, ...], *, threads: int
+    trainer: Trainer, matrix: Matrix, labels: NDArray[Any], names: tuple[str, ...], *, threads: int, task: Task
 ) -> Fitted:
     """Fit with XGBoost; `falaj.models.training.fit` checks the inputs."""
     params = dict(trainer.params)
     rounds = int(params.pop("num_trees", 100))
-    if params.get("objective", "binary:logistic") != "binary:logistic":
-        raise DefinitionError(f"xgboost trainer: objective {params['objective']!r} gives no probability of one class")
-    params |= {"objective": "binary:logistic", "seed": trainer.seed, "nthread": threads, "validate_parameters": True}
+    objective = params.get("objective", OBJECTIVES[task][0])
+    if objective not in OBJECTIVES[task]:
+        what = "gives no probability of one class" if task == "classification" else "predicts no number"
+        raise DefinitionError(
+            f"xgboost trainer: objective {objective!r} {what}", hint=f"use one of {', '.join(OBJECTIVES[task])}"
+        )
+    params |= {"objective": objective, "seed": trainer.seed, "nthread": threads, "validate_parameters": True}
     booster = _train(params, matrix, labels, rounds)
 
     def predict(rows: Matrix) -> Scores:
@@ -31,10 +44,10 @@ def fit_xgboost(
     gains = booster.get_score(importance_type="total_gain")
     importance = shares(names, [gains.get(f"f{i}", 0.0) for i in range(len(names))])
     native = bytes(booster.save_raw("json"))
-    return Fitted("xgboost", booster, native, predict, names, importance, {"num_trees": rounds, **params})
+    return Fitted("xgboost", booster, native, predict, names, importance, {"num_trees": rounds, **params}, task)
 
 
-def _train(params: dict[str, Any], matrix: Matrix, labels: NDArray[np.int8], rounds: int) -> xgboost.Booster:
+def _train(params: dict[str, Any], matrix: Matrix, labels: NDArray[Any], rounds: int) -> xgboost.Booster:
     try:
         with warnings.catch_warnings(record=True) as noticed:
             warnings.simplefilter("always")
