@@ -95,6 +95,7 @@ def test_the_file_gets_a_line_each_and_none_twice(db: Database, tmp_path: Path) 
                 "opened": "1970-01-01T00:00:01.500000Z",
                 "open": True,
                 "evidence": {"psi": 0.4},
+                "ending": "",
             }
         ],
         "more": 0,
