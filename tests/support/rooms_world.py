@@ -1,7 +1,7 @@
 """A project's rooms on the embedded backends of a temporary folder, with small models registered directly."""
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -255,6 +255,10 @@ class Killed(BaseException):
     """The process ended here."""
 
 
+def _die() -> None:
+    raise Killed
+
+
 class Deaths:
     """Lets the database's writes die at the n-th one: before it begins, or with all done but the commit.
 
@@ -262,12 +266,14 @@ class Deaths:
         rooms: Whose database.
         at: Which write, from 0; none dies beyond the last one.
         committing: Whether the transaction has done its work.
+        end: Ends the process, or acts as if it did.
     """
 
-    def __init__(self, rooms: Rooms, at: int, *, committing: bool) -> None:
+    def __init__(self, rooms: Rooms, at: int, *, committing: bool, end: Callable[[], None] = _die) -> None:
         self._write = rooms.db.write
         self._left = at
         self._committing = committing
+        self._end = end
         self.died = False
         vars(rooms.db)["write"] = self.write
 
@@ -278,12 +284,12 @@ class Deaths:
         dies = self._left < 0 or self.died
         if dies and not self._committing:
             self.died = True
-            raise Killed
+            self._end()
         with self._write(flush=flush) as connection:
             yield connection
             if dies:
                 self.died = True
-                raise Killed
+                self._end()
 
 
 @contextmanager

@@ -1,14 +1,11 @@
 """A worker process that kills itself, as `kill -9` would, when it comes to a given place for the n-th time.
 
-Arguments: state folder, name of the place ("" for never), n, how long a lease is, and a run to work on until it has
-ended ("" for whatever is ready now). The database is the one whose
-address the folder's file `database.url` holds, or else one in the folder.
+The database is the one whose address the folder's file `database.url` holds, or else one in the folder.
 """
 
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 from falaj.kernel.clock import SystemClock
@@ -51,18 +48,52 @@ def open_worker(folder: Path, point: str = "", times: int = 1, lease_s: float = 
     return db, worker
 
 
+class Started:
+    """A process that works, as `subprocess.Popen` would give it.
+
+    Args:
+        folder: The state folder.
+        point: Where it kills itself; empty for nowhere.
+        times: At which time it comes there.
+        lease_s: How long a lease is.
+        run_id: The run that it works on until that has ended; empty for whatever is ready now.
+    """
+
+    def __init__(self, folder: Path, point: str, times: int, lease_s: float, run_id: str) -> None:
+        # Forked from a process that has everything loaded: a test starts dozens.
+        self._process = _PROCESSES.Process(target=_work, args=(str(folder), point, times, lease_s, run_id))
+        self._process.start()
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end, and return its exit code, below zero for a signal.
+
+        Raises:
+            TimeoutError: It goes on.
+        """
+        self._process.join(timeout)
+        if self._process.exitcode is None:
+            raise TimeoutError(f"the worker goes on after {timeout} s")
+        return self._process.exitcode
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self._process.pid is not None
+        os.kill(self._process.pid, number)
+
+    def kill(self) -> None:
+        """Kill it."""
+        self.send_signal(signal.SIGKILL)
+
+
 def start_worker(
     folder: Path, point: str = "", times: int = 1, *, lease_s: float = LEASE_S, run_id: str = ""
-) -> "subprocess.Popen[bytes]":
+) -> Started:
     """Start such a process."""
-    command = [sys.executable, __file__, str(folder), point, str(times), str(lease_s), run_id]
-    path = os.pathsep.join(entry for entry in sys.path if entry)
-    return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path})
+    return Started(folder, point, times, lease_s, run_id)
 
 
-def main() -> None:
-    folder, point, times, lease_s, run_id = sys.argv[1:]
-    db, worker = open_worker(Path(folder), point, int(times), float(lease_s))
+def _work(folder: str, point: str, times: int, lease_s: float, run_id: str) -> None:
+    db, worker = open_worker(Path(folder), point, times, lease_s)
     if run_id:
         worker.run_one(run_id)
     else:
@@ -70,5 +101,5 @@ def main() -> None:
     db.close()
 
 
-if __name__ == "__main__":
-    main()
+_PROCESSES = multiprocessing.get_context("forkserver")
+_PROCESSES.set_forkserver_preload([__name__, "unit.pipelines.counted_pipelines", "unit.pipelines.sample_steps"])

@@ -70,14 +70,13 @@ def check_death(folder: Path, place: str, times: int) -> None:
 
 
 @pytest.mark.parametrize(("place", "times"), [(place, n) for place, most in PLACES.items() for n in range(1, most + 1)])
-def test_the_next_worker_goes_on(tmp_path: Path, place: str, times: int) -> None:
+@pytest.mark.parametrize("server", [False, True], ids=["sqlite", "postgres"])
+def test_the_next_worker_goes_on(
+    tmp_path: Path, request: pytest.FixtureRequest, place: str, times: int, *, server: bool
+) -> None:
+    if server:
+        (tmp_path / "database.url").write_text(own_schema(request.getfixturevalue("postgres_url")))
     check_death(tmp_path, place, times)
-
-
-@pytest.mark.parametrize("place", PLACES)
-def test_the_next_worker_goes_on_with_a_server(tmp_path: Path, postgres_url: str, place: str) -> None:
-    (tmp_path / "database.url").write_text(own_schema(postgres_url))
-    check_death(tmp_path, place, min(3, PLACES[place]))
 
 
 @pytest.mark.parametrize("server", [False, True], ids=["sqlite", "postgres"])
@@ -105,7 +104,7 @@ def test_a_worker_that_hangs_is_taken_over_and_its_late_result_refused(
     db.close()
 
 
-@pytest.mark.parametrize(("workers", "server"), [(2, False), (8, False), (8, True)])
+@pytest.mark.parametrize(("workers", "server"), [(2, False), (8, False), (2, True), (8, True)])
 def test_workers_race_over_a_thousand_steps(
     tmp_path: Path, request: pytest.FixtureRequest, workers: int, *, server: bool
 ) -> None:
