@@ -46,7 +46,8 @@ from falaj.definitions.secret import secret
 from falaj.definitions.source import Csv, Follow, Parquet, Push, Source
 from falaj.definitions.source_watch import watch
 from falaj.definitions.step import step
-from falaj.definitions.trainer import lightgbm, python, sklearn, xgboost
+from falaj.definitions.trainer import lightgbm, python, river, sklearn, xgboost
+from falaj.definitions.warm_start import WarmStart
 from falaj.kernel.secret import Secret
 from falaj.kernel.version import __version__ as __version__
 
@@ -74,6 +75,7 @@ __all__ = [
     "RequestField",
     "Secret",
     "Source",
+    "WarmStart",
     "canary",
     "cascade_of",
     "check",
@@ -103,6 +105,7 @@ __all__ = [
     "ref",
     "request",
     "retrain",
+    "river",
     "sawtooth",
     "secret",
     "sklearn",

@@ -101,6 +101,11 @@ class Model(msgspec.Struct, frozen=True):
                 f"{self.label.source.name!r} has none",
                 hint="leave the delay out",
             )
+        if self.trainer.warm_start is not None and self.split.kind != "time":
+            raise DefinitionError(
+                f"model {self.name!r}: a version that is continued has learned rows that a random split would test on",
+                hint="use split=fj.split.by_time(), or leave warm_start out",
+            )
         for name in (*(f.name for f in self.features.request_fields), *(v.name for v in self.features.on_demand)):
             if name in RESERVED:
                 raise DefinitionError(
@@ -128,6 +133,11 @@ class Model(msgspec.Struct, frozen=True):
         if self.task not in get_args(Task):
             raise DefinitionError(
                 f"model {self.name!r}: task {self.task!r} does not exist", hint="write 'classification' or 'regression'"
+            )
+        if self.task == "regression" and self.trainer.kind == "river":
+            raise DefinitionError(
+                f"model {self.name!r}: {self.trainer.estimator} learns no regression",
+                hint="use fj.lightgbm or fj.xgboost",
             )
         if self.task == "regression" and self.cost is not None:
             raise DefinitionError(

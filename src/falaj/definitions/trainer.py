@@ -5,8 +5,16 @@ from typing import Any, Literal
 
 import msgspec
 
+from falaj.definitions.warm_start import WarmStart
 from falaj.kernel.errors import DefinitionError
 
+BY_STEPS = "sklearn.linear_model.SGDClassifier"
+"""The estimator of scikit-learn whose state can be written down and gone on from."""
+
+ONLINE = "river.linear_model.LogisticRegression"
+"""The learner of River likewise."""
+
+_ONLINE_PARAMS = ("learning_rate", "intercept_lr", "l2", "clip_gradient")
 _ENTRY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
@@ -19,15 +27,20 @@ class Trainer(msgspec.Struct, frozen=True):
         estimator: For scikit-learn, the estimator's import path; for Python, the class as `module:Class`.
         seed: Every source of randomness starts from it.
         folder: For Python, where the class and its files are, from the project's folder.
+        warm_start: How a version continues the one in production; None to learn everything anew each time.
     """
 
-    kind: Literal["lightgbm", "xgboost", "sklearn", "python"]
+    kind: Literal["lightgbm", "xgboost", "sklearn", "python", "river"]
     params: dict[str, Any] = {}
     estimator: str = ""
     seed: int = 0
     folder: str = ""
+    warm_start: WarmStart | None = None
 
     def __post_init__(self) -> None:
+        self._check_warm_start()
+        if self.kind == "river":
+            _check_online(self)
         if self.kind == "sklearn" and not self.estimator.startswith("sklearn."):
             raise DefinitionError(
                 f"sklearn trainer: estimator {self.estimator!r} is not a scikit-learn class",
@@ -44,38 +57,74 @@ class Trainer(msgspec.Struct, frozen=True):
                 hint="give the folder that holds the class and its files, and nothing else",
             )
 
+    def _check_warm_start(self) -> None:
+        if self.warm_start is None:
+            return
+        if not isinstance(self.warm_start, WarmStart):
+            raise DefinitionError(
+                f"{self.kind} trainer: warm_start is {self.warm_start!r}", hint="write warm_start=fj.WarmStart()"
+            )
+        if self.kind == "sklearn" and self.estimator != BY_STEPS:
+            raise DefinitionError(
+                f"sklearn trainer: the state of {self.estimator!r} cannot be written down and gone on from",
+                hint=f"use {BY_STEPS}, fj.lightgbm, fj.xgboost or fj.river, or leave warm_start out",
+            )
+        if self.kind == "sklearn" and (self.params.get("average") or self.params.get("early_stopping")):
+            raise DefinitionError(
+                f"sklearn trainer {self.estimator}: a mean of weights and an early stop cannot be gone on from",
+                hint="leave average and early_stopping out, or warm_start",
+            )
 
-def lightgbm(*, num_trees: int = 100, seed: int = 0, **params: Any) -> Trainer:
+
+def _check_online(trainer: Trainer) -> None:
+    if trainer.estimator != ONLINE:
+        raise DefinitionError(
+            f"river trainer: the state of {trainer.estimator!r} cannot be written down but by pickle",
+            hint=f"{ONLINE} is the learner that is supported; trees and forests of River are not",
+        )
+    for name, value in trainer.params.items():
+        if not isinstance(value, int | float):
+            raise DefinitionError(f"river trainer: {name} = {value!r} is no number", hint="give a number")
+        if name not in _ONLINE_PARAMS:
+            raise DefinitionError(
+                f"river trainer: parameter {name!r} is not one that its state can be gone on with",
+                hint=f"the parameters are {', '.join(_ONLINE_PARAMS)}",
+            )
+
+
+def lightgbm(*, num_trees: int = 100, seed: int = 0, warm_start: WarmStart | None = None, **params: Any) -> Trainer:
     """Gradient-boosted trees by LightGBM; texts come to it as ordinal codes, missing values as they are.
 
     Args:
         num_trees: Boosting rounds.
         seed: Every source of randomness starts from it.
+        warm_start: How a version continues the one in production; without it, all is learned anew.
         params: LightGBM's own parameters.
 
     Example:
         >>> lightgbm(num_trees=200, learning_rate=0.05).params
         {'num_trees': 200, 'learning_rate': 0.05}
     """
-    return Trainer("lightgbm", {"num_trees": num_trees, **params}, seed=seed)
+    return Trainer("lightgbm", {"num_trees": num_trees, **params}, seed=seed, warm_start=warm_start)
 
 
-def xgboost(*, num_trees: int = 100, seed: int = 0, **params: Any) -> Trainer:
+def xgboost(*, num_trees: int = 100, seed: int = 0, warm_start: WarmStart | None = None, **params: Any) -> Trainer:
     """Gradient-boosted trees by XGBoost; texts come to it as ordinal codes, missing values as they are.
 
     Args:
         num_trees: Boosting rounds.
         seed: Every source of randomness starts from it.
+        warm_start: How a version continues the one in production; without it, all is learned anew.
         params: XGBoost's own parameters.
 
     Example:
         >>> xgboost(num_trees=200, max_depth=4).params
         {'num_trees': 200, 'max_depth': 4}
     """
-    return Trainer("xgboost", {"num_trees": num_trees, **params}, seed=seed)
+    return Trainer("xgboost", {"num_trees": num_trees, **params}, seed=seed, warm_start=warm_start)
 
 
-def sklearn(estimator: str, *, seed: int = 0, **params: Any) -> Trainer:
+def sklearn(estimator: str, *, seed: int = 0, warm_start: WarmStart | None = None, **params: Any) -> Trainer:
     """A scikit-learn classifier, or of a regression a regressor, behind the preparation that it needs.
 
     Missing numbers are imputed by the median. Estimators of `sklearn.tree` and `sklearn.ensemble` get texts as ordinal
@@ -84,13 +133,33 @@ def sklearn(estimator: str, *, seed: int = 0, **params: Any) -> Trainer:
     Args:
         estimator: The class's import path; a classifier must have `predict_proba`.
         seed: Its `random_state`, if it has one.
+        warm_start: How a version continues the one in production, by `partial_fit`; for `SGDClassifier` alone.
         params: The estimator's own parameters.
 
     Example:
         >>> sklearn("sklearn.linear_model.LogisticRegression", C=0.5).params
         {'C': 0.5}
     """
-    return Trainer("sklearn", params, estimator, seed)
+    return Trainer("sklearn", params, estimator, seed, warm_start=warm_start)
+
+
+def river(estimator: str = ONLINE, *, warm_start: WarmStart | None = None, **params: Any) -> Trainer:
+    """A learner of River, which learns row by row in the order of the events; needs `falaj[online]`.
+
+    A retraining continues the version in production on the rows since. Numbers are standardised by the mean and the
+    variance so far, a missing one counts as the mean, and a text becomes a column of 0 and 1 for each value.
+
+    Args:
+        estimator: The class's import path.
+        warm_start: When to learn everything anew; `rounds` is the number of passes over the new rows.
+        params: Of the learner: `learning_rate` (of plain gradient descent), `intercept_lr`, `l2`, `clip_gradient`.
+
+    Example:
+        >>> river(learning_rate=0.05).estimator
+        'river.linear_model.LogisticRegression'
+    """
+    chosen = WarmStart(rounds=1, max_generations=1_000, min_rows=1) if warm_start is None else warm_start
+    return Trainer("river", params, estimator, warm_start=chosen)
 
 
 def python(entry: str, *, folder: str, **params: Any) -> Trainer:

@@ -180,10 +180,11 @@ class Approvals:
             return [_approval(row) for row in connection.execute(query)]
 
     def untold(self, limit: int = 100) -> list[Approval]:
-        """Return the questions whose state people have not been told of, the oldest first."""
+        """Return the questions whose state people have not been told of, the answered and the oldest first."""
         query = sa.select(APPROVAL).where(APPROVAL.c.told != APPROVAL.c.state)
+        order = (sa.case((APPROVAL.c.state == "PENDING", 1), else_=0), APPROVAL.c.requested, APPROVAL.c.id)
         with self._db.read() as connection:
-            rows = connection.execute(query.order_by(APPROVAL.c.requested, APPROVAL.c.id).limit(limit))
+            rows = connection.execute(query.order_by(*order).limit(limit))
             return [_approval(row) for row in rows]
 
     def mark_told(self, connection: sa.Connection, asked: Approval) -> bool:

@@ -15,6 +15,7 @@ from falaj.kernel.clock import to_us
 from falaj.kernel.codec import to_builtins
 from falaj.kernel.digest import digest_value
 from falaj.lifecycle.approving import ask_once
+from falaj.lifecycle.continuing import label_digest
 from falaj.lifecycle.documents import track, tracking_of, write_documents
 from falaj.lifecycle.examples import LABEL
 from falaj.lifecycle.measuring import Measurement, begin, findings_of, production_evidence
@@ -159,7 +160,8 @@ def wish_once(rooms: Rooms, endpoint: str, version: ModelVersion) -> None:
 
 def _new_version(context: StepContext, rooms: Rooms, model: Model, mlflow_run_id: str) -> NewVersion:
     artifact, files, signature = artifacts_of(context)
-    evaluated = context.inputs["evaluate"]
+    evaluated, trained = context.inputs["evaluate"], context.inputs["train"]
+    continues: dict[str, Any] = trained.get("continues", {})
     return NewVersion(
         model=model.name,
         run_id=context.run_id,
@@ -179,4 +181,8 @@ def _new_version(context: StepContext, rooms: Rooms, model: Model, mlflow_run_id
         labels=context.input("validate", "labels"),
         rows=context.input("validate", "rows"),
         task=model.task,
+        label_digest=label_digest(model),
+        parent=continues.get("parent", 0),
+        generation=continues.get("generation", 0),
+        state_digest=trained.get("state", ""),
     )

@@ -5,6 +5,7 @@ from falaj.definitions.project import digest_of
 from falaj.kernel.codec import to_builtins
 from falaj.kernel.digest import digest_bytes, digest_value
 from falaj.lifecycle.beside import service_beside
+from falaj.lifecycle.continuing import parent_of
 from falaj.lifecycle.rooms import Rooms
 from falaj.models.python.package import read_folder
 from falaj.pipelines.graph import Graph, Step
@@ -29,6 +30,9 @@ def training_graph(rooms: Rooms, model: str) -> Graph:
     definition = rooms.definitions.model(model)
     base = pinned(rooms, definition)
     train = {**base, "trainer": to_builtins(definition.trainer), "files": files_digest(rooms, definition)}
+    parent = parent_of(rooms, definition)
+    if parent is not None:
+        train["parent"] = to_builtins(parent)
     return Graph(
         f"train:{model}",
         (

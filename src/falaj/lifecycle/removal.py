@@ -93,6 +93,7 @@ def _files(versions: Iterable[ModelVersion], *, removed: bool = False) -> set[st
         if removed or not version.removed:
             for file in (version.artifact, *version.artifacts.values()):
                 found |= _digests(file)
+            found |= {version.state_digest} - {""}
     return found
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -15,6 +16,7 @@ from falaj.definitions.service_spec import ServiceSpec
 from falaj.definitions.signature import Signature
 from falaj.governance.access import SYSTEM, Actor, Role
 from falaj.kernel.errors import Conflict, DataError
+from falaj.lifecycle.continuing import Continued, Parent, continued
 from falaj.lifecycle.dataset import SPLIT, build_dataset, sources_of, table_versions
 from falaj.lifecycle.examples import LABEL
 from falaj.lifecycle.known_labels import known_labels
@@ -107,17 +109,20 @@ def train(context: StepContext) -> Outputs:
     if model.task == "regression":
         signature = msgspec.structs.replace(signature, output="prediction")
     matrix, labels = encode_columns(signature, columns), labels_of(training)
-    context.progress(0.1, f"fitting {len(labels):,} rows")
+    going_on = _continued(context, rows, signature)
+    fresh = slice(None) if going_on is None or going_on.full else going_on.fresh
+    context.progress(0.1, _fitting(len(labels), going_on))
     fitted = fit(
         model.trainer,
-        matrix,
-        labels,
+        np.ascontiguousarray(matrix[fresh]),
+        labels[fresh],
         [each.name for each in signature.inputs],
         vocabularies={each.name: len(each.categories) for each in signature.inputs if each.dtype == "string"},
         threads=max(1, (os.cpu_count() or 2)),
         folder=rooms.folder,
         place=rooms.python_place(model.name),
         task=model.task,
+        parent=b"" if going_on is None or going_on.full else rooms.blobs.get(going_on.parent.state),
     )
     context.progress(0.7, "exporting")
     exported = export(fitted, matrix, place=rooms.python_place(model.name))
@@ -129,7 +134,11 @@ def train(context: StepContext) -> Outputs:
         "params": fitted.params,
         "train_rows": len(labels),
         "files": {},
+        **_told(going_on),
     }
+    if fitted.state and fitted.state != fitted.native and going_on is not None:
+        (context.folder / "state.json").write_bytes(fitted.state)
+        outputs["state"] = context.folder / "state.json"
     for file in exported.files:
         if file.content:
             path = context.folder / f"model.{file.runtime}"
@@ -137,6 +146,37 @@ def train(context: StepContext) -> Outputs:
             outputs[f"model_{file.runtime}"] = path
             outputs["files"][file.runtime] = file.error or msgspec.to_builtins(file.parity)
     return outputs
+
+
+def _continued(context: StepContext, rows: pa.Table, signature: Signature) -> Continued | None:
+    """Return what the model goes on from, and on which rows; None for one that never does."""
+    rooms, model = model_of(context)
+    if "parent" not in context.params:
+        return None
+    parent = msgspec.convert(context.params["parent"], Parent)
+    found = continued(rooms, model, service_of(rooms, model), parent, rows, signature)
+    if not found.full:
+        context.used(parent.state)
+    return found
+
+
+def _fitting(rows: int, going_on: Continued | None) -> str:
+    if going_on is None:
+        return f"fitting {rows:,} rows"
+    if going_on.full:
+        return f"fitting all {rows:,} rows anew: {going_on.full}"
+    return f"continuing version {going_on.parent.version} on {len(going_on.fresh):,} new rows of {rows:,}"
+
+
+def _told(going_on: Continued | None) -> dict[str, Any]:
+    """Return what the run says of a warm start, and what the version will."""
+    if going_on is None:
+        return {}
+    if going_on.full:
+        return {"continues": {"parent": 0, "generation": 0, "rows": 0, "full": going_on.full}}
+    parent = going_on.parent
+    told = {"parent": parent.version, "generation": parent.generation, "rows": len(going_on.fresh), "full": ""}
+    return {"continues": told}
 
 
 def labels_of(rows: pa.Table) -> Any:

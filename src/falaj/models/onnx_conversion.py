@@ -21,7 +21,12 @@ def to_onnx(fitted: Fitted) -> bytes:
     Raises:
         Unsupported: The converter does not know the model.
     """
-    converters = {"lightgbm": _convert_lightgbm, "xgboost": _convert_xgboost, "sklearn": _convert_sklearn}
+    converters = {
+        "lightgbm": _convert_lightgbm,
+        "xgboost": _convert_xgboost,
+        "sklearn": _convert_sklearn,
+        "river": _convert_sklearn,
+    }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the converters warn of what the comparison of scores decides
         try:

@@ -34,6 +34,10 @@ class NewVersion(msgspec.Struct, frozen=True, kw_only=True):
         mlflow_run_id: Where it is tracked; empty for nowhere.
         labels: How many labels were known when it was trained, mature or not; triggers count from there.
         rows: How many rows its label's source had then, labelled or not; triggers count from there too.
+        label_digest: Digest of what it learned: the label's source and column, and the task.
+        parent: The version that this one continues; 0 where it was trained anew.
+        generation: Which continuation in a row since the last full training it is.
+        state_digest: Blob of what a later training goes on from, where none of its files is that.
         tensors: What a bare model takes and gives; None for what was trained. A bare one has no dataset.
         task: What it predicts.
     """
@@ -55,6 +59,10 @@ class NewVersion(msgspec.Struct, frozen=True, kw_only=True):
     mlflow_run_id: str = ""
     labels: int = 0
     rows: int = 0
+    label_digest: str = ""
+    parent: int = 0
+    generation: int = 0
+    state_digest: str = ""
     tensors: TensorSignature | None = None
     task: Task = "classification"
 

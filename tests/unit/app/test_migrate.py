@@ -216,7 +216,7 @@ def test_a_revision_that_fails_leaves_the_older_one(tmp_path: Path) -> None:
 def test_datasets_of_before_are_kept(tmp_path: Path) -> None:
     first = tmp_path / "first"
     shutil.copytree(SCRIPTS, first)
-    for path in (first / "versions").glob("r000[2-9]*"):
+    for path in sorted((first / "versions").glob("r*.py"))[1:]:
         path.unlink()
     db = Database.sqlite(tmp_path / "falaj.db")
     migrate(db, first)
@@ -232,7 +232,10 @@ def test_datasets_of_before_are_kept(tmp_path: Path) -> None:
 
 def test_a_run_of_before_goes_on_to_its_end(tmp_path: Path) -> None:
     scripts = tmp_path / "migrations"
-    shutil.copytree(SCRIPTS, scripts, ignore=shutil.ignore_patterns("__pycache__", "r0006*", "r0007*", "r0008*"))
+    shutil.copytree(SCRIPTS, scripts, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in (scripts / "versions").glob("r*.py"):
+        if path.stem[1:5] > "0005":
+            path.unlink()
     db = Database.memory()
     migrate(db, scripts)
     step = (

@@ -111,6 +111,11 @@ EXAMPLES: dict[str, tuple[Any, str]] = {
         fj.sklearn("sklearn.linear_model.LogisticRegression", C=0.5, class_weight={"a": [1]}),
         "sklearn: {estimator: sklearn.linear_model.LogisticRegression, C: 0.5, class_weight: {a: [1]}}",
     ),
+    "river": (fj.river(learning_rate=0.05, l2=0.1), "river: {learning_rate: 0.05, l2: 0.1}"),
+    "WarmStart": (
+        fj.xgboost(warm_start=fj.WarmStart(rounds=10, max_generations=3)),
+        "xgboost: {warm_start: {rounds: 10, max_generations: 3}}",
+    ),
     "python": (fj.python("net:Net", folder="net", layers=2), "python: {entry: net:Net, folder: net, layers: 2}"),
     "request": (fj.request("amount"), "request: amount"),
     "RequestField": (fj.RequestField("country", "string"), "request: {name: country, dtype: string}"),

@@ -28,6 +28,7 @@ def fit(
     folder: Path = Path(),
     place: PythonPlace | None = None,
     task: Task = "classification",
+    parent: bytes = b"",
 ) -> Fitted:
     """Fit a binary classifier or a regression; the same inputs, seed and number of threads give the same model.
 
@@ -41,6 +42,7 @@ def fit(
         folder: The project's folder, below which a Python model's files are.
         place: Where a Python model's process works.
         task: What is to be learned.
+        parent: State of the model that is to be continued on these rows; empty to learn from nothing.
 
     Raises:
         DataError: There are no rows, the labels are not those of the task, or are all the same.
@@ -54,18 +56,22 @@ def fit(
         open_library("lightgbm", "lib_lightgbm")  # its package, imported next, cannot find an OpenMP as this can
         from falaj.models.training.lightgbm import fit_lightgbm
 
-        return fit_lightgbm(trainer, matrix, checked, names, threads=threads, task=task)
+        return fit_lightgbm(trainer, matrix, checked, names, threads=threads, task=task, parent=parent)
     if trainer.kind == "xgboost":
         from falaj.models.training.xgboost import fit_xgboost
 
-        return fit_xgboost(trainer, matrix, checked, names, threads=threads, task=task)
+        return fit_xgboost(trainer, matrix, checked, names, threads=threads, task=task, parent=parent)
     if trainer.kind == "python":
         from falaj.models.training.python import fit_python
 
         return fit_python(trainer, matrix, checked, names, folder, place or PythonPlace(), task=task)
+    if trainer.kind == "river":
+        from falaj.models.training.river import fit_river
+
+        return fit_river(trainer, matrix, checked, names, vocabularies, parent=parent)
     from falaj.models.training.sklearn import fit_sklearn
 
-    return fit_sklearn(trainer, matrix, checked, names, vocabularies, threads=threads, task=task)
+    return fit_sklearn(trainer, matrix, checked, names, vocabularies, threads=threads, task=task, parent=parent)
 
 
 def check_labels(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from falaj.definitions.task import Task
+from falaj.definitions.trainer import Trainer
 from falaj.models.runtimes.port import Matrix, Scores
 
 
@@ -22,6 +23,7 @@ class Fitted:
             the model has none.
         params: The library's parameters as used.
         task: What was learned.
+        state: What a later training can go on from; empty where it cannot.
     """
 
     kind: str
@@ -32,6 +34,7 @@ class Fitted:
     importance: dict[str, float]
     params: dict[str, Any]
     task: Task = "classification"
+    state: bytes = b""
 
 
 def shares(names: tuple[str, ...], amounts: Any) -> dict[str, float]:
@@ -47,3 +50,15 @@ def shares(names: tuple[str, ...], amounts: Any) -> dict[str, float]:
         return {}
     ranked = sorted(zip(names, values, strict=True), key=lambda pair: (-pair[1], pair[0]))
     return {name: value / total for name, value in ranked}
+
+
+def rounds_of(trainer: Trainer, params: dict[str, Any], parent: bytes) -> int:
+    """Take the boosting rounds out of the parameters, and return how many this training makes.
+
+    Args:
+        trainer: The algorithm.
+        params: Its parameters; `num_trees` goes.
+        parent: State of the model that is continued; empty where none is.
+    """
+    rounds = int(params.pop("num_trees", 100))
+    return trainer.warm_start.rounds if parent and trainer.warm_start is not None else rounds

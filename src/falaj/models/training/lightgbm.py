@@ -15,7 +15,7 @@ from falaj.kernel.errors import DefinitionError
 from falaj.kernel.names import did_you_mean
 from falaj.models.runtimes.library import open_library
 from falaj.models.runtimes.port import Matrix, Scores
-from falaj.models.training.fitted import Fitted, shares
+from falaj.models.training.fitted import Fitted, rounds_of, shares
 
 OBJECTIVES: dict[Task, tuple[str, ...]] = {
     "classification": ("binary",),
@@ -25,11 +25,18 @@ OBJECTIVES: dict[Task, tuple[str, ...]] = {
 
 
 def fit_lightgbm(
-    trainer: Trainer, matrix: Matrix, labels: NDArray[Any], names: tuple[str, ...], *, threads: int, task: Task
+    trainer: Trainer,
+    matrix: Matrix,
+    labels: NDArray[Any],
+    names: tuple[str, ...],
+    *,
+    threads: int,
+    task: Task,
+    parent: bytes = b"",
 ) -> Fitted:
     """Fit with LightGBM; `falaj.models.training.fit` checks the inputs."""
     params = dict(trainer.params)
-    rounds = int(params.pop("num_trees", 100))
+    rounds = rounds_of(trainer, params, parent)
     objective = _objective(params, task)
     params |= {
         "objective": objective,
@@ -41,7 +48,8 @@ def fit_lightgbm(
     }
     try:
         data = lightgbm.Dataset(matrix, labels, feature_name=list(names), params=params, free_raw_data=True)
-        booster = lightgbm.train(params, data, num_boost_round=rounds)
+        before = lightgbm.Booster(model_str=parent.decode()) if parent else None
+        booster = lightgbm.train(params, data, num_boost_round=rounds, init_model=before)
     except (lightgbm.basic.LightGBMError, TypeError, ValueError) as error:
         raise DefinitionError(f"lightgbm trainer: {error}", hint="see LightGBM's parameters") from None
 
@@ -51,7 +59,8 @@ def fit_lightgbm(
 
     native = booster.model_to_string().encode()
     importance = shares(names, booster.feature_importance("gain"))
-    return Fitted("lightgbm", booster, native, predict, names, importance, {"num_trees": rounds, **params}, task)
+    used = {"num_trees": booster.num_trees(), **params}
+    return Fitted("lightgbm", booster, native, predict, names, importance, used, task, native)
 
 
 def _objective(params: dict[str, Any], task: Task) -> str:

@@ -21,10 +21,11 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from falaj.definitions.task import Task
-from falaj.definitions.trainer import Trainer
+from falaj.definitions.trainer import BY_STEPS, Trainer
 from falaj.kernel.errors import DefinitionError
 from falaj.models.runtimes.port import Matrix, Scores
 from falaj.models.training.fitted import Fitted, shares
+from falaj.models.training.stepwise import go_on, state_of
 
 _TREES = ("sklearn.tree.", "sklearn.ensemble.")
 _ESTIMATE: dict[Task, str] = {"classification": "classify", "regression": "regress"}
@@ -39,6 +40,7 @@ def fit_sklearn(
     *,
     threads: int,
     task: Task,
+    parent: bytes = b"",
 ) -> Fitted:
     """Fit with scikit-learn; `falaj.models.training.fit` checks the inputs."""
     kind = _find(trainer.estimator, task)
@@ -46,7 +48,7 @@ def fit_sklearn(
     params = dict(trainer.params)
     trees = trainer.estimator.startswith(_TREES)
     texts = {} if trees else {i: vocabularies[name] for i, name in enumerate(names) if vocabularies.get(name)}
-    preparation = _for_trees() if trees else _spread(texts, len(names)) if texts else _standardised()
+    preparation = _for_trees() if trees else preparation_of(texts, len(names))
     if "random_state" in accepted:
         params["random_state"] = trainer.seed
     if "n_jobs" in accepted and threads > 1:
@@ -54,7 +56,11 @@ def fit_sklearn(
     try:
         with threadpool_limits(threads), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "'n_jobs' has no effect", FutureWarning)
-            pipeline = Pipeline([*preparation, (_ESTIMATE[task], kind(**params))]).fit(matrix, labels)
+            pipeline = Pipeline([*preparation, (_ESTIMATE[task], kind(**params))])
+            if parent:
+                go_on(pipeline, trainer, parent, matrix, labels)
+            else:
+                pipeline.fit(matrix, labels)
     except (TypeError, ValueError) as error:
         raise DefinitionError(
             f"sklearn trainer {trainer.estimator}: {error}", hint="see the estimator's parameters"
@@ -67,7 +73,19 @@ def fit_sklearn(
         scores: Scores = np.asarray(pipeline.predict_proba(rows)[:, 1], np.float64)
         return scores
 
-    return Fitted("sklearn", pipeline, None, predict, names, _importance(pipeline, names, texts), params, task)
+    state = state_of(pipeline, trainer.estimator) if trainer.estimator == BY_STEPS else b""
+    importance = importance_of(pipeline, names, texts)
+    return Fitted("sklearn", pipeline, None, predict, names, importance, params, task, state)
+
+
+def preparation_of(texts: Mapping[int, int], width: int) -> list[tuple[str, Any]]:
+    """Return the preparation of a matrix for what reads numbers as sizes.
+
+    Args:
+        texts: Column to the length of its vocabulary, for those whose numbers are codes of texts.
+        width: How many columns the matrix has.
+    """
+    return _spread(texts, width) if texts else _standardised()
 
 
 def _for_trees() -> list[tuple[str, Any]]:
@@ -116,7 +134,8 @@ def _find(path: str, task: Task) -> Any:
     return kind
 
 
-def _importance(pipeline: Pipeline, names: tuple[str, ...], texts: Mapping[int, int]) -> dict[str, float]:
+def importance_of(pipeline: Pipeline, names: tuple[str, ...], texts: Mapping[int, int]) -> dict[str, float]:
+    """Return each feature's share of what its classifier makes of it; of a text, the sum over its values."""
     classifier = pipeline.steps[-1][1]
     weights = getattr(classifier, "feature_importances_", getattr(classifier, "coef_", None))
     if weights is None:

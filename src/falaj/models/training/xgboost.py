@@ -11,7 +11,7 @@ from falaj.definitions.task import Task
 from falaj.definitions.trainer import Trainer
 from falaj.kernel.errors import DefinitionError
 from falaj.models.runtimes.port import Matrix, Scores
-from falaj.models.training.fitted import Fitted, shares
+from falaj.models.training.fitted import Fitted, rounds_of, shares
 
 OBJECTIVES: dict[Task, tuple[str, ...]] = {
     "classification": ("binary:logistic",),
@@ -23,11 +23,18 @@ OBJECTIVES: dict[Task, tuple[str, ...]] = {
 
 
 def fit_xgboost(
-    trainer: Trainer, matrix: Matrix, labels: NDArray[Any], names: tuple[str, ...], *, threads: int, task: Task
+    trainer: Trainer,
+    matrix: Matrix,
+    labels: NDArray[Any],
+    names: tuple[str, ...],
+    *,
+    threads: int,
+    task: Task,
+    parent: bytes = b"",
 ) -> Fitted:
     """Fit with XGBoost; `falaj.models.training.fit` checks the inputs."""
     params = dict(trainer.params)
-    rounds = int(params.pop("num_trees", 100))
+    rounds = rounds_of(trainer, params, parent)
     objective = params.get("objective", OBJECTIVES[task][0])
     if objective not in OBJECTIVES[task]:
         what = "gives no probability of one class" if task == "classification" else "predicts no number"
@@ -35,7 +42,7 @@ def fit_xgboost(
             f"xgboost trainer: objective {objective!r} {what}", hint=f"use one of {', '.join(OBJECTIVES[task])}"
         )
     params |= {"objective": objective, "seed": trainer.seed, "nthread": threads, "validate_parameters": True}
-    booster = _train(params, matrix, labels, rounds)
+    booster = _train(params, matrix, labels, rounds, parent)
 
     def predict(rows: Matrix) -> Scores:
         scores: Scores = booster.inplace_predict(rows).astype(np.float64)
@@ -44,14 +51,16 @@ def fit_xgboost(
     gains = booster.get_score(importance_type="total_gain")
     importance = shares(names, [gains.get(f"f{i}", 0.0) for i in range(len(names))])
     native = bytes(booster.save_raw("json"))
-    return Fitted("xgboost", booster, native, predict, names, importance, {"num_trees": rounds, **params}, task)
+    used = {"num_trees": booster.num_boosted_rounds(), **params}
+    return Fitted("xgboost", booster, native, predict, names, importance, used, task, native)
 
 
-def _train(params: dict[str, Any], matrix: Matrix, labels: NDArray[Any], rounds: int) -> xgboost.Booster:
+def _train(params: dict[str, Any], matrix: Matrix, labels: NDArray[Any], rounds: int, parent: bytes) -> xgboost.Booster:
+    before = xgboost.Booster(model_file=bytearray(parent)) if parent else None
     try:
         with warnings.catch_warnings(record=True) as noticed:
             warnings.simplefilter("always")
-            booster = xgboost.train(params, xgboost.DMatrix(matrix, labels), rounds)
+            booster = xgboost.train(params, xgboost.DMatrix(matrix, labels), rounds, xgb_model=before)
     except (xgboost.core.XGBoostError, TypeError, ValueError) as error:
         raise DefinitionError(f"xgboost trainer: {_first_line(error)}", hint="see XGBoost's parameters") from None
     for notice in noticed:
