@@ -16,6 +16,7 @@ from falaj.kernel.ids import id_maker
 from falaj.kernel.pipeline_settings import PipelineSettings
 from falaj.kernel.settings import Settings, load_settings
 from falaj.lifecycle.rooms import Rooms
+from falaj.lifecycle.step_tracking import step_tracking
 from falaj.pipelines.capacity import Capacity, Room
 from falaj.pipelines.child import ChildResources
 from falaj.pipelines.executors import ChildProcess, Executor, InProcess
@@ -142,7 +143,14 @@ def workers_for(rooms: Rooms) -> list[Worker]:
     settings = rooms.settings.pipelines
     keys = StepKeys([rooms.folder], environment_digest())
     resources = ChildResources("falaj.app.backends:rooms_for_step", {"folder": str(rooms.folder)})
-    project = ChildProcess(resources, folder=rooms.folder, secrets=rooms.folder / settings.secrets)
+    project = ChildProcess(
+        resources,
+        folder=rooms.folder,
+        secrets=rooms.folder / settings.secrets,
+        environment=lambda task: step_tracking(rooms, task, keys.code(task.step.function)),
+        before="falaj.models.mlflow_capture:capture",
+        after="falaj.models.mlflow_capture:settle",
+    )
     own: dict[str, Executor] = {"in_process": InProcess(rooms), "child": ChildProcess(resources)}
     capacity = Capacity(room_of(settings))
     count = settings.workers or min(4, os.cpu_count() or 1)

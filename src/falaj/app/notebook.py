@@ -29,6 +29,7 @@ from falaj.features.arrow_types import ARROW_TYPES
 from falaj.kernel.clock import parse_instant
 from falaj.kernel.errors import InputError
 from falaj.lifecycle.project import refuse_while_loading
+from falaj.lifecycle.step_tracking import capture_notebook
 from falaj.pipelines.values import read_kept
 
 
@@ -51,11 +52,16 @@ class Project:
     def open(cls, folder: str | Path = ".", *, token: str | None = None) -> "Project":
         """Open the project in a folder.
 
+        What the notebook logs with MLflow from then on goes to the project's MLflow, unless its environment names
+        another one.
+
         Raises:
             ProjectError: The folder holds no project, or its definitions are being read.
         """
         refuse_while_loading()
-        return cls(Client(Path(folder), token))
+        client = Client(Path(folder), token)
+        capture_notebook(client.folder, client.settings)
+        return cls(client)
 
     def training_set(
         self,

@@ -211,5 +211,9 @@ def _print(found: RunDetail) -> None:
     click.echo(f"{found.run.id}  {found.run.pipeline}  {found.run.state}  {plain(found.run.reason)}")
     for step in found.steps:
         click.echo(step_line(step))
+        for one in step.mlflow:
+            click.echo(f"             logged in MLflow as {one}")
+    if found.mlflow:
+        click.echo(f"  mirrored in MLflow as {found.mlflow}")
     if found.run.error:
         click.echo(click.style(plain(found.run.error), fg="red"))

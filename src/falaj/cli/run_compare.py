@@ -15,7 +15,7 @@ from falaj.cli.command import FalajCommand, Session, pass_session, plain
 @click.option("--all", "everything", is_flag=True, help="Also what is the same in both.")
 @pass_session
 def compare(session: Session, *, run_id: str, other: str, everything: bool) -> None:
-    """Put two runs side by side: parameters, durations, and what their steps gave.
+    """Put two runs side by side: parameters, durations, what their steps gave and logged.
 
     Example: falaj runs compare run_01kb8z... run_01kb91...
     """
@@ -28,6 +28,7 @@ def compare(session: Session, *, run_id: str, other: str, everything: bool) -> N
         _section("seconds", found.seconds, everything=True)
         _section("states", found.states, everything=everything)
         _section("values", found.values, everything=everything)
+        _section("logged with MLflow", found.logged, everything=everything)
 
     session.show(found, human)
 

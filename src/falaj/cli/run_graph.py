@@ -66,6 +66,8 @@ def _label(step: StepStatus, parts: list[StepStatus], parent: str) -> str:
         words.append(f"also needs {', '.join(others)}")
     if step.cached:
         words.append("from an earlier run")
+    if step.mlflow:
+        words.append(f"MLflow {', '.join(one[:8] for one in step.mlflow)}")
     if step.error or (step.state in ("RUNNING", "PENDING") and step.text):
         words.append(plain(step.error or step.text))
     return "  ".join(words)

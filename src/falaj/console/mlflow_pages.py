@@ -116,7 +116,7 @@ def mlflow_handler(rooms: Any, authenticate: Authenticate) -> Any:
     """
     state = rooms.state
     server = MlflowServer(
-        f"sqlite:///{state.mlflow_db.resolve()}",
+        state.mlflow_db,
         state.path / "mlflow-uploads",
         local=is_loopback(rooms.settings.control.host),
     )

@@ -108,7 +108,7 @@ def stages_of(rooms: Rooms, model: str) -> dict[int, str]:
 
 def tracking_of(rooms: Rooms) -> closing[Tracking]:
     """Return the project's MLflow store, for a `with`."""
-    return closing(Tracking(f"sqlite:///{rooms.state.mlflow_db.resolve()}", rooms.state.path / "mlflow"))
+    return closing(Tracking(rooms.state.mlflow_db, rooms.state.path / "mlflow"))
 
 
 def _data_facts(model: Model, rows: pa.Table) -> DataFacts:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from falaj.kernel.errors import StorageError
-from falaj.models.mlflow_writing import load_mlflow, own_warnings_aside
+from falaj.models.mlflow_writing import load_mlflow, own_warnings_aside, prepare_database
 
 _OFF = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -48,13 +48,14 @@ class MlflowServer:
     MLflow keeps its stores in the module: one process serves one project.
 
     Args:
-        uri: Its database, such as `sqlite:////project/.falaj/mlflow.db`.
+        db: Its database, such as `.falaj/mlflow.db`.
         uploads: The folder of what is uploaded through it.
         local: Whether it is reached by this machine's own names only; any other name is then refused.
     """
 
-    def __init__(self, uri: str, uploads: Path, *, local: bool) -> None:
-        self._uri = uri
+    def __init__(self, db: Path, uploads: Path, *, local: bool) -> None:
+        self._db = db
+        self._uri = f"sqlite:///{db.resolve()}"
         self._uploads = uploads
         self._local = local
         self._lock = threading.Lock()
@@ -95,6 +96,7 @@ class MlflowServer:
             from mlflow.server.handlers import initialize_backend_stores
             from sqlalchemy.exc import SQLAlchemyError
         try:
+            prepare_database(self._db)
             with own_warnings_aside():
                 initialize_backend_stores(self._uri, self._uri, "mlflow-artifacts:/")
         except (MlflowException, SQLAlchemyError, OSError) as error:

@@ -12,11 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from falaj.models.tracked_run import TrackedRun
+from falaj.storage.filelock import FileLock
 
 MODEL_FOLDER = "model"
 
 _DIGEST_LENGTH = 36  # MLflow's limit for a dataset's digest; the whole one is a tag
 _BATCH = 100
+
+_KIND = ("mlflow.experimentKind", "custom_model_development")
+"""What MLflow's pages show an experiment as; where nothing says it they guess, and try to write the guess down."""
 
 
 def load_mlflow() -> Any:
@@ -39,6 +43,53 @@ def own_warnings_aside() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+def prepare_database(db: Path) -> None:
+    """Let MLflow make its tables if they are not there, one process at a time.
+
+    MLflow's own lock lets two processes into its first migrations, of which one then fails.
+
+    Args:
+        db: MLflow's database.
+    """
+    done = db.with_suffix(".made")
+    if done.exists() and db.exists():
+        return
+    with FileLock(db.with_suffix(".making"), "MLflow's database", wait=True):
+        if done.exists() and db.exists():
+            return
+        load_mlflow()
+        with own_warnings_aside():
+            from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+            db.parent.mkdir(parents=True, exist_ok=True)
+            store = SqlAlchemyStore(f"sqlite:///{db.resolve()}", (db.parent / "mlflow").resolve().as_uri())
+            store.engine.dispose()
+        done.touch()
+
+
+def experiment_of(client: Any, name: str, artifacts: Path) -> str:
+    """Return the identifier of the experiment of a name, made if there is none.
+
+    Args:
+        client: MLflow's.
+        name: The experiment's name.
+        artifacts: Where its artifacts lie if it is made.
+    """
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return str(client.create_experiment(name, artifact_location=artifacts.as_uri(), tags=dict([_KIND])))
+        except MlflowException:
+            found = client.get_experiment_by_name(name)  # another process was first
+            if found is None:
+                raise
+    if _KIND[0] not in found.tags:
+        client.set_experiment_tag(found.experiment_id, *_KIND)
+    return str(found.experiment_id)
 
 
 def log_values(client: Any, mlflow_id: str, run: TrackedRun) -> None:

@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from falaj.kernel.errors import NotFound, StorageError
-from falaj.models.mlflow_writing import MODEL_FOLDER, load_mlflow, log_files, log_values, own_warnings_aside
+from falaj.models.mlflow_writing import (
+    MODEL_FOLDER,
+    experiment_of,
+    load_mlflow,
+    log_files,
+    log_values,
+    own_warnings_aside,
+    prepare_database,
+)
 from falaj.models.tracked_run import TrackedRun
 from falaj.models.version import ModelVersion
 
@@ -19,9 +27,6 @@ VERSION_TAG = "falaj.version"
 STAGE_TAG = "lifecycle"
 ALIASES = ("staging", "production")
 
-_KIND = ("mlflow.experimentKind", "custom_model_development")
-"""What MLflow's pages show an experiment as; where nothing says it they guess, and try to write the guess down."""
-
 
 class Tracking:
     """One MLflow store.
@@ -29,12 +34,13 @@ class Tracking:
     MLflow takes two seconds to import, and four more to make its database; use it where nobody waits.
 
     Args:
-        uri: Its database, such as `sqlite:////project/.falaj/mlflow.db`.
+        db: Its database, such as `.falaj/mlflow.db`.
         artifacts: The folder of its artifacts.
     """
 
-    def __init__(self, uri: str, artifacts: Path) -> None:
-        self._uri = uri
+    def __init__(self, db: Path, artifacts: Path) -> None:
+        self._db = db
+        self._uri = f"sqlite:///{db.resolve()}"
         self._artifacts = artifacts.resolve()
         self._opened: Any = None
 
@@ -162,6 +168,7 @@ class Tracking:
         try:
             if self._opened is None:
                 self._artifacts.mkdir(parents=True, exist_ok=True)
+                prepare_database(self._db)
                 with own_warnings_aside():
                     self._opened = MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
             yield self._opened
@@ -174,13 +181,7 @@ class Tracking:
         return found or client.create_run(experiment, started_us // 1000, {RUN_TAG: run_id}, run_id)
 
     def _experiment(self, client: Any, model: str) -> str:
-        found = client.get_experiment_by_name(model)
-        if found is None:
-            location = (self._artifacts / model).as_uri()
-            return str(client.create_experiment(model, artifact_location=location, tags=dict([_KIND])))
-        if _KIND[0] not in found.tags:
-            client.set_experiment_tag(found.experiment_id, *_KIND)
-        return str(found.experiment_id)
+        return experiment_of(client, model, self._artifacts / model)
 
 
 def _find_run(client: Any, experiment: str, run_id: str) -> Any | None:

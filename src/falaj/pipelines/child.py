@@ -20,7 +20,7 @@ import msgspec
 from falaj.kernel.codec import to_json
 from falaj.kernel.secret import hide
 from falaj.pipelines.attempt import Result, attempt, load
-from falaj.pipelines.context import StepContext
+from falaj.pipelines.context import EndState, StepContext
 
 
 class ChildResources(msgspec.Struct, frozen=True):
@@ -53,6 +53,8 @@ class ChildRequest(msgspec.Struct, frozen=True, kw_only=True):
     secrets: str | None = None
     resources: ChildResources | None = None
     memory_bytes: int | None = None
+    before: str = ""
+    after: str = ""
 
 
 class ChildProgress(msgspec.Struct, frozen=True):
@@ -99,10 +101,14 @@ def main() -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (request.memory_bytes, request.memory_bytes))
     hidden: list[str] = []
     sys.stdout, sys.stderr = Hiding(sys.stdout, hidden), Hiding(sys.stderr, hidden)
+    if request.before:
+        load(request.before)()
     result = attempt(request.function, lambda: _context(request, hidden), _cpu_seconds)
     files = {name: str(value) for name, value in result.outputs.items() if isinstance(value, Path)}
     plain = {name: value for name, value in result.outputs.items() if name not in files}
     _write(request.result_file, ChildResult(msgspec.structs.replace(result, outputs=plain), files))
+    if request.after:  # what goes wrong from here on is told in the log, and takes no result away
+        load(request.after)(succeeded=result.state is EndState.SUCCEEDED)
 
 
 def _open_resources(asked: ChildResources | None) -> Any:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -119,14 +119,26 @@ class ChildProcess:
         resources: How the child makes `context.resources`; None for none.
         folder: Where the child works and looks for code first, such as the project's folder; None for this process's.
         secrets: Folder of the files that hold secrets; None for none.
+        environment: Returns what an attempt's environment has besides this process's; None for nothing.
+        before: `module:name` of a function that the child calls before the step's; empty for none.
+        after: The same of one that it calls afterwards, with `succeeded=`; what goes wrong in it is only logged.
     """
 
     def __init__(
-        self, resources: ChildResources | None = None, *, folder: Path | None = None, secrets: Path | None = None
+        self,
+        resources: ChildResources | None = None,
+        *,
+        folder: Path | None = None,
+        secrets: Path | None = None,
+        environment: Callable[[Task], Mapping[str, str]] | None = None,
+        before: str = "",
+        after: str = "",
     ) -> None:
         self._resources = resources
         self._folder = folder
         self._secrets = secrets
+        self._more = environment
+        self._before, self._after = before, after
         # As it is now: MLflow's pages, loaded later in this process, put settings of theirs there.
         self._environment = dict(os.environ)
 
@@ -150,7 +162,7 @@ class ChildProcess:
                 stdout=log,
                 stderr=log,
                 cwd=self._folder,
-                env={**self._environment, **_cards(task)},
+                env={**self._environment, **({} if self._more is None else self._more(task)), **_cards(task)},
                 start_new_session=True,
                 bufsize=0,
             )
@@ -181,6 +193,8 @@ class ChildProcess:
             secrets=None if self._secrets is None else str(self._secrets.absolute()),
             resources=self._resources,
             memory_bytes=task.step.memory_bytes,
+            before=self._before,
+            after=self._after,
         )
 
 

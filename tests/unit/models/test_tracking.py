@@ -30,7 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def tracking(folder: Path) -> Iterator[Tracking]:
-    tracking = Tracking(f"sqlite:///{folder}/mlflow.db", folder / "artifacts")
+    tracking = Tracking(folder / "mlflow.db", folder / "artifacts")
     assert tracking.mirror_stages("fraud", {1: "production"}) == []
     yield tracking
     tracking.close()
@@ -129,7 +129,7 @@ def test_a_version_needs_its_run(tracking: Tracking, noise: Rows) -> None:
 
 def test_a_database_that_is_none_is_named(tmp_path: Path, noise: Rows, fitted: Fitted) -> None:
     (tmp_path / "mlflow.db").write_bytes(b"not a database, but long enough to look like a damaged one" * 20)
-    broken = Tracking(f"sqlite:///{tmp_path}/mlflow.db", tmp_path)
+    broken = Tracking(tmp_path / "mlflow.db", tmp_path)
     with pytest.raises(StorageError, match=r"mlflow\.db"):
         broken.log(tracked(noise, fitted))
 

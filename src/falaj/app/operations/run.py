@@ -23,6 +23,9 @@ from falaj.kernel.clock import to_us
 from falaj.kernel.errors import InputError, NotFound
 from falaj.kernel.names import did_you_mean
 from falaj.lifecycle.rooms import Rooms
+from falaj.lifecycle.step_tracking import logged_by
+from falaj.models.mlflow_reading import logged_runs, values_by_name
+from falaj.models.tracking import RUN_TAG as MIRRORED_TAG
 from falaj.pipelines.arguments import RESULT
 from falaj.pipelines.runs import Run, RunState, StepRun, get_run, run_outputs, run_steps
 from falaj.pipelines.runs import list_runs as find_runs
@@ -47,8 +50,13 @@ def show(rooms: Rooms, actor: Actor, params: RunQuery) -> RunDetail:
     """Return one run and its steps."""
     del actor
     run = get_run(rooms.db, params.run_id)
-    steps = tuple(_step(rooms, step) for step in run_steps(rooms.db, run.id))
-    return RunDetail(run_status(rooms, run), steps, run_outputs(rooms.db, run.id))
+    steps = run_steps(rooms.db, run.id)
+    logged: dict[str, list[str]] = {}
+    for one in logged_by(rooms, run.id, steps):
+        logged.setdefault(one.step, []).append(one.id)
+    shown = tuple(_step(rooms, step, tuple(logged.get(step.name, ()))) for step in steps)
+    mirrored = [one.id for one in logged_runs(rooms.state.mlflow_db, MIRRORED_TAG, run.id)]
+    return RunDetail(run_status(rooms, run), shown, run_outputs(rooms.db, run.id), "".join(mirrored[:1]))
 
 
 def cancel(rooms: Rooms, actor: Actor, params: RunQuery) -> RunStatus:
@@ -89,9 +97,11 @@ def compare(rooms: Rooms, actor: Actor, params: CompareRuns) -> Comparison:
     del actor
     left, right = get_run(rooms.db, params.run_id), get_run(rooms.db, params.other)
     steps = [{step.name: step for step in run_steps(rooms.db, run.id)} for run in (left, right)]
+    both = list(zip((left, right), steps, strict=True))
     values = [_values(run_outputs(rooms.db, run.id)) for run in (left, right)]
     states = [{name: str(step.state) for name, step in one.items()} for one in steps]
     seconds = [{name: _seconds(rooms, step.started, step.ended) for name, step in one.items()} for one in steps]
+    logged = [values_by_name(logged_by(rooms, run.id, tuple(own.values()))) for run, own in both]
     return Comparison(
         run_status(rooms, left),
         run_status(rooms, right),
@@ -99,6 +109,7 @@ def compare(rooms: Rooms, actor: Actor, params: CompareRuns) -> Comparison:
         _sides(*seconds),
         _sides(*states),
         _sides(*values),
+        _sides(*logged),
     )
 
 
@@ -156,7 +167,7 @@ def run_status(rooms: Rooms, run: Run) -> RunStatus:
 _DONE = (RunState.SUCCEEDED, RunState.PENDING, RunState.SKIPPED)
 
 
-def _step(rooms: Rooms, step: StepRun) -> StepStatus:
+def _step(rooms: Rooms, step: StepRun, mlflow: tuple[str, ...]) -> StepStatus:
     seconds = _seconds(rooms, step.started, step.ended)
     return StepStatus(
         step.name,
@@ -170,6 +181,7 @@ def _step(rooms: Rooms, step: StepRun) -> StepStatus:
         step.log or "",
         step.spec.needs,
         step.spec.parts,
+        mlflow,
     )
 
 

@@ -143,6 +143,7 @@ class Comparison(msgspec.Struct, frozen=True):
         seconds: How long their steps took.
         states: How their steps ended.
         values: The numbers and short texts that their steps gave, as `step.name`.
+        logged: What the code of their steps logged with MLflow: parameters, and the last value of each metric.
     """
 
     left: RunStatus
@@ -151,6 +152,7 @@ class Comparison(msgspec.Struct, frozen=True):
     seconds: tuple[Side, ...]
     states: tuple[Side, ...]
     values: tuple[Side, ...]
+    logged: tuple[Side, ...] = ()
 
 
 class OutputQuery(msgspec.Struct, frozen=True):
@@ -210,6 +212,8 @@ class StepStatus(msgspec.Struct, frozen=True):
         log: Path of its log.
         needs: The steps that come before it.
         parts: How many steps it became, where it goes over a list; they are named after it, with a number.
+        mlflow: Identifiers of the runs that its code logged with MLflow; of an earlier run's, where it was taken from
+            there.
     """
 
     name: str
@@ -223,6 +227,7 @@ class StepStatus(msgspec.Struct, frozen=True):
     log: str
     needs: tuple[str, ...] = ()
     parts: int | None = None
+    mlflow: tuple[str, ...] = ()
 
 
 class RunDetail(msgspec.Struct, frozen=True):
@@ -232,8 +237,10 @@ class RunDetail(msgspec.Struct, frozen=True):
         run: The run.
         steps: Its steps, in order.
         result: Plain outputs of the steps that succeeded.
+        mlflow: Identifier of the run that mirrors a training run in MLflow; empty for none.
     """
 
     run: RunStatus
     steps: tuple[StepStatus, ...]
     result: dict[str, dict[str, object]]
+    mlflow: str = ""
