@@ -27,7 +27,9 @@ from falaj.lifecycle.training import artifacts_of, labels_of, service_of
 from falaj.models.artifacts import load_artifact
 from falaj.models.encoding import encode_columns
 from falaj.models.evaluation import best_threshold, checked_rows
-from falaj.models.explanation import Explanation, explain
+from falaj.models.explaining import Subject as Explained
+from falaj.models.explaining import explain
+from falaj.models.explanation import Explanation
 from falaj.models.fairness import Groups, count_groups
 from falaj.models.findings import Findings
 from falaj.models.gate_report import Evidence
@@ -274,15 +276,11 @@ def _robustness(check: Robustness, sides: Sides, found: Measurement) -> Robust:
 def _explanation(rooms: Rooms, context: StepContext, found: Measurement) -> Explanation:
     signature = found.candidate.signature
     _, files, _ = artifacts_of(context)
+    one = found.candidate
     return explain(
+        Explained(one.runtime.predict, signature, one.matrix, found.labels, found.task, one.threshold),
         {kind: rooms.blobs.get(file.digest) for kind, file in files.items() if kind in ("lightgbm", "xgboost")},
-        found.candidate.runtime.predict,
-        [spec.name for spec in signature.inputs],
-        found.candidate.matrix,
-        found.labels,
-        categorical=_texts(signature),
         seed=found.seed,
-        task=found.task,
     )
 
 
