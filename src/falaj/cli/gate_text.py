@@ -74,12 +74,18 @@ def _rests_on(found: Findings) -> Iterator[str]:
     if found.leaks is not None and found.leaks.alone:
         best = [f"{one.feature} {_number(one.value)}" for one in found.leaks.alone[:3]]
         yield f"{'r2' if found.whole.positives is None else 'auc'} of one feature alone: {', '.join(best)}"
-    if found.explanation is not None and found.explanation.attributions:
-        by = "TreeSHAP" if found.explanation.method == "treeshap" else "permutation"
-        yield f"scores rest on, by {by}:"
-        for one in found.explanation.attributions[:_MOST]:
-            arrow = "" if one.direction is None or abs(one.direction) < 0.3 else "up" if one.direction > 0 else "down"
-            yield f"  {one.feature:<40} {one.amount:>8.4f}  {arrow}".rstrip()
+    explanation = found.explanation
+    if explanation is None:
+        return
+    if explanation.attributions:
+        yield f"scores rest on, by {explanation.by}:"
+    for one in explanation.attributions[:_MOST]:
+        arrow = "" if one.direction is None or abs(one.direction) < 0.3 else "up" if one.direction > 0 else "down"
+        yield f"  {one.feature:<40} {one.amount:>8.4f}  {arrow}".rstrip()
+    if explanation.examples:
+        yield f"{len(explanation.examples)} rows are explained one by one with --json, and on the page of --html FILE"
+    if explanation.note:
+        yield plain(explanation.note)
 
 
 def _number(value: float | None) -> str:

@@ -170,6 +170,7 @@ class Fairness(msgspec.Struct, frozen=True, tag="fairness"):
         groups: The groups that are judged; all by default.
         min_positives: With fewer positives a group is left out, and the check is INCONCLUSIVE.
         min_negatives: The same of negatives.
+        max_unknown: With a greater share of test rows of no known group the check does not pass, but is INCONCLUSIVE.
     """
 
     attribute: str
@@ -178,6 +179,7 @@ class Fairness(msgspec.Struct, frozen=True, tag="fairness"):
     groups: tuple[str, ...] = ()
     min_positives: int = 30
     min_negatives: int = 30
+    max_unknown: float = 0.05
 
     def __post_init__(self) -> None:
         check_column("gate fairness", self.attribute)
@@ -192,6 +194,11 @@ class Fairness(msgspec.Struct, frozen=True, tag="fairness"):
                 _check_number("fairness", "bound", bound)
         if min(self.min_positives, self.min_negatives) < 1:
             raise DefinitionError(f"gate fairness({self.attribute!r}): a group needs one row of each class at least")
+        if not 0 <= self.max_unknown <= 1:
+            raise DefinitionError(
+                f"gate fairness({self.attribute!r}): max_unknown {self.max_unknown} is not a share",
+                hint="write max_unknown=0.05",
+            )
         if len(self.groups) == 1:
             raise DefinitionError(f"gate fairness({self.attribute!r}): one group has none to differ from")
 
@@ -310,6 +317,7 @@ def fairness(
     groups: Sequence[str] = (),
     min_positives: int = 30,
     min_negatives: int = 30,
+    max_unknown: float = 0.05,
 ) -> Fairness:
     """Pass when groups are decided about alike, by the intervals of their differences.
 
@@ -320,8 +328,11 @@ def fairness(
         groups: The groups that are judged; all by default.
         min_positives: With fewer positives a group is left out, and the check is INCONCLUSIVE.
         min_negatives: The same of negatives.
+        max_unknown: With a greater share of test rows of no known group the check does not pass, but is INCONCLUSIVE.
     """
-    return Fairness(attribute, demographic_parity, equalised_odds, tuple(groups), min_positives, min_negatives)
+    return Fairness(
+        attribute, demographic_parity, equalised_odds, tuple(groups), min_positives, min_negatives, float(max_unknown)
+    )
 
 
 def robust(

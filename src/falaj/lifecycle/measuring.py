@@ -27,10 +27,13 @@ from falaj.lifecycle.training import artifacts_of, labels_of, service_of
 from falaj.models.artifacts import load_artifact
 from falaj.models.encoding import encode_columns
 from falaj.models.evaluation import best_threshold, checked_rows
-from falaj.models.explanation import Explanation, explain
-from falaj.models.fairness import count_groups
+from falaj.models.explaining import Subject as Explained
+from falaj.models.explaining import explain
+from falaj.models.explanation import Explanation
+from falaj.models.fairness import Groups, count_groups
 from falaj.models.findings import Findings
 from falaj.models.gate_report import Evidence
+from falaj.models.judgement.leaks import LEAST_LATE
 from falaj.models.leakage import Leaks, count_late, measure_alone
 from falaj.models.metrics import Floats
 from falaj.models.parts import Part, Sides, measure_part, measure_slices, texts_of
@@ -80,6 +83,7 @@ class Measurement:
         production: The version in production; None when there is none, or when it gave what is not a number.
         holder: The version that is in production; None when none is.
         service: The candidate's features.
+        unchanged: Whether production answers by the candidate's own file, features and threshold.
         seed: Of all that is drawn at random: from the digests of the dataset and of both models, so that it replays.
     """
 
@@ -92,6 +96,7 @@ class Measurement:
     production: Scorer | None
     holder: ModelVersion | None
     service: ServiceSpec
+    unchanged: bool
     seed: int
 
     def sides(self, cost: Cost | None) -> Sides:
@@ -99,7 +104,8 @@ class Measurement:
         sides = Sides(self.labels, self.candidate.scores, self.candidate.threshold, cost=cost, task=self.task)
         if self.production is None:
             return sides
-        return replace(sides, production=self.production.scores, production_threshold=self.production.threshold)
+        before = self.production
+        return replace(sides, production=before.scores, production_threshold=before.threshold, same=self.unchanged)
 
 
 def begin(rooms: Rooms, model: Model, context: StepContext) -> Measurement:
@@ -133,16 +139,19 @@ def begin(rooms: Rooms, model: Model, context: StepContext) -> Measurement:
             hint="give the new model, and its endpoint, a name of their own: its answers mean something else",
         )
     digests = [dataset, artifact.digest, "" if holder is None else holder.artifact.digest]
+    candidate = Scorer(runtime, signature, past, matrix, scores, threshold)
+    production = None if holder is None else _production(rooms, model, context, holder, test)
     return Measurement(
         dataset,
         training,
         test,
         labels,
         model.task,
-        Scorer(runtime, signature, past, matrix, scores, threshold),
-        None if holder is None else _production(rooms, model, context, holder, test),
+        candidate,
+        production,
         holder,
         service_of(rooms, model),
+        holder is not None and holder.artifact.digest == artifact.digest and _agree(candidate, production),
         int(digest_value(digests)[:15], 16),
     )
 
@@ -150,6 +159,11 @@ def begin(rooms: Rooms, model: Model, context: StepContext) -> Measurement:
 def _runtime(rooms: Rooms, model: Model, artifact: ArtifactRef, features: int) -> Runtime:
     """Load the one file whose answers count: which of several is the fastest may differ, and so do their last bits."""
     return load_artifact(rooms.blobs, replace(artifact, beside=()), features, rooms.python_place(model.name))
+
+
+def _agree(one: Scorer, other: Scorer | None) -> bool:
+    """Return whether one file was asked for the same scores, by features and threshold that are the same."""
+    return other is not None and one.threshold == other.threshold and np.array_equal(one.scores, other.scores)
 
 
 def _encoded(signature: Signature, rows: pa.Table) -> Matrix:
@@ -197,12 +211,20 @@ def findings_of(rooms: Rooms, model: Model, context: StepContext, found: Measure
         whole,
         slices,
         _leaks(rooms, model, context, found),
-        tuple(
-            count_groups(column_of(name), texts_of(found.test.column(column_of(name)).to_pylist()), sides)
-            for name in dict.fromkeys(check.attribute for check in model.gates if isinstance(check, Fairness))
-        ),
+        _groups(model, found, sides),
         tuple(_robustness(check, sides, found) for check in model.gates if isinstance(check, Robustness)),
         _explanation(rooms, context, found),
+    )
+
+
+def _groups(model: Model, found: Measurement, sides: Sides) -> tuple[Groups, ...]:
+    judged: dict[str, list[str]] = {}
+    for check in model.gates:
+        if isinstance(check, Fairness):
+            judged.setdefault(column_of(check.attribute), []).extend(check.groups)
+    return tuple(
+        count_groups(column, texts_of(found.test.column(column).to_pylist()), sides, groups)
+        for column, groups in judged.items()
     )
 
 
@@ -221,12 +243,13 @@ def _leaks(rooms: Rooms, model: Model, context: StepContext, found: Measurement)
     outputs = [name for name, dtype in found.service.outputs if dtype == "timestamp"]
     instants = {name: _microseconds(found.test.column(name)) for name in outputs}
     late = count_late(instants, _microseconds(found.test.column(TIME_COLUMN)))
-    if not any(isinstance(check, Leakage) and check.late is not None for check in model.gates):
-        return Leaks(alone, late)
-    compared, unknown = unknown_then(
-        rooms, found.service, context.input("validate", "versions"), found.test, found.seed
-    )
-    return Leaks(alone, late, compared, unknown)
+    asked = [check.late for check in model.gates if isinstance(check, Leakage) and check.late is not None]
+    if not asked:
+        return Leaks(alone, late, instants=tuple(outputs))
+    versions = context.input("validate", "versions")
+    least = min(share or LEAST_LATE for share in asked)
+    compared, unknown = unknown_then(rooms, found.service, versions, found.test, found.seed, late=least)
+    return Leaks(alone, late, compared, unknown, tuple(outputs))
 
 
 def _microseconds(column: Any) -> NDArray[np.int64]:
@@ -253,15 +276,11 @@ def _robustness(check: Robustness, sides: Sides, found: Measurement) -> Robust:
 def _explanation(rooms: Rooms, context: StepContext, found: Measurement) -> Explanation:
     signature = found.candidate.signature
     _, files, _ = artifacts_of(context)
+    one = found.candidate
     return explain(
+        Explained(one.runtime.predict, signature, one.matrix, found.labels, found.task, one.threshold),
         {kind: rooms.blobs.get(file.digest) for kind, file in files.items() if kind in ("lightgbm", "xgboost")},
-        found.candidate.runtime.predict,
-        [spec.name for spec in signature.inputs],
-        found.candidate.matrix,
-        found.labels,
-        categorical=_texts(signature),
         seed=found.seed,
-        task=found.task,
     )
 
 

@@ -22,7 +22,6 @@ from falaj.models.version import ModelVersion
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SHOWN = tuple(HIGHER_IS_BETTER)
-_MOST_ATTRIBUTIONS = 20
 
 
 def render_card(facts: CardFacts) -> dict[str, str]:
@@ -61,10 +60,7 @@ def render_gate(
     Returns:
         "gate.md" and "gate.html".
     """
-    explanation = report.findings.explanation
-    attributions = () if explanation is None else explanation.attributions[:_MOST_ATTRIBUTIONS]
-    context = {"r": report, "v": version, "plots": _inline(plots), "rates": RATES, "attributions": attributions}
-    return _render("gate", context)
+    return _render("gate", {"r": report, "v": version, "plots": _inline(plots), "rates": RATES})
 
 
 def _inline(plots: Mapping[str, bytes]) -> dict[str, str]:

@@ -29,13 +29,18 @@ class Group(msgspec.Struct, frozen=True):
     true_positives: int
     false_positives: int
 
+    @property
+    def rows(self) -> int:
+        """Rows of either label."""
+        return self.positives + self.negatives
+
     def counts(self, rate: str) -> tuple[int, int]:
         """Return the hits and the rows of one of `RATES`."""
         if rate == "true positive rate":
             return self.true_positives, self.positives
         if rate == "false positive rate":
             return self.false_positives, self.negatives
-        return self.true_positives + self.false_positives, self.positives + self.negatives
+        return self.true_positives + self.false_positives, self.rows
 
     def rate(self, rate: str) -> Share | None:
         """Return one of `RATES` with its interval; None where no row defines it."""
@@ -50,11 +55,23 @@ class Groups(msgspec.Struct, frozen=True):
         attribute: The column.
         groups: The largest first; rows whose value is not known are the group "(missing)".
         left_out: How many rarer groups are not among them.
+        left_out_rows: How many rows those have.
     """
 
     attribute: str
     groups: tuple[Group, ...]
     left_out: int = 0
+    left_out_rows: int = 0
+
+    @property
+    def rows(self) -> int:
+        """All rows, those of no known group and of rarer groups too."""
+        return self.left_out_rows + sum(group.rows for group in self.groups)
+
+    @property
+    def unknown(self) -> int:
+        """Rows of no known group."""
+        return sum(group.rows for group in self.groups if not is_known(group))
 
 
 class Gap(msgspec.Struct, frozen=True):
@@ -81,22 +98,26 @@ class Gap(msgspec.Struct, frozen=True):
     at_least: float
 
 
-def count_groups(attribute: str, texts: Sequence[str], sides: Sides) -> Groups:
+def count_groups(attribute: str, texts: Sequence[str], sides: Sides, required: Sequence[str] = ()) -> Groups:
     """Count how the groups of an attribute were decided about.
 
     Args:
         attribute: The column.
         texts: Its values as text, (rows,).
         sides: The scores, labels and threshold.
+        required: Groups that are counted however rare they are; rows of no known group always are.
     """
     decided, positive = sides.candidate >= sides.threshold, sides.labels == 1
     values, positions, counts = np.unique(np.asarray(texts, object), return_inverse=True, return_counts=True)
+    ranked = np.argsort(-counts, kind="stable").tolist()
+    named = {MISSING, *required}
+    kept = [i for place, i in enumerate(ranked) if place < MOST_GROUPS or values[i] in named]
     found = []
-    for i in np.argsort(-counts, kind="stable")[:MOST_GROUPS].tolist():
+    for i in kept:
         inside = positions == i
         cells = (inside & positive, inside & ~positive, inside & positive & decided, inside & ~positive & decided)
         found.append(Group(str(values[i]), *(int(cell.sum()) for cell in cells)))
-    return Groups(attribute, tuple(found), max(0, len(values) - MOST_GROUPS))
+    return Groups(attribute, tuple(found), len(values) - len(kept), int(counts.sum() - counts[kept].sum()))
 
 
 def widest_gap(groups: Sequence[Group], rate: str) -> Gap:

@@ -63,6 +63,8 @@ class CheckResult(msgspec.Struct, frozen=True):
         implicit: Whether it applies without being declared.
         low: Lower end of the 95 % interval of the value, or for changes of the difference.
         high: Its upper end.
+        rows_needed: How many test rows of the same kind would decide what these do not; None where it is decided, or
+            no number would.
     """
 
     name: str
@@ -74,6 +76,7 @@ class CheckResult(msgspec.Struct, frozen=True):
     implicit: bool = False
     low: float | None = None
     high: float | None = None
+    rows_needed: int | None = None
 
 
 class GateReport(msgspec.Struct, frozen=True):

@@ -60,12 +60,14 @@ class Leaks(msgspec.Struct, frozen=True):
         late: Feature that is an instant to the rows in which it is after its event; those without one are absent.
         compared: How many test rows were computed again of what was known at their instants; 0 for none.
         unknown: Feature to those of them in which it is another value then.
+        instants: Features that are instants and were held against their rows' events; None where rows have no time.
     """
 
     alone: tuple[Alone, ...]
     late: dict[str, int] = {}
     compared: int = 0
     unknown: dict[str, int] = {}
+    instants: tuple[str, ...] | None = None
 
 
 def measure_alone(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from falaj.definitions.cost import Cost
 from falaj.definitions.task import Task
 from falaj.models.bootstrap import Interval, bootstrap, interval_of
+from falaj.models.few_errors import relative_to, with_few_changes, with_few_errors
 from falaj.models.metrics import Floats, Scored
 from falaj.models.predicted import Predicted
 
@@ -97,6 +98,7 @@ class Sides(msgspec.Struct, frozen=True):
         production_threshold: Production's threshold.
         cost: What decisions cost.
         task: What was predicted.
+        same: Whether production answers by the same file, features and threshold: then nothing can change.
     """
 
     labels: NDArray[Any]
@@ -106,6 +108,7 @@ class Sides(msgspec.Struct, frozen=True):
     production_threshold: float = 0.5
     cost: Cost | None = None
     task: Task = "classification"
+    same: bool = False
 
     @property
     def classes(self) -> NDArray[np.int64]:
@@ -185,9 +188,13 @@ def measure_part(
         interval = interval_of(resampled, estimate=values["ece"] if key == "ece" else None)
         if interval is not None and np.isfinite([interval.low, interval.high]).all():
             named[kind][name] = interval
-    return msgspec.structs.replace(
-        part, intervals=named[""], changes=named["change"], relative=named["relative"]
-    )  # fmt: skip
+    intervals, changes = named[""], named["change"]
+    if isinstance(candidate, Scored):  # how far off a predicted number can be has no bound
+        intervals = with_few_errors(candidate, intervals)
+        if isinstance(production, Scored) and not sides.same:
+            changes = with_few_changes(candidate, production, changes)
+    relative = relative_to(changes, part.baseline, named["relative"])
+    return msgspec.structs.replace(part, intervals=intervals, changes=changes, relative=relative)
 
 
 def measure_slices(

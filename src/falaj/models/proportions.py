@@ -49,6 +49,21 @@ def share(hits: int, count: int, confidence: float = CONFIDENCE) -> Share:
     return Share(value, low, high, count)
 
 
+def rows_for(bound: float, confidence: float = CONFIDENCE) -> int:
+    """Return of how many rows none has to be a hit for the share to lie below a bound, by its interval.
+
+    Args:
+        bound: Above 0, below 1.
+        confidence: How often the interval holds the truth.
+
+    Example:
+        >>> rows_for(0.01), share(0, 381).high <= 0.01 < share(0, 380).high
+        (381, True)
+    """
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    return math.ceil(z * z * (1 / bound - 1))
+
+
 def difference(one: tuple[int, int], other: tuple[int, int], confidence: float = CONFIDENCE) -> Share:
     """Return the difference of two independent shares with its interval.
 

@@ -161,7 +161,8 @@ def _beside(sides: Sides, candidate: NDArray[np.float64] | None, production: NDA
     assert candidate is not None
     if production is not None:
         return replace(sides, candidate=candidate, production=production)
-    return replace(sides, candidate=candidate, production=sides.candidate, production_threshold=sides.threshold)
+    before, threshold = sides.candidate, sides.threshold
+    return replace(sides, candidate=candidate, production=before, production_threshold=threshold, same=False)
 
 
 def _attacked(check: Robustness, sides: Sides, candidate: Subject, production: Subject | None, seed: int) -> Perturbed:

@@ -48,13 +48,39 @@ def test_a_small_group_is_left_out_reported_and_leaves_the_check_open() -> None:
     assert outcomes(BOTH, *UNFAIR, SMALL)[1] is Outcome.FAIL  # what is sure stays so
     named = fairness("sex", demographic_parity=0.1, groups=["F", "M"])
     (passed,) = judge(named, *FAIR, SMALL)
-    assert passed.outcome is Outcome.PASS and "X (not among those to be judged)" in passed.reason
+    assert passed.outcome is Outcome.PASS and "X (65 rows, not among those to be judged)" in passed.reason
     assert judge(BOTH, *FAIR, left_out=3)[0].outcome is Outcome.INCONCLUSIVE
 
 
-def test_rows_of_no_known_group_are_counted_and_not_judged() -> None:
-    (found,) = judge(fairness("sex", demographic_parity=0.1), *FAIR, UNKNOWN)
-    assert found.outcome is Outcome.PASS and "150 rows of no known group" in found.reason
+def test_few_rows_of_no_known_group_are_reported_and_many_leave_the_check_open() -> None:
+    """The 150 are 1 % of 15,150 rows, and the 5,000 a fourth."""
+    check = fairness("sex", demographic_parity=0.1)
+    (found,) = judge(check, *FAIR, UNKNOWN)
+    assert found.outcome is Outcome.PASS and "150 rows of no known group (1.0%)" in found.reason
+    many = Group("(missing)", 1_000, 4_000, 1_000, 4_000)
+    for one in (check, fairness("sex", demographic_parity=0.1, groups=["F", "M"])):
+        (found,) = judge(one, *FAIR, many)
+        assert found.outcome is Outcome.INCONCLUSIVE
+        assert "5,000 rows of no known group (25.0%, more than 5.0%)" in found.reason
+    (known,) = judge(fairness("sex", demographic_parity=0.1, max_unknown=0.3), *FAIR, many)
+    assert known.outcome is Outcome.PASS and "25.0%" in known.reason
+    unfair = fairness("sex", demographic_parity=0.05)
+    assert outcomes(unfair, *UNFAIR, many) == [Outcome.FAIL]  # what known rows show stays so
+
+
+def test_with_declared_groups_the_others_are_reported_with_their_rows() -> None:
+    named = fairness("sex", demographic_parity=0.1, groups=["F", "M"])
+    found = next(judge_fairness(named, Findings(Part(100, 50), fairness=(Groups("sex", (*FAIR, SMALL), 7, 40),))))
+    assert found.outcome is Outcome.PASS  # people named the groups that count
+    assert "X (65 rows, not among those to be judged)" in found.reason and "7 rarer groups with 40 rows" in found.reason
+
+
+def test_a_declared_group_is_counted_however_rare_and_unknown_rows_always() -> None:
+    texts = [f"g{n % 60:02}" for n in range(6_000)] + ["rare", "(missing)"]
+    sides = Sides(np.tile([0, 1], 3_001), np.full(6_002, 0.6), 0.5)
+    found = count_groups("g", texts, sides, ["rare"])
+    assert {"rare", "(missing)"} <= {group.value for group in found.groups}
+    assert (found.left_out, found.left_out_rows, found.rows, found.unknown) == (10, 1_000, 6_002, 1)
 
 
 def test_a_missing_group_or_attribute_fails_and_one_group_is_not_enough() -> None:

@@ -70,7 +70,45 @@ def test_an_instant_after_its_event_fails_and_an_unknown_one_does_not() -> None:
     findings = Findings(WHOLE, leaks=Leaks((Alone("x", 0.6),), late))
     assert [one.outcome for one in judge_leaks(no_leak(), findings)] == [Outcome.PASS, Outcome.FAIL]
     let_off = no_leak(allow=["a:at"])
-    assert [one.outcome for one in judge_leaks(let_off, findings)] == [Outcome.PASS, Outcome.PASS]
+    assert [one.outcome for one in judge_leaks(let_off, findings)] == [Outcome.PASS, Outcome.SKIPPED]
+
+
+@pytest.mark.parametrize(
+    ("instants", "outcome", "reason"),
+    [
+        (None, Outcome.SKIPPED, "the rows have no time"),
+        ((), Outcome.SKIPPED, "no feature is an instant"),
+        (("a__at",), Outcome.PASS, "a__at"),
+    ],
+)
+def test_where_no_instant_was_held_against_its_event_nothing_passes(
+    instants: tuple[str, ...] | None, outcome: Outcome, reason: str
+) -> None:
+    found = list(judge_leaks(no_leak(), Findings(WHOLE, leaks=Leaks((Alone("x", 0.6),), instants=instants))))[-1]
+    assert found.outcome is outcome and reason in found.reason
+
+
+@pytest.mark.parametrize(
+    ("late", "compared", "unknown", "outcome", "reason"),
+    [
+        (0.0, 0, 0, Outcome.INCONCLUSIVE, "nothing was computed again"),
+        (0.0, 1, 0, Outcome.INCONCLUSIVE, "381 such rows are needed"),
+        (0.0, 380, 0, Outcome.INCONCLUSIVE, "up to 1.0%"),
+        (0.0, 381, 0, Outcome.PASS, "none is another value in 381 rows"),
+        (0.0, 381, 1, Outcome.FAIL, "in 1 of 381 rows"),
+        (0.05, 60, 0, Outcome.INCONCLUSIVE, "73 such rows are needed"),
+        (0.05, 73, 0, Outcome.PASS, "none"),
+        (0.05, 500, 15, Outcome.PASS, "3.0%"),
+        (0.05, 100, 5, Outcome.INCONCLUSIVE, "5.0%"),
+        (0.05, 100, 30, Outcome.FAIL, "30.0%"),
+    ],
+)
+def test_a_few_rows_that_were_computed_again_are_no_proof(
+    late: float, compared: int, unknown: int, outcome: Outcome, reason: str
+) -> None:
+    leaks = Leaks((Alone("x", 0.6),), {}, compared, {"a__n": unknown} if unknown else {}, ())
+    found = list(judge_leaks(no_leak(late=late), Findings(WHOLE, leaks=leaks)))[1]
+    assert found.outcome is outcome and reason in found.reason
 
 
 def test_texts_are_scored_by_their_codes() -> None:

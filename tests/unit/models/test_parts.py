@@ -62,9 +62,11 @@ def test_cost_is_the_mean_of_what_decisions_cost() -> None:
 def test_a_pair_is_drawn_together() -> None:
     sides = rows(4)
     apart = [measure_part(Sides(sides.labels, s, 0.5), seed=0).intervals["auc"] for s in (sides.candidate,)]
-    same = measure_part(Sides(sides.labels, sides.candidate, 0.5, sides.candidate, 0.5), seed=0)
+    same = measure_part(Sides(sides.labels, sides.candidate, 0.5, sides.candidate, 0.5, same=True), seed=0)
     assert (same.changes["auc"].low, same.changes["auc"].high) == (0.0, 0.0)  # of itself nothing is worse
     assert apart[0].high - apart[0].low > 0.02
+    alike = measure_part(Sides(sides.labels, sides.candidate, 0.5, sides.candidate - 1e-9, 0.5), seed=0).changes["auc"]
+    assert 0 < alike.high - alike.low < apart[0].high - apart[0].low  # of another that agrees here, not for certain
 
 
 def test_resamples_keep_the_number_of_each_class() -> None:

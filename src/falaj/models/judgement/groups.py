@@ -47,7 +47,8 @@ def _criterion(check: Fairness, name: str, bound: float, rates: tuple[str, ...],
         reason = f"{len(judged)} of {len(wanted)} groups have enough rows to be compared{excluded}"
         return CheckResult(name, Outcome.INCONCLUSIVE, reason, None, bound)
     gaps = [widest_gap(judged, rate) for rate in rates]
-    outcome = _outcome(gaps, bound, complete=not small and not found.left_out)
+    whole = not small and (bool(check.groups) or not found.left_out)
+    outcome = _outcome(gaps, bound, complete=whole and not _too_many_unknown(check, found))
     worst = max(gaps, key=lambda gap: gap.value)
     reason = (
         f"{worst.rate} of {worst.most} is {worst.value:.3f} ({worst.low:.3f} to {worst.high:.3f}) above that of "
@@ -68,11 +69,20 @@ def _is_small(check: Fairness, group: Group) -> bool:
     return group.positives < check.min_positives or group.negatives < check.min_negatives
 
 
+def _too_many_unknown(check: Fairness, found: Groups) -> bool:
+    """Return whether so many rows are of no known group that they could hide what known ones do not show."""
+    return found.unknown > check.max_unknown * found.rows
+
+
 def _excluded(check: Fairness, found: Groups, small: list[Group]) -> str:
     parts = [f"{g.value} ({g.positives} positives, {g.negatives} negatives: too few)" for g in small]
     if check.groups:
-        parts += [f"{g.value} (not among those to be judged)" for g in found.groups if g.value not in check.groups]
-    else:
-        parts += [f"{g.positives + g.negatives} rows of no known group" for g in found.groups if not is_known(g)]
-    parts += [f"{found.left_out} rarer groups"] if found.left_out else []
+        others = [g for g in found.groups if is_known(g) and g.value not in check.groups]
+        parts += [f"{g.value} ({g.rows:,} rows, not among those to be judged)" for g in others]
+    if found.left_out:
+        parts.append(f"{found.left_out} rarer groups with {found.left_out_rows:,} rows")
+    if found.unknown:
+        share = found.unknown / found.rows
+        more = f", more than {check.max_unknown:.1%}" if _too_many_unknown(check, found) else ""
+        parts.append(f"{found.unknown:,} rows of no known group ({share:.1%}{more})")
     return f"; left out: {', '.join(parts)}" if parts else ""

@@ -8,9 +8,11 @@ from falaj.models.findings import Findings
 from falaj.models.gate_report import CheckResult, Outcome
 from falaj.models.judgement.metric import failed
 from falaj.models.leakage import Alone, Leaks
-from falaj.models.proportions import share
+from falaj.models.proportions import rows_for, share
 
 NO_LABEL = "no feature is the label"
+LEAST_LATE = 0.01
+"""What "none" is held to: no number of rows shows a share of zero, and so many as show this one are computed again."""
 
 
 def judge_label(findings: Findings) -> CheckResult:
@@ -47,24 +49,30 @@ def judge_leaks(check: Leakage, findings: Findings) -> Iterator[CheckResult]:
         yield _alone(check, judged)
     if check.late is not None:
         yield _known_then(check.late, allowed, leaks)
-    late = {name: rows for name, rows in leaks.late.items() if name not in allowed}
+    yield _later_than_events(allowed, leaks)
+
+
+def _later_than_events(allowed: set[str], leaks: Leaks) -> CheckResult:
     name = "no feature is later than its event"
+    late = {feature: rows for feature, rows in leaks.late.items() if feature not in allowed}
     if late:
-        yield failed(name, ", ".join(f"{one} is in {rows:,} rows" for one, rows in late.items()))
-    else:
-        yield CheckResult(name, Outcome.PASS, "no instant among the features is after the row's own")
+        return failed(name, ", ".join(f"{one} is in {rows:,} rows" for one, rows in late.items()))
+    if leaks.instants is None:
+        return CheckResult(name, Outcome.SKIPPED, "the rows have no time to be later than")
+    held = [feature for feature in leaks.instants if feature not in allowed]
+    if not held:
+        return CheckResult(name, Outcome.SKIPPED, "no feature is an instant")
+    return CheckResult(name, Outcome.PASS, f"no instant among the features is after the row's own: {', '.join(held)}")
 
 
 def _known_then(bound: float, allowed: set[str], leaks: Leaks) -> CheckResult:
     name = f"features rest on what was known then, but for {100 * bound:g}% of rows"
     if not leaks.compared:
-        return failed(name, "it was not looked at", bound=bound)
+        reason = "nothing was computed again: the rows have no time, or no feature is computed of a source's rows"
+        return CheckResult(name, Outcome.INCONCLUSIVE, reason, None, bound)
     counts = {feature: rows for feature, rows in leaks.unknown.items() if feature not in allowed}
     if not counts:
-        found = share(0, leaks.compared)
-        outcome = Outcome.PASS if found.high <= bound or bound == 0 else Outcome.INCONCLUSIVE
-        reason = f"none is another value in {leaks.compared:,} rows that were computed again"
-        return CheckResult(name, outcome, reason, 0.0, bound, low=found.low, high=found.high)
+        return _none_unknown(name, bound, leaks.compared)
     worst = max(counts, key=lambda feature: counts[feature])
     found = share(counts[worst], leaks.compared)
     outcome = Outcome.FAIL if found.low > bound else Outcome.PASS if found.high <= bound else Outcome.INCONCLUSIVE
@@ -73,6 +81,16 @@ def _known_then(bound: float, allowed: set[str], leaks: Leaks) -> CheckResult:
         f"at their instants: {found.value:.1%} ({found.low:.1%} to {found.high:.1%})"
     )
     return CheckResult(name, outcome, reason, found.value, bound, low=found.low, high=found.high)
+
+
+def _none_unknown(name: str, bound: float, compared: int) -> CheckResult:
+    found, needed = share(0, compared), rows_for(bound or LEAST_LATE)
+    reason = f"none is another value in {compared:,} rows that were computed again"
+    if compared >= needed:
+        return CheckResult(name, Outcome.PASS, reason, 0.0, bound, low=found.low, high=found.high)
+    reason += f", which may still be up to {found.high:.1%} of all; {needed:,} such rows are needed"
+    low, high = found.low, found.high
+    return CheckResult(name, Outcome.INCONCLUSIVE, reason, 0.0, bound, low=low, high=high, rows_needed=needed)
 
 
 def _alone(check: Leakage, judged: list[Alone]) -> CheckResult:

@@ -7,6 +7,7 @@ from falaj.definitions.slices import Slices, column_of, sliced
 from falaj.models.bootstrap import Interval
 from falaj.models.findings import Findings
 from falaj.models.gate_report import CheckResult, Outcome
+from falaj.models.judgement.evidence_needed import rows_needed, said
 from falaj.models.parts import MOST_SLICES, Part
 
 _SLACK = 1e-12  # bounds are inclusive, and 0.900 - 0.895 is not 0.005 in floating point
@@ -84,8 +85,12 @@ def _bound(check: Bound, name: str, part: Part) -> CheckResult:
         outcome, words = Outcome.FAIL, "below" if sign == 1 else "above"
     else:
         outcome, words = Outcome.INCONCLUSIVE, "not surely at least" if sign == 1 else "not surely at most"
-    reason = f"{check.metric} {value:.4f}{between} is {words} {check.bound:g}"
-    return CheckResult(name, outcome, reason, value, check.bound, low=_low(interval), high=_high(interval))
+    margin = sign * (value - check.bound)
+    needed = rows_needed(part.rows, abs(value - (worst if margin > 0 else best)), margin, outcome)
+    reason = f"{check.metric} {value:.4f}{between} is {words} {check.bound:g}{said(needed, 'the value stays')}"
+    return CheckResult(
+        name, outcome, reason, value, check.bound, low=_low(interval), high=_high(interval), rows_needed=needed
+    )
 
 
 def _change(check: Change, name: str, part: Part, problem: str) -> CheckResult:
@@ -113,11 +118,29 @@ def _change(check: Change, name: str, part: Part, problem: str) -> CheckResult:
         outcomes.append(within(sign, share, check.relative))
     outcome = next((o for o in (Outcome.FAIL, Outcome.INCONCLUSIVE) if o in outcomes), Outcome.PASS)
     words = {Outcome.PASS: "", Outcome.FAIL: ": worse", Outcome.INCONCLUSIVE: ": too close to call"}[outcome]
+    needed, when = _needed(check, part, sign, value - baseline, baseline, outcome)
     reason = (
         f"{check.metric} {value:.4f} against production's {baseline:.4f} on the same {part.rows:,} rows, a change of "
-        f"{value - baseline:+.4f} ({change.low:+.4f} to {change.high:+.4f}){words}"
+        f"{value - baseline:+.4f} ({change.low:+.4f} to {change.high:+.4f}){words}{said(needed, when)}"
     )
-    return CheckResult(name, outcome, reason, value, check.by, baseline, low=change.low, high=change.high)
+    return CheckResult(
+        name, outcome, reason, value, check.by, baseline, low=change.low, high=change.high, rows_needed=needed
+    )
+
+
+def _needed(
+    check: Change, part: Part, sign: int, change: float, baseline: float, outcome: Outcome
+) -> tuple[int | None, str]:
+    """Return how many rows would decide about two that are alike; where that says nothing, that differ as seen."""
+    interval = part.changes[check.metric]
+    worst, best = (interval.low, interval.high) if sign == 1 else (interval.high, interval.low)
+    allowed = [check.by] if check.by or check.relative is None else []
+    allowed += [] if check.relative is None else [check.relative * abs(baseline)]
+    by = min(allowed)
+    if 0 < by < abs(change - worst):
+        return rows_needed(part.rows, abs(change - worst), by, outcome), "the two are alike"
+    margin = sign * change + by
+    return rows_needed(part.rows, abs(change - (worst if margin > 0 else best)), margin, outcome), "the change stays"
 
 
 def within(sign: int, change: Interval, by: float) -> Outcome:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from falaj.definitions.gate import HIGHER_IS_BETTER, Robustness
 from falaj.models.findings import Findings
 from falaj.models.gate_report import CheckResult, Outcome
+from falaj.models.judgement.evidence_needed import rows_needed, said
 from falaj.models.judgement.metric import failed, within
 from falaj.models.parts import Part
 from falaj.models.robustness import Perturbed
@@ -37,11 +38,15 @@ def _judged(check: Robustness, name: str, found: Perturbed, other: str) -> Check
     sign = 1 if HIGHER_IS_BETTER[check.metric] else -1
     of = f", the worst of {found.tried}" if found.tried > 1 else ""
     against = "production's under the same" if other == "production" else "its own without it"
+    outcome, change = within(sign, found.change, check.by), found.value - found.baseline
+    margin = sign * change + check.by
+    end = found.change.low if (margin > 0) == (sign == 1) else found.change.high
+    needed = rows_needed(found.rows, abs(change - end), margin, outcome)
     reason = (
         f"with {found.label}{of}, {check.metric} is {found.value:.4f} against {against}, {found.baseline:.4f}: "
-        f"{found.value - found.baseline:+.4f} ({found.change.low:+.4f} to {found.change.high:+.4f})"
+        f"{change:+.4f} ({found.change.low:+.4f} to {found.change.high:+.4f}){said(needed, 'the change stays')}"
     )
-    outcome = within(sign, found.change, check.by)
+    low, high = found.change.low, found.change.high
     return CheckResult(
-        name, outcome, reason, found.value, check.by, found.baseline, low=found.change.low, high=found.change.high
+        name, outcome, reason, found.value, check.by, found.baseline, low=low, high=high, rows_needed=needed
     )
