@@ -1,8 +1,8 @@
 """What durable steps cost: `python bench/pipelines.py [STEPS]`.
 
 Runs a pipeline of a user's own over STEPS tiny parts (300 by default) with 1, 2 and 8 worker processes, on SQLite and
-on a PostgreSQL of its own where one is installed; steps in child processes; a worker that is killed; and the command's
-own start. Each line `ratio: NAME VALUE` has its aim before it, where there is one.
+on a PostgreSQL of its own where one is installed; steps in child processes, and on a Ray of its own; a worker that is
+killed; and the command's own start. Each line `ratio: NAME VALUE` has its aim before it, where there is one.
 """
 
 import contextlib
@@ -27,6 +27,7 @@ from falaj.pipelines.runs import RunState, run_attempts, run_steps
 from faults.pipelines.crashing_worker import open_worker, start_worker
 from faults.pipelines.test_own_pipeline import begin
 from support.postgres_server import postgres_server, programs
+from support.ray_cluster import ray_cluster
 from unit.pipelines import counted_pipelines as counted
 
 _LEASE_S = 15.0
@@ -58,7 +59,11 @@ def steps_per_second(workers: int, steps: int, url: str = "") -> float:
 
 def step_overhead_ms(executor: Any, steps: int) -> float:
     """Return what a step costs that does next to nothing, in one worker: the median from its begin to the next's."""
-    with state() as folder:
+    with contextlib.ExitStack() as opened:
+        folder = opened.enter_context(state())
+        if executor == "ray":
+            cluster = opened.enter_context(ray_cluster())
+            (folder / "ray.address").write_text(f"{cluster.address} {cluster.token}")
         db, run_id = begin(folder, counted.listed, executor, number=steps)
         other, worker = open_worker(folder)
         assert worker.run_one(run_id).state is RunState.SUCCEEDED
@@ -110,6 +115,7 @@ def main(steps: int = 300) -> None:
     print_figure("help_ms", command_ms("-m", "falaj.cli.main", "--help"), ".0f", "<= 200")
     print_figure("step_overhead_ms", step_overhead_ms("in_process", steps), ".1f", "<= 5")
     print_figure("child_step_overhead_ms", step_overhead_ms("project", 20), ".0f", "<= 150")
+    print_figure("ray_step_overhead_ms", step_overhead_ms("ray", 10), ".0f", "-")
     print_figure("resume_s", resume_s(), ".2f", f"<= {_LEASE_S:g}, one lease")
     with contextlib.ExitStack() as server:
         urls = {"sqlite": ""}

@@ -1,8 +1,9 @@
 """Backends: the one place that chooses them; `online` does for the online store, which gateways open too."""
 
 import os
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,17 @@ from falaj.kernel.clock import Clock, SystemClock
 from falaj.kernel.errors import InputError
 from falaj.kernel.ids import id_maker
 from falaj.kernel.pipeline_settings import PipelineSettings
+from falaj.kernel.secret import read_secret
 from falaj.kernel.settings import Settings, load_settings
 from falaj.lifecycle.rooms import Rooms
 from falaj.lifecycle.step_tracking import step_tracking
 from falaj.pipelines.capacity import Capacity, Room
 from falaj.pipelines.child import ChildResources
-from falaj.pipelines.executors import ChildProcess, Executor, InProcess
+from falaj.pipelines.executors import ChildProcess, InProcess
 from falaj.pipelines.keys import StepKeys, environment_digest
+from falaj.pipelines.ray.executor import OnRay
+from falaj.pipelines.ray.jobs import Jobs, refuse_unsafe
+from falaj.pipelines.task import Executor, Task
 from falaj.pipelines.worker import Worker
 from falaj.storage.blobs.local import LocalBlobs
 from falaj.storage.eventlog import EventLog
@@ -31,6 +36,10 @@ from falaj.storage.folder import StateFolder
 from falaj.storage.keyvalue import KeyValueStore
 from falaj.storage.shared import share
 from falaj.storage.tables.delta import DeltaTables
+
+_BEFORE, _AFTER = "falaj.models.mlflow_capture:capture", "falaj.models.mlflow_capture:settle"
+_RAY_LOOK_EVERY_S = 1.0
+"""A job on Ray takes a second to begin; many workers that look for one more often would only cost."""
 
 
 class OpenLogs:
@@ -138,37 +147,73 @@ def workers_for(rooms: Rooms) -> list[Worker]:
 
     The first has Falaj's own steps, and no other: tiny ones in this process, heavy ones in a child of their own. So no
     two of them change a source or a model at the same time, and none waits for a user's step, however long that takes.
-    The others run the steps of users' pipelines, each in a child.
+    The others run the steps of users' pipelines, each in a child, and as many as the settings say follow jobs on Ray,
+    where there is one.
     """
     settings = rooms.settings.pipelines
     keys = StepKeys([rooms.folder], environment_digest())
     resources = ChildResources("falaj.app.backends:rooms_for_step", {"folder": str(rooms.folder)})
+
+    def tracking(task: Task) -> dict[str, str]:
+        return step_tracking(rooms, task, keys.code(task.step.function))
+
+    secrets = rooms.folder / settings.secrets
     project = ChildProcess(
-        resources,
-        folder=rooms.folder,
-        secrets=rooms.folder / settings.secrets,
-        environment=lambda task: step_tracking(rooms, task, keys.code(task.step.function)),
-        before="falaj.models.mlflow_capture:capture",
-        after="falaj.models.mlflow_capture:settle",
+        resources, folder=rooms.folder, secrets=secrets, environment=tracking, before=_BEFORE, after=_AFTER
     )
     own: dict[str, Executor] = {"in_process": InProcess(rooms), "child": ChildProcess(resources)}
     capacity = Capacity(room_of(settings))
     count = settings.workers or min(4, os.cpu_count() or 1)
-    return [
-        Worker(
+
+    def worker(executors: dict[str, Executor], look_every_s: float = 0.25) -> Worker:
+        return Worker(
             rooms.db,
             rooms.blobs,
             rooms.clock,
             keys,
-            own if number == 0 else {"project": project},
+            executors,
             work=rooms.state.run / "work",
             logs=rooms.state.log / "runs",
             lease_s=rooms.settings.control.lease_s,
             folder=rooms.folder,
             capacity=capacity,
+            look_every_s=look_every_s,
         )
-        for number in range(1 + count)
-    ]
+
+    local = [worker(own if number == 0 else {"project": project}) for number in range(1 + count)]
+    if not rooms.settings.ray.address:
+        return local
+    on_ray: dict[str, Executor] = {"ray": ray_of(rooms, tracking)}
+    return local + [worker(on_ray, _RAY_LOOK_EVERY_S) for _ in range(rooms.settings.ray.jobs)]
+
+
+def ray_of(rooms: Rooms, tracking: Callable[[Task], dict[str, str]]) -> OnRay:
+    """Return the cluster that the settings name.
+
+    Args:
+        rooms: The project.
+        tracking: Returns the environment in which what a step logs with MLflow is the project's.
+
+    Raises:
+        DefinitionError: It is not safe to send jobs to.
+    """
+    settings, secrets = rooms.settings.ray, rooms.folder / rooms.settings.pipelines.secrets
+    refuse_unsafe(settings)
+
+    def token() -> str:
+        return read_secret(settings.token, secrets).reveal() if settings.token else ""
+
+    return OnRay(
+        Jobs(settings.address, token),
+        rooms.state.shared or rooms.state.run / "work",
+        folder=rooms.folder,
+        secrets=secrets,
+        python=settings.python or sys.executable,
+        environment=tracking,
+        before=_BEFORE,
+        after=_AFTER,
+        home=rooms.state.path,
+    )
 
 
 def room_of(settings: PipelineSettings) -> Room:

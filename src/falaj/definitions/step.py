@@ -5,7 +5,7 @@ import types
 import typing
 from collections.abc import Callable, Sequence
 from functools import cached_property, update_wrapper
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, Generic, Literal, TypeVar, overload
 
 from falaj.definitions.frame import as_frame, frame_form
 from falaj.definitions.trace import Skipped, StepOptions, TracedStep, called_in_pipeline, current_trace, holds_skipped
@@ -246,6 +246,7 @@ def step(
     memory: str | None = ...,
     gpu: int = ...,
     random: bool = ...,
+    engine: Literal["local", "ray"] = ...,
 ) -> Callable[[Callable[..., R]], StepFunction[R]]: ...
 
 
@@ -259,6 +260,7 @@ def step(
     memory: str | None = None,
     gpu: int = 0,
     random: bool = False,
+    engine: Literal["local", "ray"] = "local",
 ) -> Any:
     """Declare a function as a step of pipelines.
 
@@ -272,6 +274,8 @@ def step(
         gpu: Graphics cards that it needs.
         random: Whether the result depends on chance, the clock or the world outside, and not only on code and
             arguments. Such a step runs anew in every run.
+        engine: Where it runs in a run: `local`, in a process beside control, or `ray`, as a job of the cluster that
+            the settings name. Called directly, it runs here whatever this says.
 
     Raises:
         DefinitionError: An option makes no sense, or a parameter has no name that could be wired.
@@ -286,6 +290,8 @@ def step(
     for name, value in (("retries", retries), ("gpu", gpu)):
         if not isinstance(value, int) or value < 0:
             raise DefinitionError(f"step: {name} = {value!r} is not a whole number from 0 on")
+    if engine not in ("local", "ray"):
+        raise DefinitionError(f"step: engine = {engine!r} is none", hint="write 'local' or 'ray'")
     if not cpu > 0:
         raise DefinitionError(f"step: cpu = {cpu!r} is not above zero", hint="give cores, such as 2 or 0.5")
     options = StepOptions(
@@ -296,6 +302,7 @@ def step(
         memory_bytes=None if memory is None else size_bytes(memory, field="memory"),
         gpu=gpu,
         random=random,
+        engine=engine,
     )
     if function is not None:
         return StepFunction(function, options)

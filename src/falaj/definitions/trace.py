@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -21,6 +21,7 @@ class StepOptions(msgspec.Struct, frozen=True, kw_only=True):
         memory_bytes: Memory that it needs, and may not exceed; None for any.
         gpu: Graphics cards that it needs.
         random: Whether its result depends on chance, the clock or the world outside.
+        engine: Where it runs in a run: `local`, beside control, or `ray`.
     """
 
     retries: int = 0
@@ -30,6 +31,7 @@ class StepOptions(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: int | None = None
     gpu: int = 0
     random: bool = False
+    engine: Literal["local", "ray"] = "local"
 
 
 class TracedStep(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ from falaj.kernel.errors import DefinitionError, ProjectError
 from falaj.kernel.pipeline_settings import PipelineSettings
 from falaj.kernel.python_settings import PythonSettings
 from falaj.kernel.rate import Rate
+from falaj.kernel.ray_settings import RaySettings
 from falaj.kernel.settings_source import overlay, refusal
 
 PROJECT_FILE = "falaj.toml"
@@ -416,6 +417,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limits: LimitSettings = LimitSettings()
     control: ControlSettings = ControlSettings()
     pipelines: PipelineSettings = PipelineSettings()
+    ray: RaySettings = RaySettings()
     events: EventSettings = EventSettings()
     features: FeatureSettings = FeatureSettings()
     consistency: ConsistencySettings = ConsistencySettings()

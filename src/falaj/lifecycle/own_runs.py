@@ -14,6 +14,7 @@ from falaj.kernel.duration import positive_duration_us
 from falaj.kernel.errors import InputError
 from falaj.lifecycle.project import TracedPipeline, trace_pipeline
 from falaj.lifecycle.rooms import Rooms
+from falaj.pipelines.ray.jobs import refuse_unsafe
 from falaj.pipelines.submission import submit_in
 from falaj.pipelines.tables import RUN
 from falaj.pipelines.turns import next_turn
@@ -66,8 +67,11 @@ def submit_traced(
         turn: Of its first step; None for that of a run which comes now.
 
     Raises:
+        DefinitionError: A step is to run on Ray, and the settings name none, or one that is not safe to use.
         Conflict: A run with the same `dedup_key` is active.
     """
+    if any(step.executor == "ray" for step in traced.graph.steps):
+        refuse_unsafe(rooms.settings.ray)
     return submit_in(
         connection,
         rooms.clock,

@@ -17,8 +17,8 @@ from falaj.models.mlflow_capture import (
     may_capture,
 )
 from falaj.models.mlflow_reading import LoggedRun, logged_runs
-from falaj.pipelines.executors import Task
 from falaj.pipelines.runs import StepRun, get_run
+from falaj.pipelines.task import Task
 from falaj.storage.folder import StateFolder
 
 

@@ -28,6 +28,9 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         used: Digests that the step says it used.
         made: Digests that the step says it made.
         cpu_seconds: Core-seconds spent.
+        blameless: Whether a death was not the step's doing, and is not counted.
+        delay_s: Pause before the next try, where there is one that costs none of the step's own.
+        job_over: Whether the job that it ran as is over; see `JobExecutor`.
     """
 
     state: EndState
@@ -37,6 +40,9 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     used: list[str] = []
     made: list[str] = []
     cpu_seconds: float = 0.0
+    blameless: bool = False
+    delay_s: float = 0.0
+    job_over: bool = False
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -72,7 +78,7 @@ def judge(step: Step, result: Result, *, failures: int, crashes: int, run_over: 
         >>> judge(step, Result(state=EndState.LOST), failures=1, crashes=0, run_over=False).crashes
         1
     """
-    if result.state is EndState.LOST:
+    if result.state is EndState.LOST and not result.blameless:
         crashes += 1
     if result.state in (EndState.FAILED, EndState.TIMED_OUT):
         failures += 1
@@ -85,7 +91,7 @@ def judge(step: Step, result: Result, *, failures: int, crashes: int, run_over: 
     if crashes >= MAX_CRASHES:
         error = f"the step killed its process {crashes} times; the last time: {result.error}"
         return Verdict(EndState.FAILED, failures, crashes, error=error)
-    return Verdict(None, failures, crashes, error=result.error)
+    return Verdict(None, failures, crashes, result.delay_s, result.error)
 
 
 def load(function: str) -> Callable[..., Any]:

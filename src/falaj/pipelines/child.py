@@ -97,6 +97,11 @@ def main() -> None:
     pipe = _detach_input()
     request = msgspec.json.decode(_read_line(pipe), type=ChildRequest)
     threading.Thread(target=_die_with_parent, args=(pipe,), daemon=True).start()
+    carry_out(request)
+
+
+def carry_out(request: ChildRequest) -> Result:
+    """Call the step function in this process, and write what came of it into the result file."""
     if request.memory_bytes is not None and sys.platform == "linux":
         resource.setrlimit(resource.RLIMIT_DATA, (request.memory_bytes, request.memory_bytes))
     hidden: list[str] = []
@@ -109,6 +114,7 @@ def main() -> None:
     _write(request.result_file, ChildResult(msgspec.structs.replace(result, outputs=plain), files))
     if request.after:  # what goes wrong from here on is told in the log, and takes no result away
         load(request.after)(succeeded=result.state is EndState.SUCCEEDED)
+    return result
 
 
 def _open_resources(asked: ChildResources | None) -> Any:

@@ -39,6 +39,7 @@ class Claim(msgspec.Struct, frozen=True):
         needed_keys: Content keys of the needed steps.
         skipped: Names of the needed steps that were skipped.
         dependents: Names of the steps that need this one.
+        job: The job that it runs as elsewhere; None for none yet.
     """
 
     run_id: str
@@ -54,6 +55,7 @@ class Claim(msgspec.Struct, frozen=True):
     needed_keys: list[str] = []
     skipped: list[str] = []
     dependents: list[str] = []
+    job: str | None = None
 
 
 class Claims:
@@ -163,6 +165,29 @@ class Claims:
         with self._db.write(flush=False) as connection:
             return connection.execute(STEP.update().where(held(claim)).values(lease_until=until)).rowcount == 1
 
+    def name_job(self, claim: Claim, job: str) -> bool:
+        """Write down which job the step will run as; False if the step is no longer ours.
+
+        This waits for the disk: a job that a power cut made forgotten would go on beside its successor.
+        """
+        with self._db.write() as connection:
+            return connection.execute(STEP.update().where(held(claim)).values(job=job)).rowcount == 1
+
+    def unwanted_jobs(self) -> list[tuple[str, str, str]]:
+        """Return run, step and job where a step has ended without its job, such as that of a cancelled run."""
+        ended = [state for state in RunState if state.ended]
+        query = sa.select(STEP.c.run_id, STEP.c.name, STEP.c.job).where(
+            STEP.c.job.is_not(None), STEP.c.state.in_(ended), STEP.c.executor.in_(self._executors)
+        )
+        with self._db.read() as connection:
+            return [(row.run_id, row.name, row.job) for row in connection.execute(query)]
+
+    def forget_job(self, run_id: str, step: str, job: str) -> None:
+        """Write down that a job is over."""
+        one = sa.and_(STEP.c.run_id == run_id, STEP.c.name == step, STEP.c.job == job)
+        with self._db.write() as connection:
+            connection.execute(STEP.update().where(one).values(job=None))
+
     def wanted_end(self, claim: Claim) -> EndState | None:
         """Return why the step should be ended now: its run was cancelled, or another worker has it."""
         query = sa.select(RUN.c.cancel_requested).join(STEP, STEP.c.run_id == RUN.c.id).where(held(claim))
@@ -253,4 +278,5 @@ def _bare_claim(row: sa.Row[Any], pipeline: str, actor: str) -> Claim:
         row.crashes,
         row.started,
         row.owner,
+        job=row.job,
     )

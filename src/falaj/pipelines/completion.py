@@ -24,6 +24,11 @@ CrashPoint = Callable[[str], None]
 """Called with the name of each place where a death must be survived; tests pass one that kills the process."""
 
 
+def no_crash(point: str) -> None:
+    """Survive every place."""
+    del point
+
+
 class Completion:
     """Ends attempts.
 
@@ -45,7 +50,7 @@ class Completion:
         plain = msgspec.to_builtins(outputs)
         values = {"state": RunState.SUCCEEDED, "key": key, "outputs": plain, "cached": cached, "progress": 1.0}
         with self._db.write() as connection:
-            if not _leave(connection, claim, {**values, "ended": now_us, "error": None, "log": log}):
+            if not _leave(connection, claim, {**values, "ended": now_us, "error": None, "log": log, **_job(result)}):
                 return False
             if not cached:
                 self._keep(connection, claim, key, plain, now_us)
@@ -102,6 +107,7 @@ class Completion:
                 run_over=run.cancel_requested or run.ended is not None,
             )
             values: dict[str, Any] = {"failures": verdict.failures, "crashes": verdict.crashes, "error": verdict.error}
+            values |= _job(result)
             if verdict.state is None:
                 values |= {"state": RunState.PENDING, "not_before": now_us + int(verdict.delay_s * SECOND_US)}
             else:
@@ -149,6 +155,10 @@ class Completion:
         wall_seconds = (now_us - claim.started) / SECOND_US
         self._meter.record_in(connection, Usage("pipeline", claim.pipeline, result.cpu_seconds, wall_seconds))
         record(connection, self._clock, claim.actor, "run.step", f"{claim.run_id}/{claim.step.name}", detail)
+
+
+def _job(result: Result) -> dict[str, None]:
+    return {"job": None} if result.job_over else {}
 
 
 def _leave(connection: sa.Connection, claim: Claim, values: dict[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""Where a step runs: in this process, or in a child process group that can really be ended."""
+"""Where a step runs on this machine: in this process, or in a child process group that can really be ended."""
 
 import contextlib
 import json
@@ -11,65 +11,22 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
 from falaj.kernel.codec import to_json
 from falaj.pipelines.attempt import Result, attempt
-from falaj.pipelines.child import ChildProgress, ChildRequest, ChildResources, ChildResult
+from falaj.pipelines.child import ChildProgress, ChildResources, ChildResult
 from falaj.pipelines.context import EndState, StepContext, StopSignal
-from falaj.pipelines.graph import Step
 from falaj.pipelines.process import process_start
+from falaj.pipelines.task import Report, Task, given_result, request_of, why_ended
 
 GRACE_S = 2.0
 """Between SIGTERM, which lets a step write its checkpoint, and SIGKILL."""
 
 _LOOK_EVERY_S = 0.25
 _START_CHILD = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from falaj.pipelines.child import main; main()"
-
-Report = Callable[[float, str], None]
-
-
-class Task(msgspec.Struct, frozen=True):
-    """One attempt, ready to run.
-
-    Attributes:
-        run_id: The run.
-        step: The step.
-        attempt: Its number.
-        inputs: By needed step, plain values and digests.
-        files: Where the files of input digests lie.
-        folder: Of this attempt; made by whoever runs it.
-        checkpoint: Of the step's key.
-        log: The file that the step's words are added to.
-        arguments: What a step function is called with; None for a function of the context.
-        cards: Numbers of the graphics cards that it may use.
-    """
-
-    run_id: str
-    step: Step
-    attempt: int
-    inputs: dict[str, dict[str, Any]]
-    files: dict[str, Path]
-    folder: Path
-    checkpoint: Path
-    log: Path
-    arguments: dict[str, Any] | None = None
-    cards: tuple[int, ...] = ()
-
-    @property
-    def work(self) -> Path:
-        """The empty folder that the step function is given, if it asks for one."""
-        return self.folder / "work"
-
-
-class Executor(Protocol):
-    """Runs attempts; each comes back as a result, whatever happens in it."""
-
-    def run(self, task: Task, stop: StopSignal, report: Report) -> Result:
-        """Run the attempt to its end, or until the stop signal ends it."""
-        ...
 
 
 class InProcess:
@@ -144,7 +101,9 @@ class ChildProcess:
 
     def run(self, task: Task, stop: StopSignal, report: Report) -> Result:
         """Start the child, pass on its progress, and end its group when it ends or must end."""
-        request = self._request(task)
+        request = request_of(
+            task, resources=self._resources, secrets=self._secrets, before=self._before, after=self._after
+        )
         task.folder.mkdir(parents=True, exist_ok=True)
         # The child sees exactly this process's import path, however that came about, and the project's code before it.
         own = [] if self._folder is None else [str(self._folder.absolute())]
@@ -173,29 +132,8 @@ class ChildProcess:
         finally:
             _end_group(child)
         if state is not None:
-            return Result(state=state, error=_why(state, task.step))
+            return Result(state=state, error=why_ended(state, task.step))
         return _read_result(Path(request.result_file), child.returncode)
-
-    def _request(self, task: Task) -> ChildRequest:
-        return ChildRequest(
-            function=task.step.function,
-            run_id=task.run_id,
-            step=task.step.name,
-            attempt=task.attempt,
-            params=task.step.params,
-            inputs=task.inputs,
-            folder=str(task.work),
-            checkpoint=str(task.checkpoint),
-            files={digest: str(path) for digest, path in task.files.items()},
-            result_file=str(task.folder / "result.json"),
-            progress_file=str(task.folder / "progress.json"),
-            arguments=task.arguments,
-            secrets=None if self._secrets is None else str(self._secrets.absolute()),
-            resources=self._resources,
-            memory_bytes=task.step.memory_bytes,
-            before=self._before,
-            after=self._after,
-        )
 
 
 def _cards(task: Task) -> dict[str, str]:
@@ -280,13 +218,4 @@ def _read_result(file: Path, status: int) -> Result:
         how = f"was killed by signal {-status}" if status < 0 else f"left with status {status}"
         hint = "; was it out of memory?" if status == -signal.SIGKILL else ""
         return Result(state=EndState.LOST, error=f"the step's process {how} and gave no result{hint}")
-    files = {name: Path(path) for name, path in read.files.items()}
-    return msgspec.structs.replace(read.result, outputs={**read.result.outputs, **files})
-
-
-def _why(state: EndState, step: Step) -> str:
-    if state is EndState.TIMED_OUT:
-        return f"it took longer than its timeout_s = {step.timeout_s:g}"
-    return {EndState.PREEMPTED: "the worker was told to stop", EndState.LOST: "another worker took the step"}.get(
-        state, "cancelled"
-    )
+    return given_result(read)

@@ -9,7 +9,7 @@ import msgspec
 from falaj.kernel.errors import DefinitionError
 from falaj.kernel.names import did_you_mean
 
-Executor = Literal["in_process", "child", "project"]
+Executor = Literal["in_process", "child", "project", "ray"]
 
 _FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 _STEP_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,79}")
@@ -27,7 +27,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         needs: Names of the steps whose outputs it is given.
         params: Plain JSON values; everything the result depends on besides code and inputs, the data version too.
         executor: `in_process` for tiny steps; `child` for a process group of its own, which can be killed; `project`
-            for one that runs the project's own code.
+            for one that runs the project's own code; `ray` for such a one as a job of a Ray cluster.
         timeout_s: Ended as TIMED_OUT after it; None for never. In process it takes hold where the step calls
             `context.check()` only.
         retries: How often a failure or a timeout is tried again.

@@ -71,8 +71,11 @@ STEP = sa.Table(
     sa.Column("dependents", sa.JSON, nullable=False, server_default="[]"),
     # Its place among the ready steps of all runs: see `turns`.
     sa.Column("turn", sa.BigInteger, nullable=False, server_default="0"),
+    # The job that it runs as elsewhere, written down before there is one: whoever has the step next finds it by this.
+    sa.Column("job", sa.String),
 )
 sa.Index("step_ready", STEP.c.state, STEP.c.turn, STEP.c.created, STEP.c.position)
+sa.Index("step_job", STEP.c.job, sqlite_where=STEP.c.job.is_not(None), postgresql_where=STEP.c.job.is_not(None))
 
 ATTEMPT = sa.Table(
     "attempt",

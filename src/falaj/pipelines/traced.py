@@ -12,7 +12,7 @@ def graph_of(name: str, trace: Trace, *, notify: tuple[str, ...] = (), executor:
         name: The pipeline's name.
         trace: The calls of steps.
         notify: Of which ends of its runs people are told.
-        executor: Where its steps run.
+        executor: Where its steps run; with `project`, those that ask for Ray run there.
 
     Raises:
         DefinitionError: No step was called.
@@ -26,6 +26,8 @@ def graph_of(name: str, trace: Trace, *, notify: tuple[str, ...] = (), executor:
 
 def _step(traced: TracedStep, executor: Executor) -> Step:
     options = traced.options
+    if executor == "project" and options.engine == "ray":
+        executor = "ray"
     return Step(
         name=traced.name,
         function=traced.function,

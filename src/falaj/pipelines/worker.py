@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from falaj.kernel.clock import Clock, rfc3339
 from falaj.kernel.digest import digest_value
 from falaj.kernel.errors import FalajError
@@ -14,14 +16,15 @@ from falaj.pipelines.arguments import DIGEST, Needed, divided, gathered, is_want
 from falaj.pipelines.attempt import Result, sentence
 from falaj.pipelines.capacity import Capacity, Room
 from falaj.pipelines.claims import Claim, Claims
-from falaj.pipelines.completion import Completion, CrashPoint
+from falaj.pipelines.completion import Completion, CrashPoint, no_crash
 from falaj.pipelines.context import EndState, StopSignal
-from falaj.pipelines.executors import Executor, Task, end_leftover
+from falaj.pipelines.executors import end_leftover
 from falaj.pipelines.keys import StepKeys
 from falaj.pipelines.lease import Heartbeat
 from falaj.pipelines.outputs import Output, Outputs, digests
 from falaj.pipelines.process import WorkerId, this_worker
 from falaj.pipelines.runs import Run, get_run
+from falaj.pipelines.task import Executor, JobExecutor, Task, job_name
 from falaj.storage.blobs import BlobStore
 from falaj.storage.disk import failure
 from falaj.storage.metadata.database import Database
@@ -32,10 +35,6 @@ _REPORT_EVERY_S = 0.5
 _POLL_S = 0.1
 UNBOUNDED = Room(1 << 40, 1 << 60, 0)
 """What a worker has of whom nobody said it."""
-
-
-def _no_crash(point: str) -> None:
-    del point
 
 
 class Worker:
@@ -52,6 +51,7 @@ class Worker:
         lease_s: How long a claim lasts without a heartbeat.
         folder: The project's, where arguments name files; None where none do.
         capacity: What this worker and those beside it may use; None for whatever steps need.
+        look_every_s: Pause of `run_forever` when nothing is ready.
         id: Who this worker is; a new identity by default.
         crash_at: Called at each place where a death must be survived.
     """
@@ -69,8 +69,9 @@ class Worker:
         lease_s: float = LEASE_S,
         folder: Path | None = None,
         capacity: Capacity | None = None,
+        look_every_s: float = 0.25,
         id: WorkerId | None = None,
-        crash_at: CrashPoint = _no_crash,
+        crash_at: CrashPoint = no_crash,
     ) -> None:
         self.id = id or this_worker()
         self._db = db
@@ -83,6 +84,8 @@ class Worker:
         self._lease_s = lease_s
         self._folder = folder
         self._capacity = capacity or Capacity(UNBOUNDED)
+        self._look_every_s = look_every_s
+        self._elsewhere = {name: one for name, one in executors.items() if isinstance(one, JobExecutor)}
         self._claims = Claims(db, clock, self.id, lease_s, executors=executors, capacity=capacity)
         self._completion = Completion(db, clock, crash_at)
         self._crash_at = crash_at
@@ -100,7 +103,7 @@ class Worker:
             tried += 1
         return tried
 
-    def run_forever(self, stop: threading.Event, every_s: float = 0.25) -> None:
+    def run_forever(self, stop: threading.Event) -> None:
         """Run steps as they become ready, until `stop` is set."""
         said = ""
         while not stop.is_set():
@@ -113,7 +116,7 @@ class Worker:
                     said = str(error)
                     _LOG.error("worker %s failed and goes on", self.id, exc_info=not isinstance(error, FalajError))
                     _LOG.error("%s", said)
-            stop.wait(every_s)
+            stop.wait(self._look_every_s)
 
     def run_one(self, run_id: str, stop: threading.Event | None = None) -> Run:
         """Run one run to its end, beside other workers that may have steps of it; return it as it ended.
@@ -139,9 +142,15 @@ class Worker:
         lost = self._claims.lost()
         for claim in lost:
             end_leftover(self._place(claim))
-            result = Result(state=EndState.LOST, error=f"worker {claim.owner} died or lost its lease")
+            error = f"worker {claim.owner} died or lost its lease"
+            # A job elsewhere goes on without its worker, so that no death of one is the step's doing.
+            result = Result(state=EndState.LOST, error=error, blameless=claim.job is not None)
             self._completion.ended(claim, result)
             shutil.rmtree(self._place(claim), ignore_errors=True)
+        for run_id, name, job in self._claims.unwanted_jobs() if self._elsewhere else ():
+            for executor in self._elsewhere.values():
+                executor.release(job)
+            self._claims.forget_job(run_id, name, job)
         return len(lost)
 
     def _next(self, run_id: str | None) -> Claim | None:
@@ -158,9 +167,8 @@ class Worker:
         return claim
 
     def _try(self, claim: Claim, stop: threading.Event) -> None:
-        signal = StopSignal(
-            lambda: self._claims.wanted_end(claim), self._clock.monotonic, claim.step.timeout_s, shutdown=stop
-        )
+        timeout_s = None if claim.step.executor in self._elsewhere else claim.step.timeout_s
+        signal = StopSignal(lambda: self._claims.wanted_end(claim), self._clock.monotonic, timeout_s, shutdown=stop)
         log = self._logs / claim.run_id / f"{claim.step.name}.log"
         with Heartbeat(self._lease_s, lambda: self._claims.renew(claim), lambda: signal.end(EndState.LOST)):
             try:
@@ -199,17 +207,31 @@ class Worker:
             done = Result(state=EndState.SUCCEEDED)
             self._completion.succeeded(claim, key, known, done, cached=True, log=str(log))
             return
-        with self._capacity.taken(claim.step) as cards:
-            task = self._task(claim, key, arguments, log, cards)
-            result = self._executors[claim.step.executor].run(task, signal, self._reporter(claim))
+        task = self._task(claim, key, arguments, log)
+        result = self._run(claim, task, signal)
+        if result is None:
+            return
         self._crash_at("executed")
         if result.state is not EndState.SUCCEEDED:
-            self._completion.ended(claim, result, str(log))
-            return
-        outputs = self._stored(result)
-        self._crash_at("stored")
-        if self._completion.succeeded(claim, key, outputs, result, cached=False, log=str(log)):
-            shutil.rmtree(task.checkpoint, ignore_errors=True)
+            held = self._completion.ended(claim, result, str(log))
+        else:
+            outputs = self._stored(result)
+            self._crash_at("stored")
+            held = self._completion.succeeded(claim, key, outputs, result, cached=False, log=str(log))
+            if held:
+                shutil.rmtree(task.checkpoint, ignore_errors=True)
+        if held and result.job_over:
+            shutil.rmtree(task.folder, ignore_errors=True)
+
+    def _run(self, claim: Claim, task: Task, signal: StopSignal) -> Result | None:
+        """Run an attempt; None if the step is no longer ours."""
+        executor, report = self._executors[claim.step.executor], self._reporter(claim)
+        if claim.step.executor in self._elsewhere:
+            if claim.job is None and not self._claims.name_job(claim, task.folder.name):
+                return None
+            return executor.run(task, signal, report)
+        with self._capacity.taken(claim.step) as cards:
+            return executor.run(msgspec.structs.replace(task, cards=cards), signal, report)
 
     def _gather(self, claim: Claim) -> None:
         outputs = gathered([claim.inputs[name] for name in claim.step.waits_for], claim.step.shape)
@@ -220,9 +242,7 @@ class Worker:
     def _keep_file(self, path: str) -> str:
         return self._blobs.put_file((self._folder or Path()) / path)
 
-    def _task(
-        self, claim: Claim, key: str, arguments: dict[str, Any] | None, log: Path, cards: tuple[int, ...]
-    ) -> Task:
+    def _task(self, claim: Claim, key: str, arguments: dict[str, Any] | None, log: Path) -> Task:
         if arguments is None:
             inputs = {
                 need: {name: output.plain for name, output in outputs.items()} for need, outputs in claim.inputs.items()
@@ -230,19 +250,26 @@ class Worker:
             used = digests(claim.inputs.values())
         else:
             inputs, used = {}, [kept[DIGEST] for kept in kept_in(list(arguments.values()))]
+        folder, checkpoints = self._place(claim), self._work / "checkpoints"
+        executor = self._elsewhere.get(claim.step.executor)
+        if executor is not None:
+            # By the attempt that was the first to ask for it: the same for every worker that comes after.
+            folder = executor.place(claim.job or job_name(claim.run_id, claim.step.name, claim.epoch))
+            checkpoints = executor.shared / "checkpoints"
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
         task = Task(
             claim.run_id,
             claim.step,
             claim.epoch,
             inputs,
             {digest: self._blobs.path(digest) for digest in used},
-            self._place(claim),
-            self._work / "checkpoints" / key,
+            folder,
+            checkpoints / key,
             log,
+            key,
             arguments,
-            cards,
         )
-        shutil.rmtree(task.folder, ignore_errors=True)
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("a", encoding="utf-8") as file:
             file.write(f"--- {rfc3339(self._clock.now())} try {claim.epoch} by {self.id}\n")

@@ -1,6 +1,7 @@
 """A worker process that kills itself, as `kill -9` would, when it comes to a given place for the n-th time.
 
-The database is the one whose address the folder's file `database.url` holds, or else one in the folder.
+The database is the one whose address the folder's file `database.url` holds, or else one in the folder. The
+folder's file `ray.address`, if it is there, holds the address of a Ray and its token.
 """
 
 import multiprocessing
@@ -11,6 +12,9 @@ from pathlib import Path
 from falaj.kernel.clock import SystemClock
 from falaj.pipelines.executors import ChildProcess, InProcess
 from falaj.pipelines.keys import StepKeys
+from falaj.pipelines.ray.executor import OnRay
+from falaj.pipelines.ray.jobs import Jobs
+from falaj.pipelines.task import Executor
 from falaj.pipelines.worker import LEASE_S, Worker
 from falaj.storage.blobs.local import LocalBlobs
 from falaj.storage.metadata.database import Database
@@ -34,12 +38,17 @@ def open_worker(folder: Path, point: str = "", times: int = 1, lease_s: float = 
                 os.kill(os.getpid(), signal.SIGKILL)
 
     db = open_database(folder)
+    executors: dict[str, Executor] = {"in_process": InProcess(), "child": ChildProcess(), "project": ChildProcess()}
+    if (folder / "ray.address").exists():
+        address, token = (folder / "ray.address").read_text().split()
+        jobs, secrets = Jobs(address, lambda: token), folder / "secrets"
+        executors["ray"] = OnRay(jobs, folder, folder=folder, secrets=secrets, patience_s=0.5, crash_at=crash_at)
     worker = Worker(
         db,
         LocalBlobs(folder / "blobs"),
         SystemClock(),
         StepKeys([], "environment"),
-        {"in_process": InProcess(), "child": ChildProcess(), "project": ChildProcess()},
+        executors,
         work=folder / "work",
         logs=folder / "logs",
         lease_s=lease_s,

@@ -14,12 +14,12 @@ from falaj.kernel.clock import EPOCH, ManualClock
 from falaj.kernel.settings import CostSettings
 from falaj.pipelines.attempt import Result
 from falaj.pipelines.context import EndState, StopSignal
-from falaj.pipelines.executors import Report, Task
 from falaj.pipelines.lineage import sources, uses
 from falaj.pipelines.process import WorkerId, process_start, this_host
 from falaj.pipelines.runs import RunState, get_run, list_runs, run_attempts
 from falaj.pipelines.submission import cancel
 from falaj.pipelines.tables import ARTIFACT, ATTEMPT, LINEAGE, STEP
+from falaj.pipelines.task import Report, Task
 from falaj.pipelines.worker import Worker
 from unit.pipelines.worker_bench import Bench
 
@@ -375,7 +375,7 @@ def test_a_worker_that_fails_itself_goes_on(bench: Bench, caplog: pytest.LogCapt
             _give_to(bench, _dead())
             raise ZeroDivisionError(point)
 
-    bench.worker(crash_at=fail_once).run_forever(stop, every_s=0.0)
+    bench.worker(crash_at=fail_once).run_forever(stop)
     assert get_run(bench.db, run_id).state is RunState.SUCCEEDED
     assert "failed and goes on" in caplog.text
 

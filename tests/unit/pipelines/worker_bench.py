@@ -11,12 +11,13 @@ from falaj.kernel.clock import Clock, SystemClock
 from falaj.kernel.ids import NewId, id_maker
 from falaj.pipelines.capacity import Capacity
 from falaj.pipelines.child import ChildResources
-from falaj.pipelines.executors import ChildProcess, Executor, InProcess
+from falaj.pipelines.executors import ChildProcess, InProcess
 from falaj.pipelines.graph import Executor as GraphExecutor
 from falaj.pipelines.graph import Graph, Step
 from falaj.pipelines.keys import StepKeys
 from falaj.pipelines.runs import Run, StepRun, run_steps
 from falaj.pipelines.submission import submit
+from falaj.pipelines.task import Executor
 from falaj.pipelines.traced import graph_of
 from falaj.pipelines.worker import Worker
 from falaj.storage.blobs.local import LocalBlobs
