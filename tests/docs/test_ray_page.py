@@ -11,6 +11,22 @@ from support.falaj_project import FalajProject
 from support.ray_cluster import RayCluster
 from support.waiting import until
 
+LOGGED = """
+import falaj as fj
+
+
+@fj.step(engine="ray")
+def measured() -> float:
+    import mlflow
+
+    mlflow.log_metric("loss", 0.5)
+    return 0.5
+
+
+@fj.pipeline
+def measures() -> float:
+    return measured()
+"""
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "run-steps-on-ray.md"
 
 
@@ -30,6 +46,7 @@ def test_the_pages_steps_run_on_ray(tmp_path: Path, ray: RayCluster) -> None:
     (project.folder / "fit.py").write_text(block("python"))
     assert runpy.run_path(str(project.folder / "fit.py"), run_name="fit")["search"]() == 0.5
 
+    (project.folder / "logged.py").write_text(LOGGED)
     project.falaj("init")
     project.falaj("apply")
     refused = project.refused("runs", "start", "search")
@@ -45,6 +62,10 @@ def test_the_pages_steps_run_on_ray(tmp_path: Path, ray: RayCluster) -> None:
     assert alone["result"]["best"]["result"] == 0.5
     said = project.falaj("runs", "logs", alone["run"]["id"], "fit.0").out
     assert ("fits on" in said, "this machine" in said) == (True, False)
+
+    measured = project.json("runs", "start", "measures")["run"]["id"]
+    (step,) = project.json("runs", "show", measured)["steps"]
+    assert (len(step["mlflow"]), (project.folder / "mlruns").exists()) == (1, False)
 
     project.up()
     try:

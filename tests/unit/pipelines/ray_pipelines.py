@@ -47,6 +47,11 @@ def once(ledger: str) -> int:
     return 1
 
 
+def prepare() -> None:
+    """Stand for what a process does before its step: go on in the file that the environment names."""
+    note(os.environ["FALAJ_TEST_LEDGER"], "prepared")
+
+
 @fj.pipeline
 def done_once(ledger: str) -> int:
     return once(ledger)

@@ -54,6 +54,19 @@ def test_a_job_of_other_code_is_not_adopted(tmp_path: Path, ray: RayCluster) -> 
     assert not new.task.folder.exists()
 
 
+@pytest.mark.parametrize("here", [True, False])
+def test_what_is_about_a_folder_that_a_node_lacks_is_left_out(tmp_path: Path, ray: RayCluster, *, here: bool) -> None:
+    home, ledger = tmp_path / "home", str(tmp_path / "ledger")
+    if here:
+        home.mkdir()
+    before = "unit.pipelines.ray_pipelines:prepare"
+    environment = {"FALAJ_TEST_LEDGER": ledger}
+    one = OneTask(tmp_path, ray.jobs, before=before, home=home, environment=lambda _: environment)
+    assert one.run().state is EndState.SUCCEEDED
+    assert Path(ledger).read_text() == ("prepared\nonce\n" if here else "once\n")
+    assert "LEDGER" not in ray.shown(one.task.folder.name)
+
+
 def test_a_step_for_which_there_is_no_room_waits_and_can_be_cancelled(tmp_path: Path, ray: RayCluster) -> None:
     one = OneTask(tmp_path, ray.jobs, cpu=64.0)
     waits, asked = "waits for room on Ray: 64 cores", iter(range(1_000_000))
