@@ -59,6 +59,7 @@ OPERATIONS: dict[str, Operation] = {
     "model.approve": Operation("model.approve", "model:approve"),
     "model.reject": Operation("model.approve", "model:reject"),
     "pipeline.list": Operation("pipeline.read", "pipeline:list_pipelines"),
+    "pipeline.export": Operation("pipeline.read", "pipeline:export"),
     "run.start": Operation("run.start", "pipeline:start"),
     "run.backfill": Operation("run.start", "pipeline:backfill_runs"),
     "run.output": Operation("run.read", "run_output:output"),

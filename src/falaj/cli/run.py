@@ -8,15 +8,17 @@ from falaj.app.values.run import Backfill, RunDetail, RunQuery, RunResume, RunsQ
 from falaj.app.values.status import RunStatus
 from falaj.cli.command import FalajGroup, Session, counted, pass_session, plain
 from falaj.cli.run_compare import compare
+from falaj.cli.run_export import export
 from falaj.cli.run_graph import COLOURS, drawn
 from falaj.cli.run_logs import logs
 from falaj.cli.run_output import output, result_lines
-from falaj.kernel.errors import InputError, RunFailed
+from falaj.cli.run_params import named_params
+from falaj.kernel.errors import RunFailed
 
 
 @click.group(cls=FalajGroup)
 def runs() -> None:
-    """Runs: start, list, show, follow, draw, compare, cancel, resume, backfill; their logs and what they gave."""
+    """Runs: start, list, show, follow, draw, compare, cancel, resume, backfill, export; logs and what they gave."""
 
 
 @runs.command()
@@ -31,7 +33,7 @@ def start(session: Session, *, pipeline: str, params: tuple[str, ...], reason: s
     Example: falaj runs start nightly --param day=2026-01-31
     """
     client = session.client()
-    started = client.perform("run.start", StartRun(pipeline, _params(params), reason), RunStatus)
+    started = client.perform("run.start", StartRun(pipeline, named_params(params), reason), RunStatus)
     if detach:
         session.show(started, lambda: click.echo(f"{started.id} {started.state}"))
         return
@@ -55,7 +57,7 @@ def backfill(
     Example: falaj runs backfill nightly --from 2026-01-01 --to 2026-01-31 --every 1d
     """
     client = session.client()
-    asked = Backfill(pipeline, first, last, every, _params(params))
+    asked = Backfill(pipeline, first, last, every, named_params(params))
     found = client.perform("run.backfill", asked, list[RunStatus])
     if not detach:
         for number, one in enumerate(found, 1):
@@ -134,6 +136,7 @@ def graph(session: Session, *, run_id: str) -> None:
 runs.add_command(logs)
 runs.add_command(output)
 runs.add_command(compare)
+runs.add_command(export)
 
 
 @runs.command()
@@ -195,16 +198,6 @@ def _say_ends(found: list[RunStatus]) -> None:
     states = [run.state for run in found]
     ends = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
     click.echo(f"{counted(len(found), 'run')}: {ends}")
-
-
-def _params(words: tuple[str, ...]) -> dict[str, str]:
-    params: dict[str, str] = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not equals or not name:
-            raise InputError(f"--param {word!r} has no name and value", hint="write --param NAME=VALUE")
-        params[name] = value
-    return params
 
 
 def _print(found: RunDetail) -> None:

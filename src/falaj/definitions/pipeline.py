@@ -18,6 +18,7 @@ from falaj.definitions.trace import Skipped, Trace, current_trace, directly, tra
 from falaj.kernel.errors import DefinitionError, InputError
 from falaj.kernel.names import check_name, did_you_mean
 
+_KINDS: dict[Any, str] = {int: "integer", float: "number", bool: "boolean", list: "list", dict: "object"}
 _FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
@@ -204,6 +205,19 @@ def trace_of(name: str, function: Callable[..., Any], given: Mapping[str, Any]) 
     with tracing() as trace:
         function(**typed)
     return trace, plain
+
+
+def kinds_of(function: Callable[..., Any]) -> dict[str, str]:
+    """Return the types of a pipeline's parameters, as JSON has types; what is none of them is written as text.
+
+    Example:
+        >>> def nightly(day: date, trees: int = 10, shares: list[float] | None = None) -> None: ...
+        >>> kinds_of(nightly)
+        {'day': 'string', 'trees': 'integer', 'shares': 'string'}
+    """
+    hints = typing.get_type_hints(function)
+    plain = {name: typing.get_origin(hint) or hint for name, hint in hints.items()}
+    return {name: _KINDS.get(plain.get(name), "string") for name in inspect.signature(function).parameters}
 
 
 def _typed(name: str, key: str, value: Any, hint: Any) -> Any:

@@ -204,6 +204,7 @@ class StepFunction(Generic[R]):
                 optional=optional,
                 when=condition,
                 options=self.options,
+                context=bool(self.context_parameters),
             )
         )
         return Wire(name, kind=None if mapped else self.hints.get("return"))

@@ -47,6 +47,7 @@ class TracedStep(msgspec.Struct, frozen=True, kw_only=True):
         optional: The parameters that take None where a step was skipped.
         when: The condition, wired; None for always.
         options: How it runs.
+        context: Whether its function takes a `StepContext`.
     """
 
     name: str
@@ -58,6 +59,7 @@ class TracedStep(msgspec.Struct, frozen=True, kw_only=True):
     optional: tuple[str, ...] = ()
     when: Any = None
     options: StepOptions = StepOptions()
+    context: bool = False
 
 
 class Trace:

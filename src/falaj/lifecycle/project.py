@@ -13,7 +13,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from falaj.definitions.pipeline import Pipeline, trace_of
+from falaj.definitions.pipeline import Pipeline, kinds_of, trace_of
 from falaj.definitions.project import Definition, Definitions, collect
 from falaj.definitions.reference import found_by
 from falaj.definitions.yaml.files import MARK, VERSION, YamlFiles, is_marked, lacks_mark
@@ -112,10 +112,14 @@ class TracedPipeline(NamedTuple):
     Attributes:
         graph: Its steps.
         params: Its parameters, as plain JSON.
+        kinds: Their types, as JSON has types.
+        contexts: Names of the steps that take a `StepContext`.
     """
 
     graph: Graph
     params: dict[str, Any]
+    kinds: dict[str, str]
+    contexts: tuple[str, ...]
 
 
 def trace_pipeline(folder: Path, pipeline: Pipeline, params: Mapping[str, Any]) -> TracedPipeline:
@@ -140,6 +144,7 @@ def trace_pipeline(folder: Path, pipeline: Pipeline, params: Mapping[str, Any]) 
             if not callable(function):
                 raise ProjectError(f"{module}.py has no function {name!r}", hint="correct it, and run 'falaj apply'")
             trace, plain = trace_of(pipeline.name, function, params)
+            kinds = kinds_of(function)
         except FalajError:
             raise
         except Exception as error:
@@ -150,7 +155,8 @@ def trace_pipeline(folder: Path, pipeline: Pipeline, params: Mapping[str, Any]) 
             ) from error
         finally:
             _loading.reset(reading)
-    return TracedPipeline(graph_of(pipeline.name, trace, notify=pipeline.notify), plain)
+    contexts = tuple(step.name for step in trace.steps if step.context)
+    return TracedPipeline(graph_of(pipeline.name, trace, notify=pipeline.notify), plain, kinds, contexts)
 
 
 def _files(folder: Path, project: ProjectSettings) -> list[Path]:

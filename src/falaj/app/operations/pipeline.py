@@ -1,13 +1,14 @@
-"""Operations on pipelines: list, start, backfill."""
+"""Operations on pipelines: list, start, backfill, export."""
 
 from falaj.app.operations.run import run_status
-from falaj.app.values.pipeline import PipelinesQuery, PipelineStatus
+from falaj.app.values.pipeline import ExportPipeline, PipelineExport, PipelinesQuery, PipelineStatus
 from falaj.app.values.run import Backfill, StartRun
 from falaj.app.values.status import RunStatus
 from falaj.definitions.event import Event
 from falaj.definitions.pipeline import Pipeline
 from falaj.governance.access import Actor
 from falaj.kernel.clock import to_us
+from falaj.lifecycle.own_exports import export_pipeline
 from falaj.lifecycle.own_runs import backfill, local_instant, start_run
 from falaj.lifecycle.rooms import Rooms
 from falaj.pipelines.runs import get_run
@@ -21,6 +22,21 @@ def list_pipelines(rooms: Rooms, actor: Actor, params: PipelinesQuery) -> list[P
     known = rooms.definitions.pipelines
     wanted = [rooms.definitions.pipeline(params.pipeline)] if params.pipeline else list(known.values())
     return [_status(rooms, pipeline) for pipeline in sorted(wanted, key=lambda one: one.name)]
+
+
+def export(rooms: Rooms, actor: Actor, params: ExportPipeline) -> PipelineExport:
+    """Return a pipeline in the words of another platform."""
+    del actor
+    made = export_pipeline(
+        rooms,
+        params.pipeline,
+        params.params,
+        to=params.to,
+        image=params.image,
+        folder=params.folder,
+        secret=params.secret,
+    )
+    return PipelineExport(params.pipeline, params.to, made.text, made.notes)
 
 
 def start(rooms: Rooms, actor: Actor, params: StartRun) -> RunStatus:
