@@ -6,7 +6,7 @@ gives the same in a notebook. Importing this package opens nothing.
 
 from typing import TYPE_CHECKING
 
-from falaj.definitions import check, gate, split
+from falaj.definitions import check, gate, search, split
 from falaj.definitions import reference as ref
 from falaj.definitions import retrain as on
 from falaj.definitions.aggregation import (
@@ -46,7 +46,7 @@ from falaj.definitions.secret import secret
 from falaj.definitions.source import Csv, Follow, Parquet, Push, Source
 from falaj.definitions.source_watch import watch
 from falaj.definitions.step import step
-from falaj.definitions.trainer import lightgbm, python, river, sklearn, xgboost
+from falaj.definitions.trainer import automl, lightgbm, python, river, sklearn, tuned, xgboost
 from falaj.definitions.warm_start import WarmStart
 from falaj.kernel.secret import Secret
 from falaj.kernel.version import __version__ as __version__
@@ -76,6 +76,7 @@ __all__ = [
     "Secret",
     "Source",
     "WarmStart",
+    "automl",
     "canary",
     "cascade_of",
     "check",
@@ -107,6 +108,7 @@ __all__ = [
     "retrain",
     "river",
     "sawtooth",
+    "search",
     "secret",
     "sklearn",
     "split",
@@ -114,6 +116,7 @@ __all__ = [
     "std",
     "step",
     "sum",
+    "tuned",
     "var",
     "vote_of",
     "watch",

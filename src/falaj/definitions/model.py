@@ -1,7 +1,7 @@
 """Model: features, label, trainer, split and gates under one name."""
 
 from collections.abc import Sequence
-from typing import get_args
+from typing import Literal, get_args
 
 import msgspec
 
@@ -21,12 +21,15 @@ from falaj.definitions.source import Source
 from falaj.definitions.split import Split, by_time
 from falaj.definitions.task import Task, check_gates_of
 from falaj.definitions.trainer import Trainer
+from falaj.definitions.tuning import check_search_of
 from falaj.kernel.duration import duration_us
 from falaj.kernel.errors import DefinitionError
 from falaj.kernel.names import check_name, did_you_mean
 
 RESERVED = ("event_timestamp", "label", "split", "score")
 """Columns that datasets and references have beside the features."""
+
+CALIBRATIONS = ("", "isotonic", "sigmoid")
 
 
 class Label(msgspec.Struct, frozen=True):
@@ -66,6 +69,8 @@ class Model(msgspec.Struct, frozen=True):
         cost: What wrong decisions cost; without it the threshold is the one of the best F1 on training rows.
         slices: Columns by whose values reports show metrics too.
         task: "classification" where the label is 0 or 1, "regression" where it is a number.
+        calibrate: How scores become probabilities, on training rows that are kept back for it: "isotonic", "sigmoid",
+            or empty for scores as they are.
 
     Raises:
         DefinitionError: A time split or a label delay stands on a timeless label source, the label is a feature of
@@ -84,11 +89,16 @@ class Model(msgspec.Struct, frozen=True):
     cost: Cost | None = None
     slices: Slices = ()
     task: Task = "classification"
+    calibrate: Literal["", "isotonic", "sigmoid"] = ""
 
     def __post_init__(self) -> None:
         check_name("model", self.name)
         self._check_task()
         self._check_gates()
+        self._check_calibration()
+        search = self.trainer.tuning or self.trainer.automl
+        if search is not None:
+            check_search_of(self.name, self.task, search)
         if self.label.source.timeless and self.split.kind == "time":
             raise DefinitionError(
                 f"model {self.name!r}: a split by time needs a timestamp, and source "
@@ -145,6 +155,28 @@ class Model(msgspec.Struct, frozen=True):
                 hint="leave cost out, and bound an error: fj.gate.at_most('rmse', 50)",
             )
         check_gates_of(self.name, self.task, self.gates)
+
+    def _check_calibration(self) -> None:
+        if self.calibrate not in CALIBRATIONS:
+            raise DefinitionError(
+                f"model {self.name!r}: calibrate = {self.calibrate!r} is no method",
+                hint=did_you_mean(self.calibrate, CALIBRATIONS[1:]),
+            )
+        if self.calibrate and self.task == "regression":
+            raise DefinitionError(
+                f"model {self.name!r}: a regression gives no probabilities", hint="leave calibrate out"
+            )
+        if self.calibrate and self.trainer.warm_start is not None:
+            raise DefinitionError(
+                f"model {self.name!r}: rows that calibrate train nothing, and a version that goes on from another "
+                "would never learn them",
+                hint="leave calibrate or warm_start out",
+            )
+        if self.calibrate and self.trainer.kind == "python":
+            raise DefinitionError(
+                f"model {self.name!r}: a class of your own gives its own probabilities",
+                hint="calibrate them in its predict, and leave calibrate out",
+            )
 
     def _check_gates(self) -> None:
         check_slices(f"model {self.name!r}", self.slices)

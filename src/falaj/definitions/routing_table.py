@@ -21,11 +21,13 @@ class ArtifactRef(msgspec.Struct, frozen=True):
             "ensemble" for no file at all.
         beside: Other files of the same model whose scores were the same; each serves the sizes of batch at which it is
             the fastest.
+        calibration: Blob of the map that makes probabilities of its scores; empty for scores as they are.
     """
 
     digest: str
     runtime: Literal["onnx", "lightgbm", "xgboost", "trees", "python", "ensemble"]
     beside: tuple["ArtifactRef", ...] = ()
+    calibration: str = ""
 
 
 class Variant(msgspec.Struct, frozen=True):

@@ -1,10 +1,10 @@
 """Split: which rows train and which test."""
 
-import re
 from typing import Literal
 
 import msgspec
 
+from falaj.definitions.share import share_of
 from falaj.kernel.errors import DefinitionError
 
 
@@ -28,18 +28,9 @@ class Split(msgspec.Struct, frozen=True):
 
 def by_time(*, test: str | float = "20%") -> Split:
     """Test on the latest share of rows; rows whose label was not yet known when the test began train nothing."""
-    return Split("time", _share(test))
+    return Split("time", share_of(test, "split test"))
 
 
 def random(*, test: str | float = "20%", seed: int = 0) -> Split:
     """Test on a random share of rows."""
-    return Split("random", _share(test), seed)
-
-
-def _share(value: str | float) -> float:
-    if isinstance(value, str):
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)%", value)
-        if match is None:
-            raise DefinitionError(f"split test share {value!r} is not a percentage", hint="write test='20%'")
-        return float(match[1]) / 100
-    return float(value)
+    return Split("random", share_of(test, "split test"), seed)

@@ -1,10 +1,14 @@
 """Trainer: the algorithm that fits a model, as a plain value."""
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
 
+from falaj.definitions.search import Range
+from falaj.definitions.share import share_of
+from falaj.definitions.tuning import FAMILIES, AutoML, Family, Tuning
 from falaj.definitions.warm_start import WarmStart
 from falaj.kernel.errors import DefinitionError
 
@@ -22,20 +26,29 @@ class Trainer(msgspec.Struct, frozen=True):
     """An algorithm and its parameters.
 
     Attributes:
-        kind: Which library.
+        kind: Which library; "automl" where the search chooses it.
         params: Passed to the library under its own names, except `num_trees`, which means boosting rounds.
         estimator: For scikit-learn, the estimator's import path; for Python, the class as `module:Class`.
         seed: Every source of randomness starts from it.
         folder: For Python, where the class and its files are, from the project's folder.
         warm_start: How a version continues the one in production; None to learn everything anew each time.
+        tuning: How further parameters are searched; None where none are.
+        automl: How the library and all parameters are searched; None where they are given.
     """
 
-    kind: Literal["lightgbm", "xgboost", "sklearn", "python", "river"]
+    kind: Literal["lightgbm", "xgboost", "sklearn", "python", "river", "automl"]
     params: dict[str, Any] = {}
     estimator: str = ""
     seed: int = 0
     folder: str = ""
     warm_start: WarmStart | None = None
+    tuning: Tuning | None = None
+    automl: AutoML | None = None
+
+    @property
+    def searches(self) -> bool:
+        """Whether something of it is found by trying, before the model is fitted."""
+        return self.tuning is not None or self.automl is not None
 
     def __post_init__(self) -> None:
         self._check_warm_start()
@@ -63,6 +76,11 @@ class Trainer(msgspec.Struct, frozen=True):
         if not isinstance(self.warm_start, WarmStart):
             raise DefinitionError(
                 f"{self.kind} trainer: warm_start is {self.warm_start!r}", hint="write warm_start=fj.WarmStart()"
+            )
+        if self.searches:
+            raise DefinitionError(
+                f"{self.kind} trainer: a search learns everything anew, and warm_start goes on from what was learned",
+                hint="leave one of them out",
             )
         if self.kind == "sklearn" and self.estimator != BY_STEPS:
             raise DefinitionError(
@@ -180,3 +198,81 @@ def python(entry: str, *, folder: str, **params: Any) -> Trainer:
         {'layers': 2}
     """
     return Trainer("python", params, entry, folder=folder)
+
+
+def tuned(
+    trainer: Trainer,
+    space: Mapping[str, Range],
+    *,
+    trials: int = 50,
+    timeout: str = "",
+    metric: str = "",
+    validation: str | float = "20%",
+    folds: int = 1,
+    parallel: int = 1,
+    prune: Literal["median", "hyperband", "none"] = "median",
+) -> Trainer:
+    """A trainer some of whose parameters are found by trying, on training rows alone; needs `falaj[tune]`.
+
+    Trials are compared on rows that are kept back from training rows: the latest where the model's split is by time,
+    with the label's delay as a gap before them, and drawn by class where it is random. The best parameters then fit all
+    training rows. A tuning that is interrupted goes on after the last trial that was done. The same seed gives the same
+    trials, unless several run at the same time or the timeout ends them.
+
+    Args:
+        trainer: Which library, and the parameters that are given.
+        space: Parameter to the values that it may take: `fj.search.int`, `.float`, `.choice`.
+        trials: How many are tried.
+        timeout: After it no further trial begins, such as "10m"; empty for none.
+        metric: `auc` (the default), `average_precision`, `log_loss` or `brier`; of a regression `rmse` (the default),
+            `mae`, `wape` or `r2`.
+        validation: The share of training rows that validate, where there is one fold.
+        folds: Into how many parts training rows are divided, each of which validates; by time, each is judged by what
+            came before it.
+        parallel: How many trials run at the same time; they share the processors.
+        prune: How a trial that promises little is ended early: at boosting rounds, or after a fold.
+
+    Raises:
+        DefinitionError: The trainer is tuned already, or an option makes no sense.
+
+    Example:
+        >>> from falaj.definitions import search
+        >>> tuned(lightgbm(), {"num_leaves": search.int(8, 128)}, trials=20).tuning.trials
+        20
+    """
+    if trainer.searches:
+        raise DefinitionError("tuned trainer: the trainer searches already", hint="give it a plain one: fj.lightgbm()")
+    share = share_of(validation, "tuned trainer: validation")
+    tuning = Tuning(dict(space), trials, timeout, metric, share, folds, parallel, prune)
+    return msgspec.structs.replace(trainer, tuning=tuning)
+
+
+def automl(
+    *,
+    budget: str = "60s",
+    metric: str = "",
+    families: Sequence[Family] = FAMILIES,
+    validation: str | float = "20%",
+    seed: int = 0,
+) -> Trainer:
+    """A trainer that is found within a time, by FLAML; needs `falaj[automl]`.
+
+    What it finds is fitted and exported as if it had been written down. How much is tried depends on the machine, so
+    another search may find another one.
+
+    Args:
+        budget: How long is searched.
+        metric: What is compared by, on validation rows; see `tuned`.
+        families: Which trainers are tried.
+        validation: The share of training rows that validate; see `tuned`.
+        seed: Every source of randomness starts from it.
+
+    Raises:
+        DefinitionError: An option makes no sense.
+
+    Example:
+        >>> automl(budget="30s", families=["lightgbm"]).automl.budget_s
+        30.0
+    """
+    search = AutoML(budget, metric, tuple(families), share_of(validation, "automl: validation"))
+    return Trainer("automl", seed=seed, automl=search)

@@ -14,6 +14,7 @@ from falaj.kernel.codec import canonical_json
 from falaj.lifecycle.dataset import SPLIT
 from falaj.lifecycle.examples import LABEL
 from falaj.lifecycle.rooms import Rooms
+from falaj.lifecycle.training import found_by
 from falaj.models.card_facts import CardFacts, DataFacts
 from falaj.models.cards import render_card, render_gate
 from falaj.models.evaluation import Evaluation
@@ -57,7 +58,9 @@ def write_documents(
     documents = {name: text.encode() for name, text in texts.items()}
     digests = {name: rooms.blobs.put(content) for name, content in documents.items()}
     rooms.registry.attach(version.model, version.version, digests, SYSTEM)
-    return documents | plots | {"gate.json": canonical_json(report)}
+    found = found_by(context)
+    searched = {} if found is None else {"search/trials.json": canonical_json(found.trials)}
+    return documents | plots | searched | {"gate.json": canonical_json(report)}
 
 
 def track(

@@ -22,8 +22,9 @@ from falaj.kernel.digest import digest_value
 from falaj.kernel.errors import Conflict
 from falaj.lifecycle.dataset import SPLIT, features_of
 from falaj.lifecycle.known_then import unknown_then
+from falaj.lifecycle.learning import labels_of
 from falaj.lifecycle.rooms import Rooms
-from falaj.lifecycle.training import artifacts_of, labels_of, service_of
+from falaj.lifecycle.training import artifacts_of, service_of
 from falaj.models.artifacts import load_artifact
 from falaj.models.encoding import encode_columns
 from falaj.models.evaluation import best_threshold, checked_rows

@@ -1,4 +1,4 @@
-"""The training pipeline: seven steps as one durable graph."""
+"""The training pipeline: seven steps as one durable graph, and an eighth where something is tuned."""
 
 from falaj.definitions.model import Model
 from falaj.definitions.project import digest_of
@@ -11,6 +11,7 @@ from falaj.models.python.package import read_folder
 from falaj.pipelines.graph import Graph, Step
 
 STEPS = "falaj.lifecycle.training"
+TUNING = "falaj.lifecycle.tuning"
 JUDGING = "falaj.lifecycle.judging"
 
 
@@ -33,6 +34,9 @@ def training_graph(rooms: Rooms, model: str) -> Graph:
     parent = parent_of(rooms, definition)
     if parent is not None:
         train["parent"] = to_builtins(parent)
+    tune = Step(name="tune", function=f"{TUNING}:tune", needs=("features",), params=train, executor="child")
+    searching = (tune,) if definition.trainer.searches else ()
+    found = tuple(step.name for step in searching)
     return Graph(
         f"train:{model}",
         (
@@ -41,7 +45,8 @@ def training_graph(rooms: Rooms, model: str) -> Graph:
             # It needs what was validated and not what was ingested just now: how many rows are new says nothing of
             # what the rows are, and would make the same work look like other work.
             Step(name="features", function=f"{STEPS}:features", needs=("validate",), params=base, executor="child"),
-            Step(name="train", function=f"{STEPS}:train", needs=("features",), params=train, executor="child"),
+            *searching,
+            Step(name="train", function=f"{STEPS}:train", needs=("features", *found), params=train, executor="child"),
             Step(
                 name="evaluate",
                 function=f"{JUDGING}:evaluate",
@@ -60,7 +65,7 @@ def training_graph(rooms: Rooms, model: str) -> Graph:
             Step(
                 name="register",
                 function=f"{JUDGING}:register",
-                needs=("validate", "features", "train", "evaluate", "gate"),
+                needs=("validate", "features", *found, "train", "evaluate", "gate"),
                 params=base,
                 executor="child",
                 cache=False,

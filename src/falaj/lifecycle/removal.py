@@ -98,7 +98,7 @@ def _files(versions: Iterable[ModelVersion], *, removed: bool = False) -> set[st
 
 
 def _digests(file: ArtifactRef) -> set[str]:
-    return {file.digest, *(one.digest for one in file.beside)}
+    return {file.digest, *(one.digest for one in file.beside), *([file.calibration] if file.calibration else [])}
 
 
 def _not_found(rooms: Rooms, model: str, number: int | None, kept: list[ModelVersion]) -> NotFound:

@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from falaj.data.report import refuse_incomplete
@@ -14,18 +12,23 @@ from falaj.definitions.model import Model
 from falaj.definitions.routing_table import ArtifactRef
 from falaj.definitions.service_spec import ServiceSpec
 from falaj.definitions.signature import Signature
+from falaj.definitions.trainer import Trainer
 from falaj.governance.access import SYSTEM, Actor, Role
+from falaj.kernel.codec import to_builtins
 from falaj.kernel.errors import Conflict, DataError
 from falaj.lifecycle.continuing import Continued, Parent, continued
-from falaj.lifecycle.dataset import SPLIT, build_dataset, sources_of, table_versions
-from falaj.lifecycle.examples import LABEL
+from falaj.lifecycle.dataset import build_dataset, sources_of, table_versions
 from falaj.lifecycle.known_labels import known_labels
+from falaj.lifecycle.learning import learning_of
 from falaj.lifecycle.pipeline import files_digest, pinned
 from falaj.lifecycle.rooms import Rooms
-from falaj.models.encoding import encode_columns, fit_signature
+from falaj.models.calibration import fit_calibration
 from falaj.models.export import export
 from falaj.models.parity import Parity
-from falaj.models.training.fit import fit
+from falaj.models.runtimes.calibrated import Calibration
+from falaj.models.training.fitted import Fitted
+from falaj.models.training.rows import TrainingRows
+from falaj.models.tuning.found import Found
 from falaj.pipelines.context import StepContext
 from falaj.pipelines.runs import Run, get_run
 
@@ -93,46 +96,30 @@ def features(context: StepContext) -> Outputs:
 
 
 def train(context: StepContext) -> Outputs:
-    """Fit, export, and choose the file that serves."""
+    """Fit, calibrate, export, and choose the file that serves."""
     rooms, model = model_of(context)
-    if files_digest(rooms, model) != context.params["files"]:
-        raise Conflict(
-            f"the files of {model.trainer.folder} changed while run {context.run_id} was under way",
-            hint=f"train it by the new ones: falaj train {model.name}",
-        )
-    spec = service_of(rooms, model)
-    rows = rooms.datasets.load(context.input("features", "dataset"))
-    context.used(context.input("features", "dataset"))
-    training = rows.filter(pc.field(SPLIT) == "train")
-    columns = {name: training.column(name) for name, _ in spec.model_inputs}
-    signature = fit_signature(columns, dict(spec.model_inputs))
-    if model.task == "regression":
-        signature = msgspec.structs.replace(signature, output="prediction")
-    matrix, labels = encode_columns(signature, columns), labels_of(training)
-    going_on = _continued(context, rows, signature)
-    fresh = slice(None) if going_on is None or going_on.full else going_on.fresh
-    context.progress(0.1, _fitting(len(labels), going_on))
-    fitted = fit(
-        model.trainer,
-        np.ascontiguousarray(matrix[fresh]),
-        labels[fresh],
-        [each.name for each in signature.inputs],
-        vocabularies={each.name: len(each.categories) for each in signature.inputs if each.dtype == "string"},
-        threads=max(1, (os.cpu_count() or 2)),
-        folder=rooms.folder,
-        place=rooms.python_place(model.name),
-        task=model.task,
-        parent=b"" if going_on is None or going_on.full else rooms.blobs.get(going_on.parent.state),
-    )
+    check_files(rooms, model, context)
+    learning = learning_of(rooms, model, service_of(rooms, model).model_inputs, context)
+    found = found_by(context)
+    trainer = model.trainer if found is None else found.trainer
+    going_on = _continued(context, learning.signature)
+    context.progress(0.1, _fitting(len(learning.rows.labels), going_on))
+    fitted = _fitted(rooms, trainer, learning.rows, going_on)
+    calibration = None
+    if model.calibrate:
+        context.progress(0.6, f"calibrating on {len(learning.held.labels):,} rows")
+        scores = fitted.predict(learning.held.matrix)
+        calibration = fit_calibration(model.calibrate, scores, learning.held.labels)
     context.progress(0.7, "exporting")
-    exported = export(fitted, matrix, place=rooms.python_place(model.name))
+    exported = export(fitted, learning.rows.matrix, place=rooms.python_place(model.name), calibration=calibration)
     outputs: dict[str, Any] = {
-        "signature": msgspec.to_builtins(signature),
+        "signature": msgspec.to_builtins(learning.signature),
         "runtime": exported.serving.runtime,
         "parity": msgspec.to_builtins(exported.serving.parity),
         "importance": fitted.importance,
-        "params": fitted.params,
-        "train_rows": len(labels),
+        "trainer": to_builtins(trainer),
+        "params": _params(fitted, found, calibration),
+        "train_rows": len(learning.rows.labels),
         "files": {},
         **_told(going_on),
     }
@@ -145,19 +132,43 @@ def train(context: StepContext) -> Outputs:
             path.write_bytes(file.content)
             outputs[f"model_{file.runtime}"] = path
             outputs["files"][file.runtime] = file.error or msgspec.to_builtins(file.parity)
+    if calibration is not None:
+        outputs["calibration"] = context.folder / "calibration.json"
+        outputs["calibration"].write_bytes(calibration.encode())
     return outputs
 
 
-def _continued(context: StepContext, rows: pa.Table, signature: Signature) -> Continued | None:
+def check_files(rooms: Rooms, model: Model, context: StepContext) -> None:
+    """Refuse to fit a class whose files are no longer those that the run was submitted for.
+
+    Raises:
+        Conflict: They changed.
+    """
+    if files_digest(rooms, model) != context.params["files"]:
+        raise Conflict(
+            f"the files of {model.trainer.folder} changed while run {context.run_id} was under way",
+            hint=f"train it by the new ones: falaj train {model.name}",
+        )
+
+
+def _continued(context: StepContext, signature: Signature) -> Continued | None:
     """Return what the model goes on from, and on which rows; None for one that never does."""
     rooms, model = model_of(context)
     if "parent" not in context.params:
         return None
     parent = msgspec.convert(context.params["parent"], Parent)
+    rows = rooms.datasets.load(context.input("features", "dataset"))
     found = continued(rooms, model, service_of(rooms, model), parent, rows, signature)
     if not found.full:
         context.used(parent.state)
     return found
+
+
+def _fitted(rooms: Rooms, trainer: Trainer, rows: TrainingRows, going_on: Continued | None) -> Fitted:
+    threads = max(1, (os.cpu_count() or 2))
+    if going_on is None or going_on.full:
+        return rows.fit(trainer, threads=threads)
+    return rows.at(going_on.fresh).fit(trainer, threads=threads, parent=rooms.blobs.get(going_on.parent.state))
 
 
 def _fitting(rows: int, going_on: Continued | None) -> str:
@@ -179,14 +190,22 @@ def _told(going_on: Continued | None) -> dict[str, Any]:
     return {"continues": told}
 
 
-def labels_of(rows: pa.Table) -> Any:
-    """Return the labels, int64, or of a regression float64, (rows,)."""
-    return rows.column(LABEL).to_numpy(zero_copy_only=False)
+def _params(fitted: Fitted, found: Found | None, calibration: Calibration | None) -> dict[str, Any]:
+    """Return the parameters as used, with what a search and a calibration say of themselves."""
+    searched = {} if found is None else found.params
+    calibrated = {} if calibration is None else {"calibrate": calibration.method, "calibrate.rows": calibration.rows}
+    return fitted.params | searched | calibrated
 
 
 def service_of(rooms: Rooms, model: Model) -> ServiceSpec:
     """Return the compiled features that a model is trained on now."""
     return rooms.applied.document.services[model.features.name]
+
+
+def found_by(context: StepContext) -> Found | None:
+    """Return what the tune step found, to a step that needs it; None where a model has no such step."""
+    made = context.inputs.get("tune")
+    return None if made is None else msgspec.convert(made["found"], Found)
 
 
 def artifacts_of(context: StepContext) -> tuple[ArtifactRef, dict[str, ArtifactRef], Signature]:
@@ -199,7 +218,8 @@ def artifacts_of(context: StepContext) -> tuple[ArtifactRef, dict[str, ArtifactR
     }
     chosen: ArtifactRef = files[made["runtime"]]
     beside = tuple(file for name, file in files.items() if file != chosen and _holds(made["files"][name]))
-    return msgspec.structs.replace(chosen, beside=beside), files, msgspec.convert(made["signature"], Signature)
+    chosen = msgspec.structs.replace(chosen, beside=beside, calibration=made.get("calibration", ""))
+    return chosen, files, msgspec.convert(made["signature"], Signature)
 
 
 def _holds(found: Any) -> bool:

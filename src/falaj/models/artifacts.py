@@ -3,6 +3,7 @@
 from falaj.definitions.routing_table import ArtifactRef
 from falaj.kernel.errors import CorruptionError, NotFound, Unsupported
 from falaj.models.python.place import PythonPlace
+from falaj.models.runtimes.calibrated import CalibratedRuntime, Calibration
 from falaj.models.runtimes.load import KINDS, load_fastest
 from falaj.models.runtimes.port import Runtime
 from falaj.models.runtimes.tensors import TensorRuntime
@@ -15,7 +16,8 @@ def load_artifact(
     """Load a version's files after checking their bytes against the digests recorded at registration.
 
     What may be loaded is the platform's decision: four formats that run no code when read, and
-    users' own classes, in processes of their own.
+    users' own classes, in processes of their own. A calibration is put around them here, so that whoever loads a
+    version gets its probabilities.
 
     Args:
         blobs: Where the file is.
@@ -29,7 +31,11 @@ def load_artifact(
         CorruptionError: The blob is absent, its bytes are not those of the digest, or the model does not answer.
     """
     models = [(one.runtime, _read(blobs, one)) for one in (artifact, *artifact.beside)]
-    return load_fastest(models, features, name=artifact.digest, place=place, mixed=mixed)
+    runtime = load_fastest(models, features, name=artifact.digest, place=place, mixed=mixed)
+    if not artifact.calibration:
+        return runtime
+    calibration = Calibration.decode(_bytes_of(blobs, artifact.calibration), artifact.calibration)
+    return CalibratedRuntime(runtime, calibration)
 
 
 def _read(blobs: BlobStore, artifact: ArtifactRef) -> bytes:
@@ -38,7 +44,7 @@ def _read(blobs: BlobStore, artifact: ArtifactRef) -> bytes:
             f"artifact {artifact.digest}: runtime {artifact.runtime!r} does not exist",
             hint=f"known: {', '.join(KINDS)}",
         )
-    return _bytes_of(blobs, artifact)
+    return _bytes_of(blobs, artifact.digest)
 
 
 def load_tensors(blobs: BlobStore, artifact: ArtifactRef) -> TensorRuntime:
@@ -47,13 +53,13 @@ def load_tensors(blobs: BlobStore, artifact: ArtifactRef) -> TensorRuntime:
     Raises:
         CorruptionError: The blob is absent, its bytes are not those of the digest, or it is no ONNX model.
     """
-    return TensorRuntime(_bytes_of(blobs, artifact), artifact.digest)
+    return TensorRuntime(_bytes_of(blobs, artifact.digest), artifact.digest)
 
 
-def _bytes_of(blobs: BlobStore, artifact: ArtifactRef) -> bytes:
+def _bytes_of(blobs: BlobStore, digest: str) -> bytes:
     try:
-        return blobs.get(artifact.digest)
+        return blobs.get(digest)
     except NotFound:
         raise CorruptionError(
-            f"artifact {artifact.digest} is missing from the blob store", hint="restore it from a backup"
+            f"artifact {digest} is missing from the blob store", hint="restore it from a backup"
         ) from None

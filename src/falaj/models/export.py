@@ -1,7 +1,7 @@
 """Export: a fitted model as the files that serve, with the difference that each makes."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from falaj.models.onnx_conversion import to_onnx
 from falaj.models.onnx_trees import read_trees
 from falaj.models.parity import Parity, compare, tolerance_of
 from falaj.models.python.place import PythonPlace
+from falaj.models.runtimes.calibrated import Calibration
 from falaj.models.runtimes.load import load_bytes
 from falaj.models.runtimes.port import Matrix
 from falaj.models.training.fitted import Fitted
@@ -50,7 +51,12 @@ class Export:
 
 
 def export(
-    fitted: Fitted, matrix: Matrix, *, tolerance: float | None = None, place: PythonPlace | None = None
+    fitted: Fitted,
+    matrix: Matrix,
+    *,
+    tolerance: float | None = None,
+    place: PythonPlace | None = None,
+    calibration: Calibration | None = None,
 ) -> Export:
     """Export a model and choose what serves it: ONNX where its scores agree, else the library's own predictor.
 
@@ -59,17 +65,19 @@ def export(
         matrix: Real rows to compare on; rows with missing values are added, which serving meets and training may not.
         tolerance: The largest difference of a score that is accepted; `tolerance_of` the scores by default.
         place: Where a Python model's process works.
+        calibration: What makes probabilities of the scores; they are compared after it, as they are served.
 
     Raises:
         Unsupported: No file answers at all.
     """
     rows = parity_rows(matrix)
-    reference = fitted.predict(rows)
-    tolerance = tolerance_of(reference, fitted.task) if tolerance is None else tolerance
-    files = [] if fitted.kind == "python" else [_onnx_file(fitted, rows, reference, tolerance)]
+    scores = fitted.predict(rows)
+    tolerance = tolerance_of(scores, fitted.task) if tolerance is None else tolerance
+    trained = _Trained(rows, scores, tolerance, calibration)
+    files = [] if fitted.kind == "python" else [_onnx_file(fitted, trained)]
     if fitted.native is not None:
-        files.append(_measured(fitted.kind, fitted.native, rows, reference, tolerance, place))
-    files += _trees_file(files[0].content, rows, reference, tolerance) if fitted.kind != "python" else []
+        files.append(_measured(fitted.kind, fitted.native, trained, place))
+    files += _trees_file(files[0].content, trained) if fitted.kind != "python" else []
     answering = [file for file in files if file.parity is not None]
     if not answering:
         found = "; ".join(f"{file.runtime}: {file.error}" for file in files)
@@ -97,29 +105,38 @@ def parity_rows(matrix: Matrix, *, limit: int = PARITY_ROWS) -> Matrix:
     return np.ascontiguousarray(np.concatenate([real, holed, edges]))
 
 
-def _onnx_file(fitted: Fitted, rows: Matrix, reference: NDArray[Any], tolerance: float) -> ExportedFile:
+class _Trained(NamedTuple):
+    rows: Matrix
+    scores: NDArray[Any]
+    tolerance: float
+    calibration: Calibration | None
+
+    def compared(self, scores: NDArray[Any]) -> Parity:
+        apply = (lambda raw: raw) if self.calibration is None else self.calibration.apply
+        return compare(apply(self.scores), apply(scores), self.tolerance)
+
+
+def _onnx_file(fitted: Fitted, trained: _Trained) -> ExportedFile:
     try:
         content = to_onnx(fitted)
     except Unsupported as error:
         return ExportedFile("onnx", b"", None, error.message)
-    return _measured("onnx", content, rows, reference, tolerance)
+    return _measured("onnx", content, trained)
 
 
-def _trees_file(onnx: bytes, rows: Matrix, reference: NDArray[Any], tolerance: float) -> list[ExportedFile]:
+def _trees_file(onnx: bytes, trained: _Trained) -> list[ExportedFile]:
     try:
-        content = read_trees(onnx, rows.shape[1]).encode() if onnx else b""
+        content = read_trees(onnx, trained.rows.shape[1]).encode() if onnx else b""
     except Unsupported:
         content = b""  # no trees: nothing is missing
-    return [_measured("trees", content, rows, reference, tolerance)] if content else []
+    return [_measured("trees", content, trained)] if content else []
 
 
-def _measured(
-    runtime: str, content: bytes, rows: Matrix, reference: NDArray[Any], tolerance: float,
-    place: PythonPlace | None = None,
-) -> ExportedFile:  # fmt: skip
+def _measured(runtime: str, content: bytes, trained: _Trained, place: PythonPlace | None = None) -> ExportedFile:
+    width = trained.rows.shape[1]
     try:
-        served = load_bytes(content, runtime, rows.shape[1], name=f"the {runtime} export", place=place)
-        scores = served.predict(rows)
+        served = load_bytes(content, runtime, width, name=f"the {runtime} export", place=place)
+        scores = served.predict(trained.rows)
     except FalajError as error:
         return ExportedFile(runtime, content, None, error.message)
-    return ExportedFile(runtime, content, compare(reference, scores, tolerance))
+    return ExportedFile(runtime, content, trained.compared(scores))

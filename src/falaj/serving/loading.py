@@ -79,13 +79,14 @@ def load_serving(
     return serving
 
 
-Runtimes = dict[tuple[str, int, bool], Runtime | TensorRuntime]
-"""What is loaded, by digest, number of features (a bare model has none), and whether it computes in the shadow."""
+Runtimes = dict[tuple[str, str, int, bool], Runtime | TensorRuntime]
+"""What is loaded, by digest, that of its calibration, number of features (a bare model has none), and whether it
+computes in the shadow."""
 
 
-def _runtime_key(spec: Variant) -> tuple[str, int, bool]:
+def _runtime_key(spec: Variant) -> tuple[str, str, int, bool]:
     # A shadow computes in a thread of its own, and runtimes need not bear two threads.
-    return spec.artifact.digest, len(spec.signature.inputs), spec.role == "shadow"
+    return spec.artifact.digest, spec.artifact.calibration, len(spec.signature.inputs), spec.role == "shadow"
 
 
 def _load_route(

@@ -117,6 +117,25 @@ EXAMPLES: dict[str, tuple[Any, str]] = {
         "xgboost: {warm_start: {rounds: 10, max_generations: 3}}",
     ),
     "python": (fj.python("net:Net", folder="net", layers=2), "python: {entry: net:Net, folder: net, layers: 2}"),
+    "tuned": (
+        fj.tuned(
+            fj.lightgbm(num_trees=40),
+            {"num_leaves": fj.search.int(8, 128), "learning_rate": fj.search.float(1e-3, 0.3, log=True)},
+            trials=5,
+            timeout="10m",
+            validation="25%",
+            prune="hyperband",
+        ),
+        "tuned: {trainer: {lightgbm: {num_trees: 40}}, space: {num_leaves: {int: {low: 8, high: 128}}, learning_rate: "
+        "{float: {low: 1e-3, high: 0.3, log: true}}}, trials: 5, timeout: 10m, validation: 25%, prune: hyperband}",
+    ),
+    "search.int": (fj.search.int(8, 128), "int: {low: 8, high: 128}"),
+    "search.float": (fj.search.float(0.1, 1), "float: {low: 0.1, high: 1}"),
+    "search.choice": (fj.search.choice(["gini", None, 3]), "choice: [gini, null, 3]"),
+    "automl": (
+        fj.automl(budget="30s", metric="log_loss", families=["lightgbm", "random_forest"], seed=3),
+        "automl: {budget: 30s, metric: log_loss, families: [lightgbm, random_forest], seed: 3}",
+    ),
     "request": (fj.request("amount"), "request: amount"),
     "RequestField": (fj.RequestField("country", "string"), "request: {name: country, dtype: string}"),
     "Parquet": (fj.Parquet("data/*.parquet"), "parquet: data/*.parquet"),

@@ -35,6 +35,14 @@ def made(world: World) -> ModelVersion:
     return world.register(artifacts={"native": native})
 
 
+def test_a_calibration_goes_with_its_version(world: World) -> None:
+    map_ = world.rooms.blobs.put(b"what makes probabilities")
+    native = ArtifactRef(world.rooms.blobs.put(b"a native file"), "lightgbm", calibration=map_)
+    world.register(artifacts={"native": native})
+    assert remove(world, 1) == [1]
+    assert not world.rooms.blobs.exists(map_)
+
+
 def bring(world: World) -> ModelVersion:
     """Let a new version win the traffic."""
     version = made(world)

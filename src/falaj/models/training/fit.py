@@ -15,6 +15,7 @@ from falaj.models.python.place import PythonPlace
 from falaj.models.runtimes.library import open_library
 from falaj.models.runtimes.port import Matrix, check_matrix
 from falaj.models.training.fitted import Fitted
+from falaj.models.training.rounds import Rounds
 
 
 def fit(
@@ -29,6 +30,7 @@ def fit(
     place: PythonPlace | None = None,
     task: Task = "classification",
     parent: bytes = b"",
+    rounds: Rounds | None = None,
 ) -> Fitted:
     """Fit a binary classifier or a regression; the same inputs, seed and number of threads give the same model.
 
@@ -43,6 +45,7 @@ def fit(
         place: Where a Python model's process works.
         task: What is to be learned.
         parent: State of the model that is to be continued on these rows; empty to learn from nothing.
+        rounds: Who looks while trees are boosted; other libraries show nothing.
 
     Raises:
         DataError: There are no rows, the labels are not those of the task, or are all the same.
@@ -56,11 +59,11 @@ def fit(
         open_library("lightgbm", "lib_lightgbm")  # its package, imported next, cannot find an OpenMP as this can
         from falaj.models.training.lightgbm import fit_lightgbm
 
-        return fit_lightgbm(trainer, matrix, checked, names, threads=threads, task=task, parent=parent)
+        return fit_lightgbm(trainer, matrix, checked, names, threads=threads, task=task, parent=parent, rounds=rounds)
     if trainer.kind == "xgboost":
         from falaj.models.training.xgboost import fit_xgboost
 
-        return fit_xgboost(trainer, matrix, checked, names, threads=threads, task=task, parent=parent)
+        return fit_xgboost(trainer, matrix, checked, names, threads=threads, task=task, parent=parent, rounds=rounds)
     if trainer.kind == "python":
         from falaj.models.training.python import fit_python
 

@@ -16,6 +16,7 @@ from falaj.kernel.names import did_you_mean
 from falaj.models.runtimes.library import open_library
 from falaj.models.runtimes.port import Matrix, Scores
 from falaj.models.training.fitted import Fitted, rounds_of, shares
+from falaj.models.training.rounds import Rounds
 
 OBJECTIVES: dict[Task, tuple[str, ...]] = {
     "classification": ("binary",),
@@ -33,10 +34,11 @@ def fit_lightgbm(
     threads: int,
     task: Task,
     parent: bytes = b"",
+    rounds: Rounds | None = None,
 ) -> Fitted:
     """Fit with LightGBM; `falaj.models.training.fit` checks the inputs."""
     params = dict(trainer.params)
-    rounds = rounds_of(trainer, params, parent)
+    trees = rounds_of(trainer, params, parent)
     objective = _objective(params, task)
     params |= {
         "objective": objective,
@@ -49,7 +51,8 @@ def fit_lightgbm(
     try:
         data = lightgbm.Dataset(matrix, labels, feature_name=list(names), params=params, free_raw_data=True)
         before = lightgbm.Booster(model_str=parent.decode()) if parent else None
-        booster = lightgbm.train(params, data, num_boost_round=rounds, init_model=before)
+        looked_at = _looked_at(rounds, data, params)
+        booster = lightgbm.train(params, data, num_boost_round=trees, init_model=before, **looked_at)
     except (lightgbm.basic.LightGBMError, TypeError, ValueError) as error:
         raise DefinitionError(f"lightgbm trainer: {error}", hint="see LightGBM's parameters") from None
 
@@ -61,6 +64,22 @@ def fit_lightgbm(
     importance = shares(names, booster.feature_importance("gain"))
     used = {"num_trees": booster.num_trees(), **params}
     return Fitted("lightgbm", booster, native, predict, names, importance, used, task, native)
+
+
+def _looked_at(rounds: Rounds | None, data: Any, params: dict[str, Any]) -> dict[str, Any]:
+    if rounds is None:
+        return {}
+    done = 0
+
+    def look(scores: NDArray[Any], _: Any) -> tuple[str, float, bool]:
+        nonlocal done
+        done += 1
+        rounds.after(done, scores)
+        return "looked_at", 0.0, True
+
+    beside = lightgbm.Dataset(rounds.matrix, rounds.labels, reference=data, params=params)
+    params["metric"] = "none"  # its own would be computed from labels that are none
+    return {"valid_sets": [beside], "feval": look}
 
 
 def _objective(params: dict[str, Any], task: Task) -> str:

@@ -12,6 +12,7 @@ from falaj.definitions.trainer import Trainer
 from falaj.kernel.errors import DefinitionError
 from falaj.models.runtimes.port import Matrix, Scores
 from falaj.models.training.fitted import Fitted, rounds_of, shares
+from falaj.models.training.rounds import Rounds
 
 OBJECTIVES: dict[Task, tuple[str, ...]] = {
     "classification": ("binary:logistic",),
@@ -31,10 +32,11 @@ def fit_xgboost(
     threads: int,
     task: Task,
     parent: bytes = b"",
+    rounds: Rounds | None = None,
 ) -> Fitted:
     """Fit with XGBoost; `falaj.models.training.fit` checks the inputs."""
     params = dict(trainer.params)
-    rounds = rounds_of(trainer, params, parent)
+    trees = rounds_of(trainer, params, parent)
     objective = params.get("objective", OBJECTIVES[task][0])
     if objective not in OBJECTIVES[task]:
         what = "gives no probability of one class" if task == "classification" else "predicts no number"
@@ -42,7 +44,7 @@ def fit_xgboost(
             f"xgboost trainer: objective {objective!r} {what}", hint=f"use one of {', '.join(OBJECTIVES[task])}"
         )
     params |= {"objective": objective, "seed": trainer.seed, "nthread": threads, "validate_parameters": True}
-    booster = _train(params, matrix, labels, rounds, parent)
+    booster = _train(params, matrix, labels, trees, parent, rounds)
 
     def predict(rows: Matrix) -> Scores:
         scores: Scores = booster.inplace_predict(rows).astype(np.float64)
@@ -55,12 +57,15 @@ def fit_xgboost(
     return Fitted("xgboost", booster, native, predict, names, importance, used, task, native)
 
 
-def _train(params: dict[str, Any], matrix: Matrix, labels: NDArray[Any], rounds: int, parent: bytes) -> xgboost.Booster:
+def _train(
+    params: dict[str, Any], matrix: Matrix, labels: NDArray[Any], trees: int, parent: bytes, rounds: Rounds | None
+) -> xgboost.Booster:
     before = xgboost.Booster(model_file=bytearray(parent)) if parent else None
     try:
         with warnings.catch_warnings(record=True) as noticed:
             warnings.simplefilter("always")
-            booster = xgboost.train(params, xgboost.DMatrix(matrix, labels), rounds, xgb_model=before)
+            data = xgboost.DMatrix(matrix, labels)
+            booster = xgboost.train(params, data, trees, xgb_model=before, **_looked_at(rounds))
     except (xgboost.core.XGBoostError, TypeError, ValueError) as error:
         raise DefinitionError(f"xgboost trainer: {_first_line(error)}", hint="see XGBoost's parameters") from None
     for notice in noticed:
@@ -70,6 +75,21 @@ def _train(params: dict[str, Any], matrix: Matrix, labels: NDArray[Any], rounds:
             raise DefinitionError(f"xgboost trainer: it knows no parameter {unused}", hint="see XGBoost's parameters")
         warnings.warn_explicit(notice.message, notice.category, notice.filename, notice.lineno)
     return booster
+
+
+def _looked_at(rounds: Rounds | None) -> dict[str, Any]:
+    if rounds is None:
+        return {}
+    looking, beside = rounds, xgboost.DMatrix(rounds.matrix)
+
+    class Look(xgboost.callback.TrainingCallback):  # type: ignore[misc]
+        def after_iteration(self, model: xgboost.Booster, epoch: int, evals_log: Any) -> bool:
+            del evals_log
+            if (epoch + 1) % looking.every == 0:
+                looking.after(epoch + 1, model.predict(beside))
+            return False
+
+    return {"callbacks": [Look()]}
 
 
 def _first_line(error: Exception) -> str:
