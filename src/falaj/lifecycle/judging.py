@@ -172,7 +172,7 @@ def _new_version(context: StepContext, rooms: Rooms, model: Model, mlflow_run_id
         signature=signature,
         service=service_of(rooms, model),
         metrics=evaluated["metrics"],
-        trainer=to_builtins(model.trainer),
+        trainer=context.inputs["train"].get("adopted") or to_builtins(model.trainer),
         threshold=evaluated["evaluation"]["threshold"],
         code_digest=digest_value([digest_of(model), service_of(rooms, model).digest]),
         environment_digest=environment_digest(),

@@ -25,7 +25,10 @@ from falaj.lifecycle.rooms import Rooms
 from falaj.models.encoding import encode_columns, fit_signature
 from falaj.models.export import export
 from falaj.models.parity import Parity
+from falaj.models.python.place import PythonPlace
+from falaj.models.runtimes.port import Matrix
 from falaj.models.training.fit import fit
+from falaj.models.training.fitted import Fitted
 from falaj.pipelines.context import StepContext
 from falaj.pipelines.runs import Run, get_run
 
@@ -125,20 +128,35 @@ def train(context: StepContext) -> Outputs:
         parent=b"" if going_on is None or going_on.full else rooms.blobs.get(going_on.parent.state),
     )
     context.progress(0.7, "exporting")
-    exported = export(fitted, matrix, place=rooms.python_place(model.name))
+    outputs = exported_outputs(context, fitted, signature, matrix, rooms.python_place(model.name))
+    outputs |= {"train_rows": len(labels), **_told(going_on)}
+    if fitted.state and fitted.state != fitted.native and going_on is not None:
+        (context.folder / "state.json").write_bytes(fitted.state)
+        outputs["state"] = context.folder / "state.json"
+    return outputs
+
+
+def exported_outputs(
+    context: StepContext, fitted: Fitted, signature: Signature, matrix: Matrix, place: PythonPlace
+) -> dict[str, Any]:
+    """Export a model, and return what the later steps need of it.
+
+    Args:
+        context: Of the step that has the model.
+        fitted: The model.
+        signature: Its inputs.
+        matrix: Training rows.
+        place: Where a Python model's process works.
+    """
+    exported = export(fitted, matrix, place=place)
     outputs: dict[str, Any] = {
         "signature": msgspec.to_builtins(signature),
         "runtime": exported.serving.runtime,
         "parity": msgspec.to_builtins(exported.serving.parity),
         "importance": fitted.importance,
         "params": fitted.params,
-        "train_rows": len(labels),
         "files": {},
-        **_told(going_on),
     }
-    if fitted.state and fitted.state != fitted.native and going_on is not None:
-        (context.folder / "state.json").write_bytes(fitted.state)
-        outputs["state"] = context.folder / "state.json"
     for file in exported.files:
         if file.content:
             path = context.folder / f"model.{file.runtime}"

@@ -66,7 +66,7 @@ def export(
     rows = parity_rows(matrix)
     reference = fitted.predict(rows)
     tolerance = tolerance_of(reference, fitted.task) if tolerance is None else tolerance
-    files = [] if fitted.kind == "python" else [_onnx_file(fitted, rows, reference, tolerance)]
+    files = [] if fitted.kind in ("python", "onnx") else [_onnx_file(fitted, rows, reference, tolerance)]
     if fitted.native is not None:
         files.append(_measured(fitted.kind, fitted.native, rows, reference, tolerance, place))
     files += _trees_file(files[0].content, rows, reference, tolerance) if fitted.kind != "python" else []
