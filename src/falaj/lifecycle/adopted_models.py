@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pyarrow.compute as pc
 
 from falaj.definitions.model import Model
@@ -19,7 +20,7 @@ from falaj.lifecycle.rooms import Rooms
 from falaj.lifecycle.training import Outputs, exported_outputs, model_of, service_of
 from falaj.models.encoding import encode_columns, fit_signature
 from falaj.models.mlflow_model import ForeignModel, order_columns, read_mlflow_model
-from falaj.models.training.adopted import adopted, own_columns
+from falaj.models.training.adopted import adopted, in_service_order, own_columns
 from falaj.models.version import ModelVersion
 from falaj.pipelines.context import StepContext
 from falaj.pipelines.submission import submit
@@ -94,15 +95,16 @@ def adopt(context: StepContext) -> Outputs:
     context.used(dataset)
     rows = rooms.datasets.load(dataset)
     training = rows.filter(pc.field(SPLIT) == "train")
-    dtypes = dict(spec.model_inputs)
-    columns = {name: training.column(name) for name in given["columns"]}
-    signature = fit_signature(columns, {name: dtypes[name] for name in columns})
+    columns = {name: training.column(name) for name, _ in spec.model_inputs}
+    signature = fit_signature(columns, dict(spec.model_inputs))
     if model.task == "regression":
         signature = msgspec.structs.replace(signature, output="prediction")
-    matrix = encode_columns(signature, columns)
-    foreign = ForeignModel(given["kind"], content, tuple(columns), len(columns), given["flavour"])
+    matrix, names = encode_columns(signature, columns), tuple(columns)
+    own = tuple(given["columns"])
+    foreign = ForeignModel(given["kind"], content, own, len(own), given["flavour"])
     context.progress(0.2, f"reading a model of {given['kind']}")
-    fitted = adopted(foreign, tuple(columns), matrix, model.task)
+    as_it_takes = np.ascontiguousarray(matrix[:, [names.index(name) for name in own]])
+    fitted = in_service_order(adopted(foreign, own, as_it_takes, model.task), names)
     context.progress(0.5, "exporting")
     outputs = exported_outputs(context, fitted, signature, matrix, rooms.python_place(model.name))
     told: dict[str, Any] = {"kind": foreign.kind, "from": given["origin"], "digest": given[ADOPTED]}

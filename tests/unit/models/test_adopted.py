@@ -20,7 +20,8 @@ from falaj.models.export import export
 from falaj.models.mlflow_fetch import fetch, mlflow_uri
 from falaj.models.mlflow_model import ForeignModel, order_columns, read_mlflow_model
 from falaj.models.mlflow_writing import load_mlflow
-from falaj.models.training.adopted import adopted, own_columns
+from falaj.models.runtimes.load import load_bytes
+from falaj.models.training.adopted import adopted, in_service_order, own_columns
 
 NAMES = ("b", "a", "c")
 """In the order in which the models take them; the feature service gives them in the alphabet's."""
@@ -110,6 +111,13 @@ def test_a_native_format_answers_as_it_did_where_it_was_trained(case: str, tmp_p
     exported = export(fitted, MATRIX)
     assert exported.serving.parity is not None
     assert exported.serving.parity.holds
+    # The feature service gives its columns in another order than the model takes them.
+    ours = np.ascontiguousarray(MATRIX[:, [1, 0, 2]])
+    turned = export(in_service_order(fitted, tuple(sorted(NAMES))), ours)
+    assert turned.serving.parity is not None
+    assert turned.serving.parity.holds
+    served = load_bytes(turned.serving.content, turned.serving.runtime, 3, name="turned")
+    np.testing.assert_allclose(served.predict(ours), wanted, rtol=1e-5, atol=1e-5)
     if foreign.kind != "onnx":
         assert next(iter(fitted.importance)) == "b"
         assert sum(fitted.importance.values()) == pytest.approx(1.0)

@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from falaj.definitions.task import Task
 from falaj.kernel.errors import CorruptionError, DataError, Unsupported
 from falaj.models.bare_file import read_bare_file
 from falaj.models.mlflow_model import ForeignModel
+from falaj.models.onnx_conversion import to_onnx
 from falaj.models.runtimes.load import load_bytes
 from falaj.models.runtimes.port import Matrix, Scores
 from falaj.models.training.fitted import Fitted, shares
@@ -174,6 +176,38 @@ def _from_onnx(foreign: ForeignModel, names: tuple[str, ...], matrix: Matrix, ta
     return Fitted("onnx", None, content, runtime.predict, names, {}, foreign.flavour, task)
 
 
+def in_service_order(fitted: Fitted, names: tuple[str, ...]) -> Fitted:
+    """Return a model that takes the columns in another order, as ONNX; the same one where the order is its own.
+
+    Args:
+        fitted: The model.
+        names: Its columns, in the order in which they will come.
+
+    Raises:
+        Unsupported: It cannot be written as ONNX.
+    """
+    if names == fitted.feature_names:
+        return fitted
+    places = [names.index(name) for name in fitted.feature_names]
+    content = fitted.native if fitted.kind == "onnx" and fitted.native is not None else to_onnx(fitted)
+
+    def predict(rows: Matrix) -> Scores:
+        return fitted.predict(np.ascontiguousarray(rows[:, places]))
+
+    return Fitted(
+        "onnx", None, _reordered(content, places), predict, names, fitted.importance, fitted.params, fitted.task
+    )
+
+
+def _reordered(content: bytes, places: list[int]) -> bytes:
+    from onnx import helper
+
+    def nodes(given: str, made: str, order: str) -> list[Any]:
+        return [helper.make_node("Gather", [given, order], [made], axis=1)]
+
+    return _with_before(content, np.asarray(places, np.int64), nodes)
+
+
 def fill_missing(content: bytes, values: NDArray[Any]) -> bytes:
     """Return an ONNX model that puts values in the place of what is missing before it does what it did.
 
@@ -181,22 +215,35 @@ def fill_missing(content: bytes, values: NDArray[Any]) -> bytes:
         content: A model with one float32 input of shape (rows, features).
         values: By column, what stands for a missing one.
     """
+    from onnx import helper
+
+    def nodes(given: str, made: str, medians: str) -> list[Any]:
+        missing = helper.make_node("IsNaN", [given], [f"{made}_missing"])
+        return [missing, helper.make_node("Where", [f"{made}_missing", medians, given], [made])]
+
+    return _with_before(content, np.asarray(values, np.float32).reshape(1, -1), nodes)
+
+
+def _with_before(content: bytes, constant: NDArray[Any], nodes: Callable[[str, str, str], list[Any]]) -> bytes:
+    """Return an ONNX model with nodes before it, made from the names of its input, of what it reads, and a constant."""
     import onnx
     from onnx import helper, numpy_helper
 
     model = onnx.load_model_from_string(content)
     graph = model.graph
     given = graph.input[0].name
-    filled, missing, medians = f"{given}__filled", f"{given}__missing", f"{given}__medians"
+    made, told = f"{given}__{constant.dtype.name}", f"{given}__{constant.dtype.name}_told"
     for node in graph.node:
         for place, name in enumerate(node.input):
             if name == given:
-                node.input[place] = filled
-    graph.initializer.append(numpy_helper.from_array(np.asarray(values, np.float32).reshape(1, -1), medians))
-    graph.node.insert(0, helper.make_node("IsNaN", [given], [missing]))
-    graph.node.insert(1, helper.make_node("Where", [missing, medians, given], [filled]))
+                node.input[place] = made
+    graph.initializer.append(numpy_helper.from_array(constant, told))
+    for place, node in enumerate(nodes(given, made, told)):
+        graph.node.insert(place, node)
     if not any(one.domain in ("", "ai.onnx") for one in model.opset_import):
         model.opset_import.append(helper.make_opsetid("", 17))
+    if graph.input[0].type.tensor_type.shape.dim:
+        graph.input[0].type.tensor_type.shape.dim[0].ClearField("dim_value")  # any number of rows
     written: bytes = model.SerializeToString()
     return written
 
