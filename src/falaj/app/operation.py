@@ -53,6 +53,7 @@ OPERATIONS: dict[str, Operation] = {
     "dataset.show": Operation("dataset.read", "dataset:show"),
     "model.train": Operation("model.train", "model:train"),
     "model.add": Operation("model.register", "model:add"),
+    "model.adopt": Operation("model.adopt", "model:adopt"),
     "model.remove": Operation("model.remove", "model:remove"),
     "model.list": Operation("model.read", "model:list_versions"),
     "model.show": Operation("model.read", "model:show"),

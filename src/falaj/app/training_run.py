@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from falaj.app.client import Client
-from falaj.app.values.model import Started, Train
+from falaj.app.values.model import Adopt, Adopted, Started, Train
 from falaj.app.values.run import RunDetail, RunQuery, StepStatus
 from falaj.kernel.errors import RunFailed
 
@@ -55,6 +55,26 @@ def train_and_follow(client: Client, params: Train, on_step: OnStep | None = Non
     started = client.perform("model.train", params, Started)
     detail = follow_run(client, started.run_id, on_step)
     return training_result(params.model, detail)
+
+
+def adopt_and_follow(client: Client, params: Adopt, on_step: OnStep | None = None) -> TrainingResult | Adopted:
+    """Take in a model from elsewhere and follow the run that judges it.
+
+    Args:
+        client: Carries operations out.
+        params: Which model, and where it is.
+        on_step: Called with each step whenever it changes.
+
+    Returns:
+        What the run came to; the version, where it became a bare model.
+
+    Raises:
+        RunFailed: It did not succeed.
+    """
+    started = client.perform("model.adopt", params, Adopted)
+    if not started.run_id:
+        return started
+    return training_result(params.model, follow_run(client, started.run_id, on_step))
 
 
 def training_result(model: str, detail: RunDetail) -> TrainingResult:

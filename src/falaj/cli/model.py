@@ -1,13 +1,16 @@
 """Commands about models: train, approve, reject, and a look at versions."""
 
+import tempfile
 from pathlib import Path
 
 import click
 
-from falaj.app.training_run import TrainingResult, train_and_follow
+from falaj.app.training_run import TrainingResult, adopt_and_follow, train_and_follow
 from falaj.app.values.model import (
     Added,
     AddModel,
+    Adopt,
+    Adopted,
     Decide,
     Decided,
     Removed,
@@ -23,6 +26,7 @@ from falaj.cli.gate_text import COLOURS, gate_lines
 from falaj.cli.run import step_line
 from falaj.cli.status import leading
 from falaj.kernel.errors import InputError
+from falaj.models.mlflow_fetch import fetch
 from falaj.storage.disk import chosen_path
 
 
@@ -90,7 +94,7 @@ def reject(session: Session, *, model: str, version: int, comment: str) -> None:
 
 @click.group(cls=FalajGroup)
 def models() -> None:
-    """Versions: list, gate report, card; bare models: add, remove."""
+    """Versions: list, gate report, card; models from elsewhere: adopt; bare models: add, remove."""
 
 
 @models.command()
@@ -114,6 +118,38 @@ def add(session: Session, *, file: Path, name: str) -> None:
         click.echo(f"next: falaj deploy {done.name}")
 
     session.show(done, human)
+
+
+@models.command()
+@click.argument("where")
+@click.option("--model", required=True, help="The model of the project that it becomes a version of.")
+@click.option("--from", "tracking", metavar="URI", help="The other MLflow: address, database or folder.")
+@pass_session
+@click.pass_context
+def adopt(context: click.Context, session: Session, *, where: str, model: str, tracking: str | None) -> None:
+    """Take in a model that was trained elsewhere and saved with MLflow, as a candidate like any other.
+
+    WHERE is the model's folder, or its address in the other MLflow: NAME/VERSION, NAME@ALIAS, a run's identifier,
+    runs:/ID/PATH or models:/NAME/VERSION. It is read from LightGBM's text, XGBoost's JSON or UBJSON, ONNX or skops,
+    never from pickle; it must take the columns of the model's feature service. A MODEL that the project does not
+    declare becomes a bare one, of ONNX only. Exit code 3 says that its gate did not pass.
+
+    Example: falaj models adopt churn/3 --from http://mlflow.example:5000 --model churn
+    """
+    with tempfile.TemporaryDirectory(prefix="falaj-adopt-") as name:
+        if Path(where).is_dir():
+            folder, origin = Path(where), where
+        else:
+            session.say(f"fetching {where}")
+            folder, origin = fetch(where, tracking, Path(name))
+        asked = Adopt(model, str(folder.absolute()), origin)
+        result = adopt_and_follow(session.client(), asked, lambda step: session.say(step_line(step)))
+    if isinstance(result, Adopted):
+        session.show(result, lambda: click.echo(f"{model} version {result.version}\nnext: falaj deploy {model}"))
+        return
+    session.show(result, lambda: _print_training(result))
+    if result.gate != "PASS":
+        context.exit(GATE_DID_NOT_PASS)
 
 
 @models.command()

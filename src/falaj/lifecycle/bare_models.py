@@ -47,11 +47,25 @@ def add_bare(rooms: Rooms, actor: Actor, name: str, file: Path) -> ModelVersion:
         Unsupported: It keeps weights in other files, or takes or gives what is no tensor.
     """
     authorise(actor, "model.register", check_name("model", name))
-    if name in rooms.definitions.models or name in rooms.definitions.endpoints or name in rooms.registry.models():
-        raise Conflict(f"{name!r} is a model or an endpoint of this project", hint="give another --name")
     with given_file(file):
         model = file.read_bytes()
-    tensors = read_bare_file(model, file.name)
+    return add_bare_bytes(rooms, actor, name, model, file.name)
+
+
+def add_bare_bytes(rooms: Rooms, actor: Actor, name: str, model: bytes, file: str) -> ModelVersion:
+    """Keep the bytes of a file as the next version of a bare model; as `add_bare`.
+
+    Args:
+        rooms: The project.
+        actor: Who adds it, and may not approve it.
+        name: The name that it will serve under.
+        model: The ONNX file's bytes.
+        file: Where it came from, for people.
+    """
+    authorise(actor, "model.register", check_name("model", name))
+    if name in rooms.definitions.models or name in rooms.definitions.endpoints or name in rooms.registry.models():
+        raise Conflict(f"{name!r} is a model or an endpoint of this project", hint="give another --name")
+    tensors = read_bare_file(model, file)
     digest = rooms.blobs.put(model)
     newest = next(iter(bare_versions(rooms, name)), None)
     if newest is not None and newest.artifact.digest == digest:
@@ -64,7 +78,7 @@ def add_bare(rooms: Rooms, actor: Actor, name: str, file: Path) -> ModelVersion:
         artifact=ArtifactRef(digest, "onnx"),
         signature=Signature(()),
         tensors=tensors,
-        trainer={"file": file.name},
+        trainer={"file": file},
     )
     version = rooms.registry.register(new, actor)
     if not is_approved(rooms, version):

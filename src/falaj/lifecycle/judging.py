@@ -172,7 +172,7 @@ def _new_version(context: StepContext, rooms: Rooms, model: Model, mlflow_run_id
         signature=signature,
         service=service_of(rooms, model),
         metrics=evaluated["metrics"],
-        trainer=context.input("train", "trainer"),
+        trainer=context.inputs["train"].get("adopted") or context.input("train", "trainer"),
         threshold=evaluated["evaluation"]["threshold"],
         code_digest=digest_value([digest_of(model), service_of(rooms, model).digest]),
         environment_digest=environment_digest(),

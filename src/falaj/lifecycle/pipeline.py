@@ -1,5 +1,7 @@
 """The training pipeline: seven steps as one durable graph, and an eighth where something is tuned."""
 
+from typing import Any
+
 from falaj.definitions.model import Model
 from falaj.definitions.project import digest_of
 from falaj.kernel.codec import to_builtins
@@ -15,7 +17,7 @@ TUNING = "falaj.lifecycle.tuning"
 JUDGING = "falaj.lifecycle.judging"
 
 
-def training_graph(rooms: Rooms, model: str) -> Graph:
+def training_graph(rooms: Rooms, model: str, instead: tuple[str, dict[str, Any]] | None = None) -> Graph:
     """Return the graph that trains a model by the definitions now in force.
 
     A step's parameters hold all that its result depends on besides its inputs, so that a repeat of the same work is
@@ -24,19 +26,23 @@ def training_graph(rooms: Rooms, model: str) -> Graph:
     Args:
         rooms: The project.
         model: The model's name.
+        instead: What stands in the place of fitting: `module:name` of a step, and its parameters; None for nothing.
 
     Raises:
         NotFound: There is no such model.
     """
     definition = rooms.definitions.model(model)
     base = pinned(rooms, definition)
-    train = {**base, "trainer": to_builtins(definition.trainer), "files": files_digest(rooms, definition)}
+    fitting: dict[str, Any] = {"trainer": to_builtins(definition.trainer), "files": files_digest(rooms, definition)}
     parent = parent_of(rooms, definition)
     if parent is not None:
-        train["parent"] = to_builtins(parent)
-    tune = Step(name="tune", function=f"{TUNING}:tune", needs=("features",), params=train, executor="child")
-    searching = (tune,) if definition.trainer.searches else ()
+        fitting["parent"] = to_builtins(parent)
+    tune = Step(
+        name="tune", function=f"{TUNING}:tune", needs=("features",), params={**base, **fitting}, executor="child"
+    )
+    searching = (tune,) if definition.trainer.searches and instead is None else ()
     found = tuple(step.name for step in searching)
+    function, params = instead or (f"{STEPS}:train", fitting)
     return Graph(
         f"train:{model}",
         (
@@ -46,7 +52,13 @@ def training_graph(rooms: Rooms, model: str) -> Graph:
             # what the rows are, and would make the same work look like other work.
             Step(name="features", function=f"{STEPS}:features", needs=("validate",), params=base, executor="child"),
             *searching,
-            Step(name="train", function=f"{STEPS}:train", needs=("features", *found), params=train, executor="child"),
+            Step(
+                name="train",
+                function=function,
+                needs=("features", *found),
+                params={**base, **params},
+                executor="child",
+            ),
             Step(
                 name="evaluate",
                 function=f"{JUDGING}:evaluate",

@@ -25,7 +25,9 @@ from falaj.lifecycle.rooms import Rooms
 from falaj.models.calibration import fit_calibration
 from falaj.models.export import export
 from falaj.models.parity import Parity
+from falaj.models.python.place import PythonPlace
 from falaj.models.runtimes.calibrated import Calibration
+from falaj.models.runtimes.port import Matrix
 from falaj.models.training.fitted import Fitted
 from falaj.models.training.rows import TrainingRows
 from falaj.models.tuning.found import Found
@@ -111,21 +113,47 @@ def train(context: StepContext) -> Outputs:
         scores = fitted.predict(learning.held.matrix)
         calibration = fit_calibration(model.calibrate, scores, learning.held.labels)
     context.progress(0.7, "exporting")
-    exported = export(fitted, learning.rows.matrix, place=rooms.python_place(model.name), calibration=calibration)
-    outputs: dict[str, Any] = {
-        "signature": msgspec.to_builtins(learning.signature),
-        "runtime": exported.serving.runtime,
-        "parity": msgspec.to_builtins(exported.serving.parity),
-        "importance": fitted.importance,
+    place = rooms.python_place(model.name)
+    outputs = exported_outputs(context, fitted, learning.signature, learning.rows.matrix, place, calibration)
+    outputs |= {
         "trainer": to_builtins(trainer),
         "params": _params(fitted, found, calibration),
         "train_rows": len(learning.rows.labels),
-        "files": {},
         **_told(going_on),
     }
     if fitted.state and fitted.state != fitted.native and going_on is not None:
         (context.folder / "state.json").write_bytes(fitted.state)
         outputs["state"] = context.folder / "state.json"
+    return outputs
+
+
+def exported_outputs(
+    context: StepContext,
+    fitted: Fitted,
+    signature: Signature,
+    matrix: Matrix,
+    place: PythonPlace,
+    calibration: Calibration | None = None,
+) -> dict[str, Any]:
+    """Export a model, and return what the later steps need of it.
+
+    Args:
+        context: Of the step that has the model.
+        fitted: The model.
+        signature: Its inputs.
+        matrix: Training rows.
+        place: Where a Python model's process works.
+        calibration: What makes probabilities of its scores.
+    """
+    exported = export(fitted, matrix, place=place, calibration=calibration)
+    outputs: dict[str, Any] = {
+        "signature": msgspec.to_builtins(signature),
+        "runtime": exported.serving.runtime,
+        "parity": msgspec.to_builtins(exported.serving.parity),
+        "importance": fitted.importance,
+        "params": fitted.params,
+        "files": {},
+    }
     for file in exported.files:
         if file.content:
             path = context.folder / f"model.{file.runtime}"

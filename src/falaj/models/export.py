@@ -74,7 +74,7 @@ def export(
     scores = fitted.predict(rows)
     tolerance = tolerance_of(scores, fitted.task) if tolerance is None else tolerance
     trained = _Trained(rows, scores, tolerance, calibration)
-    files = [] if fitted.kind == "python" else [_onnx_file(fitted, trained)]
+    files = [] if fitted.kind in ("python", "onnx") else [_onnx_file(fitted, trained)]
     if fitted.native is not None:
         files.append(_measured(fitted.kind, fitted.native, trained, place))
     files += _trees_file(files[0].content, trained) if fitted.kind != "python" else []

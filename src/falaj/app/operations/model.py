@@ -5,6 +5,8 @@ from pathlib import Path
 from falaj.app.values.model import (
     Added,
     AddModel,
+    Adopt,
+    Adopted,
     Decide,
     Decided,
     Removed,
@@ -20,6 +22,7 @@ from falaj.definitions.tensor_signature import TensorSignature
 from falaj.governance.access import Actor
 from falaj.governance.approvals import Approval, ApprovalState
 from falaj.kernel.errors import AccessDenied, Conflict, FalajError
+from falaj.lifecycle.adopted_models import adopt_bare, adopt_model
 from falaj.lifecycle.approving import ask_for_approval, is_approved
 from falaj.lifecycle.bare_models import add_bare
 from falaj.lifecycle.pipeline import training_graph
@@ -55,6 +58,15 @@ def add(rooms: Rooms, actor: Actor, params: AddModel) -> Added:
     version = add_bare(rooms, actor, params.name, Path(params.file))
     tensors = version.tensors or TensorSignature((), ())
     return Added(version.model, version.version, version.artifact.digest, tensors.inputs, tensors.outputs)
+
+
+def adopt(rooms: Rooms, actor: Actor, params: Adopt) -> Adopted:
+    """Submit a run that judges a model from elsewhere; one without a definition becomes a bare model."""
+    definition = rooms.definitions.models.get(params.model)
+    if definition is None:
+        version = adopt_bare(rooms, actor, params.model, Path(params.folder))
+        return Adopted("", version.version)
+    return Adopted(adopt_model(rooms, actor, definition, Path(params.folder), params.origin))
 
 
 def remove(rooms: Rooms, actor: Actor, params: RemoveModel) -> Removed:

@@ -26,6 +26,32 @@ class Started(msgspec.Struct, frozen=True):
     run_id: str
 
 
+class Adopt(msgspec.Struct, frozen=True):
+    """Take in a model that was trained elsewhere.
+
+    Attributes:
+        model: Which model it becomes a version of; one that the project does not declare becomes a bare one.
+        folder: Where MLflow's description of it lies, on the machine where the project is.
+        origin: Where it came from, for people.
+    """
+
+    model: str
+    folder: str
+    origin: str
+
+
+class Adopted(msgspec.Struct, frozen=True):
+    """A model that was taken in.
+
+    Attributes:
+        run_id: The run that judges it; empty for a bare model, which no gate judges.
+        version: The version of a bare model; None where the run is to say.
+    """
+
+    run_id: str
+    version: int | None = None
+
+
 class VersionsQuery(msgspec.Struct, frozen=True):
     """Which versions to list.
 

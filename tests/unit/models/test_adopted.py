@@ -1,0 +1,266 @@
+"""Models that MLflow saved elsewhere: each native format answers as it did there, and what is pickled is never read."""
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightgbm
+import numpy as np
+import pandas as pd
+import pytest
+import xgboost
+import yaml
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import FunctionTransformer
+
+from falaj.kernel.errors import DataError, FalajError, InputError, NotFound, Unsupported
+from falaj.models.export import export
+from falaj.models.mlflow_fetch import fetch, mlflow_uri
+from falaj.models.mlflow_model import ForeignModel, order_columns, read_mlflow_model
+from falaj.models.mlflow_writing import load_mlflow
+from falaj.models.runtimes.load import load_bytes
+from falaj.models.training.adopted import adopted, in_service_order, own_columns
+
+NAMES = ("b", "a", "c")
+"""In the order in which the models take them; the feature service gives them in the alphabet's."""
+
+RNG = np.random.default_rng(5)
+ROWS = pd.DataFrame(RNG.normal(size=(300, 3)).astype(np.float32), columns=list(NAMES))
+LABELS = (ROWS["b"] + 0.5 * ROWS["a"] > 0).astype(int)
+MATRIX = np.ascontiguousarray(ROWS.to_numpy(np.float32))
+
+
+def _mlflow(flavour: str) -> Any:
+    load_mlflow()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return __import__(f"mlflow.{flavour}", fromlist=["save_model"])
+
+
+def _save(flavour: str, model: Any, folder: Path, *, signed: bool = True, **more: Any) -> Path:
+    saver = _mlflow(flavour)
+    from mlflow.models import infer_signature
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        signature = infer_signature(ROWS) if signed else None
+        saver.save_model(model, str(folder), signature=signature, pip_requirements=["numpy"], **more)
+    return folder
+
+
+def _booster() -> Any:
+    data = lightgbm.Dataset(ROWS, LABELS)
+    return lightgbm.train({"objective": "binary", "verbose": -1, "num_threads": 1}, data, 5)
+
+
+def _xgb(**params: Any) -> Any:
+    return xgboost.train({"objective": "binary:logistic", "nthread": 1} | params, xgboost.DMatrix(ROWS, LABELS), 5)
+
+
+def _onnx() -> Any:
+    from skl2onnx import to_onnx
+
+    model = LogisticRegression().fit(MATRIX, LABELS)
+    return to_onnx(model, MATRIX[:1], options={"zipmap": False}), model.predict_proba(MATRIX)[:, 1]
+
+
+def _cases() -> dict[str, Callable[[Path], tuple[Path, Any]]]:
+    def booster(folder: Path) -> tuple[Path, Any]:
+        model = _booster()
+        return _save("lightgbm", model, folder), model.predict(ROWS)
+
+    def ubj(folder: Path) -> tuple[Path, Any]:
+        model = _xgb()
+        return _save("xgboost", model, folder), model.predict(xgboost.DMatrix(ROWS))
+
+    def json(folder: Path) -> tuple[Path, Any]:
+        model = _xgb()
+        return _save("xgboost", model, folder, model_format="json"), model.predict(xgboost.DMatrix(ROWS))
+
+    def stopped_early(folder: Path) -> tuple[Path, Any]:
+        model = xgboost.XGBClassifier(n_estimators=200, learning_rate=1.0, early_stopping_rounds=2, n_jobs=1)
+        noise = RNG.permutation(LABELS)
+        model.fit(ROWS, LABELS, eval_set=[(ROWS, noise)], verbose=False)
+        assert model.best_iteration < model.get_booster().num_boosted_rounds() - 1
+        return _save("xgboost", model, folder), model.predict_proba(ROWS)[:, 1]
+
+    def linear(folder: Path) -> tuple[Path, Any]:
+        model = LogisticRegression().fit(ROWS, LABELS)
+        return _save("sklearn", model, folder, serialization_format="skops"), model.predict_proba(ROWS)[:, 1]
+
+    def onnx(folder: Path) -> tuple[Path, Any]:
+        model, scores = _onnx()
+        return _save("onnx", model, folder, save_as_external_data=False), scores
+
+    return {one.__name__: one for one in (booster, ubj, json, stopped_early, linear, onnx)}
+
+
+CASES = _cases()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_native_format_answers_as_it_did_where_it_was_trained(case: str, tmp_path: Path) -> None:
+    folder, wanted = CASES[case](tmp_path / "model")
+    foreign = read_mlflow_model(folder)
+    names = order_columns(foreign, own_columns(foreign), tuple(sorted(NAMES)))
+    assert names == NAMES
+    fitted = adopted(foreign, names, MATRIX, "classification")
+    np.testing.assert_allclose(fitted.predict(MATRIX), wanted, rtol=1e-5, atol=1e-6)
+    exported = export(fitted, MATRIX)
+    assert exported.serving.parity is not None
+    assert exported.serving.parity.holds
+    # The feature service gives its columns in another order than the model takes them.
+    ours = np.ascontiguousarray(MATRIX[:, [1, 0, 2]])
+    turned = export(in_service_order(fitted, tuple(sorted(NAMES))), ours)
+    assert turned.serving.parity is not None
+    assert turned.serving.parity.holds
+    served = load_bytes(turned.serving.content, turned.serving.runtime, 3, name="turned")
+    np.testing.assert_allclose(served.predict(ours), wanted, rtol=1e-5, atol=1e-5)
+    if foreign.kind != "onnx":
+        assert next(iter(fitted.importance)) == "b"
+        assert sum(fitted.importance.values()) == pytest.approx(1.0)
+
+
+def test_an_onnx_model_that_takes_no_missing_value_is_given_the_median() -> None:
+    model, _ = _onnx()
+    fitted = adopted(ForeignModel("onnx", model.SerializeToString(), NAMES, 3, {}), NAMES, MATRIX, "classification")
+    holed = MATRIX[:5].copy()
+    holed[:, 1] = np.nan
+    filled = holed.copy()
+    filled[:, 1] = np.median(MATRIX[:, 1])
+    np.testing.assert_array_equal(fitted.predict(holed), fitted.predict(filled))
+    assert np.isfinite(fitted.predict(np.full((1, 3), np.nan, np.float32))).all()
+
+
+def test_a_pickle_is_never_read(tmp_path: Path) -> None:
+    model = LogisticRegression().fit(ROWS, LABELS)
+    for form in ("cloudpickle", "pickle"):
+        folder = _save("sklearn", model, tmp_path / form, serialization_format=form)
+        bomb = b"cos\nsystem\n(S'touch %b'\ntR." % str(tmp_path / "ran").encode()
+        (folder / "model.pkl").write_bytes(bomb)
+        with pytest.raises(Unsupported) as refused:
+            read_mlflow_model(folder)
+        assert "skops" in refused.value.hint
+    assert not (tmp_path / "ran").exists()
+    classifier = lightgbm.LGBMClassifier(n_estimators=2, verbose=-1, n_jobs=1).fit(ROWS, LABELS)
+    with pytest.raises(Unsupported, match="scikit-learn's interface"):
+        read_mlflow_model(_save("lightgbm", classifier, tmp_path / "classifier", serialization_format="cloudpickle"))
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "MLmodel").write_text("flavors: {python_function: {loader_module: os}}")
+    with pytest.raises(Unsupported, match="python_function"):
+        read_mlflow_model(tmp_path / "own")
+
+
+def test_skops_holds_nothing_but_what_we_trust_whatever_its_description_says(tmp_path: Path) -> None:
+    import skops.io
+    from sklearn.pipeline import make_pipeline
+
+    folder = _save("sklearn", LogisticRegression().fit(ROWS, LABELS), tmp_path / "model", serialization_format="skops")
+    skops.io.dump(make_pipeline(FunctionTransformer(print), LogisticRegression()), folder / "model.skops")
+    described = yaml.safe_load((folder / "MLmodel").read_text())
+    described["flavors"]["sklearn"]["skops_trusted_types"] = ["builtins.print"]
+    (folder / "MLmodel").write_text(yaml.safe_dump(described))
+    with pytest.raises(Unsupported, match="more than scikit-learn's own"):
+        own_columns(read_mlflow_model(folder))
+    # Trees too: skops warns that their indices are not looked at, and a made-up one reads beyond its memory.
+    skops.io.dump(RandomForestClassifier(2).fit(ROWS, LABELS), folder / "model.skops")
+    with pytest.raises(Unsupported) as refused:
+        own_columns(read_mlflow_model(folder))
+    assert refused.value.hint == "write it as ONNX"
+
+
+def _described(folder: Path, **changes: Any) -> Path:
+    described = {"flavors": {"lightgbm": {"data": "model.lgb", "model_class": "lightgbm.basic.Booster"}}} | changes
+    folder.mkdir(exist_ok=True)
+    (folder / "MLmodel").write_text(yaml.safe_dump(described))
+    return folder
+
+
+def test_what_is_no_model_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="no model of MLflow's"):
+        read_mlflow_model(tmp_path)
+    folder = _described(tmp_path / "a")
+    with pytest.raises(DataError, match="not there"):
+        read_mlflow_model(folder)
+    (tmp_path / "secret.lgb").write_text("x")
+    climbing = {"lightgbm": {"data": "../secret.lgb", "model_class": "lightgbm.basic.Booster"}}
+    with pytest.raises(DataError, match="outside"):
+        read_mlflow_model(_described(folder, flavors=climbing))
+    (folder / "model.lgb").write_text("not a model")
+    with pytest.raises(DataError, match="cannot read the model"):
+        own_columns(read_mlflow_model(_described(folder)))
+    texts = '[{"type": "string", "name": "country"}]'
+    with pytest.raises(Unsupported, match="country"):
+        read_mlflow_model(_described(folder, signature={"inputs": texts}))
+    for broken in ("{", '[{"name": 1}]', '[{"type": "tensor"}]', "7"):
+        with pytest.raises(DataError, match="signature"):
+            read_mlflow_model(_described(folder, signature={"inputs": broken}))
+    for text in ("[1]", "a: [", "\x00"):
+        (folder / "MLmodel").write_text(text)
+        with pytest.raises(DataError):
+            read_mlflow_model(folder)
+
+
+def test_columns_are_those_of_the_feature_service() -> None:
+    def foreign(columns: tuple[str, ...] = (), width: int | None = None) -> ForeignModel:
+        return ForeignModel("onnx", b"", columns, width, {})
+
+    assert order_columns(foreign(("b", "a")), (), ("a", "b")) == ("b", "a")
+    assert order_columns(foreign(), ("b", "a"), ("a", "b")) == ("b", "a")
+    assert order_columns(foreign(width=2), (), ("a", "b")) == ("a", "b")
+    for model, own, said in (
+        (foreign(("a", "x")), (), "does not give x; the model does not take b"),
+        (foreign(("a", "a")), (), "does not take b"),
+        (foreign(("a", "b", "a")), (), "one comes twice"),
+        (foreign(width=3), (), "takes 3 columns"),
+        (foreign(), (), "does not say"),
+        (foreign(("a", "b")), ("b", "a"), "otherwise than its signature"),
+    ):
+        with pytest.raises(InputError, match=said):
+            order_columns(model, own, ("a", "b"))
+
+
+@pytest.mark.parametrize("objective", ["reg:squarederror", "multi:softprob", "rank:pairwise"])
+def test_another_task_is_refused(objective: str, tmp_path: Path) -> None:
+    more = {"num_class": 2} if objective.startswith("multi") else {}
+    folder = _save("xgboost", _xgb(objective=objective, **more), tmp_path / "model")
+    foreign = read_mlflow_model(folder)
+    with pytest.raises(Unsupported, match="objective"):
+        adopted(foreign, NAMES, MATRIX, "classification")
+
+
+def test_models_are_fetched_from_every_kind_of_store(tmp_path: Path) -> None:
+    mlflow = load_mlflow()
+    _mlflow("lightgbm")
+    before = mlflow.get_tracking_uri()
+    booster = _booster()
+    try:
+        for number, tracking in enumerate((f"sqlite:///{tmp_path}/other.db", (tmp_path / "files").as_uri())):
+            with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
+                warnings.simplefilter("ignore")
+                patch.chdir(tmp_path)
+                patch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+                mlflow.set_tracking_uri(tracking)
+                mlflow.set_registry_uri(tracking)
+                with mlflow.start_run() as run:
+                    mlflow.lightgbm.log_model(
+                        booster, name="model", registered_model_name="outside", pip_requirements=["numpy"]
+                    )
+                mlflow.MlflowClient().set_registered_model_alias("outside", "champion", "1")
+                for where in ("outside/1", "outside@champion", run.info.run_id, f"runs:/{run.info.run_id}/model"):
+                    into = tmp_path / f"{number}-{where.replace('/', '_').replace(':', '_')}"
+                    into.mkdir()
+                    folder, origin = fetch(where, tracking, into)
+                    assert read_mlflow_model(folder).kind == "lightgbm"
+                    assert origin == f"{mlflow_uri(where)} of {tracking}"
+                for wrong in ("outside/7", "nobody/1", "0" * 32, "runs:/x/y"):
+                    with pytest.raises(FalajError):
+                        fetch(wrong, tracking, tmp_path)
+    finally:
+        mlflow.set_tracking_uri(before)
+        mlflow.set_registry_uri(None)
+    for wrong in ("nothing", "a/b/c", "a@b@c", "", "../x/1"):
+        with pytest.raises(InputError):
+            mlflow_uri(wrong)
