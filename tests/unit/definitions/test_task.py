@@ -14,7 +14,11 @@ from support.rooms_world import endpoint, model, source
 
 
 def regression(name: str = "rides", **changes: Any) -> Model:
-    fields = {"task": "regression", "gates": [fj.gate.at_most("rmse", 50)], "label": fj.Label(source(), "amount")}
+    fields: dict[str, Any] = {
+        "task": "regression",
+        "gates": [fj.gate.at_most("rmse", 50)],
+        "label": fj.Label(source(), "amount"),
+    }
     features = fj.FeatureService(f"{name}_in", [fj.request("heat", "float64")])
     return model(name, **({"features": features} | fields | changes))
 

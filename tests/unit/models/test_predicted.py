@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn import metrics as sklearn_metrics
 
+from falaj.models.encoding import fit_signature
 from falaj.models.evaluation import evaluation_of, points_of
-from falaj.models.explanation import explain
+from falaj.models.explaining import Subject, explain
 from falaj.models.leakage import measure_alone
 from falaj.models.parts import Sides, measure_part, measure_slices
 from falaj.models.plots import draw
@@ -115,11 +116,17 @@ def test_a_feature_that_is_the_label_is_found_in_whatever_units() -> None:
     assert noise.r2 is not None and abs(noise.r2) < 0.2 and noise.auc is None
 
 
-def test_permutation_says_what_predictions_rest_on() -> None:
+def test_an_explanation_says_what_predictions_rest_on_and_shows_the_farthest() -> None:
     rng = np.random.default_rng(0)
-    rows = rng.normal(size=(800, 2)).astype(np.float32)
+    rows = rng.normal(size=(300, 2)).astype(np.float32)
     labels = 50.0 * rows[:, 1] + 300
-    found = explain({}, lambda matrix: 50.0 * matrix[:, 1] + 300.0, ["idle", "used"], rows, labels, seed=1,
-                    task="regression")  # fmt: skip
+    labels[7] += 500
+    signature = fit_signature({"idle": rows[:, 0], "used": rows[:, 1]}, {"idle": "float64", "used": "float64"})
+    subject = Subject(
+        lambda matrix: 50.0 * matrix[:, 1].astype(np.float64) + 300.0, signature, rows, labels, "regression"
+    )
+    found = explain(subject, {}, seed=1)
     assert [one.feature for one in found.attributions] == ["used", "idle"]
-    assert found.attributions[0].amount > 1.5 and found.attributions[1].amount == 0
+    assert found.attributions[0].amount > 30 and found.attributions[1].amount == pytest.approx(0, abs=1e-6)
+    farthest = next(one for one in found.examples if one.why == "farthest from its outcome")
+    assert farthest.row == 7 and farthest.margin == pytest.approx(farthest.score, abs=1e-3)
