@@ -23,6 +23,7 @@ from falaj.kernel.clock import ManualClock, to_us
 from falaj.kernel.settings import load_settings
 from falaj.lifecycle.apply import apply_definitions, schema_of
 from falaj.lifecycle.catch_up import catch_up, land_all
+from falaj.lifecycle.mirror import MirrorStages
 from falaj.lifecycle.project import load_definitions
 from falaj.lifecycle.promotion import deploy_version
 from falaj.lifecycle.rooms import Rooms
@@ -61,7 +62,8 @@ class Replayed:
     def __init__(self, rooms: Rooms, clock: ManualClock) -> None:
         self.rooms = rooms
         self._clock = clock
-        self._reconcilers = reconcilers(rooms)
+        # MLflow is told of each training; that stages stand there too would double the time and decide nothing.
+        self._reconcilers = [one for one in reconcilers(rooms) if one.name != MirrorStages.name]
         self._serving: Serving = Serving()
         self._stats = WorkerStats(worker=_WORKER)
         writer = SegmentWriter(rooms.state.predictions, _WORKER, _SEGMENT_BYTES, rooms.settings.storage.fsync_ms)

@@ -1,8 +1,8 @@
 """Two years of bicycle hire by the hour, served and retrained: error over time and runs by what triggers them.
 
 `python bench/retraining.py` replays `../shared/data/bike_sharing_hour.csv.gz` by the definitions in `bench/retraining`.
-A first version learns January and February 2011, and then the clock goes from day to day. Each day's hours are decided
-as of their instants, the outcomes come a day late, and monitors, triggers, trainings, gates, promotions and canaries do
+A first version learns January and February 2011, and then the clock goes from week to week. Each hour is decided as of
+its instant, the outcomes come a week late, and monitors, triggers, trainings, gates, promotions and canaries do
 what they do in a running project. Name policies (never, monthly, drift, performance, both) to replay only those.
 
 Prints the root mean squared error of each month's decisions, then lines `replay: POLICY_NAME VALUE`.
@@ -35,7 +35,7 @@ POLICIES = ("never", "monthly", "drift", "performance", "both")
 FIRST = datetime(2011, 3, 1, tzinfo=UTC)
 _WHOLE = ("hr", "weekday", "workingday", "weathersit")
 _SHARES = ("temp", "hum", "windspeed")
-_DAY = timedelta(days=1)
+_WEEK = timedelta(days=7)
 _SETTINGS = """\
 [project]
 name = "replayed"
@@ -52,12 +52,12 @@ def main() -> None:
     options = _options()
     if not options.file.exists():
         sys.exit(f"not measured: {options.file} is not there")
-    days = hours_by_day(options.file)
+    hours = read_hours(options.file)
     print_machine()
     errors, runs = {}, {}
     for policy in options.policy or POLICIES:
         began = time.perf_counter()
-        errors[policy], told = replay(policy, days, options.days)
+        errors[policy], told = replay(policy, hours, options.weeks)
         print(f"{policy}: {len(told)} runs by triggers, {time.perf_counter() - began:.0f} s")
         for line in told:
             print(f"  {line}")
@@ -65,8 +65,8 @@ def main() -> None:
     show(errors, runs)
 
 
-def replay(policy: str, days: dict[datetime, list[Hour]], most: int) -> tuple[dict[str, tuple[float, int]], list[str]]:
-    """Replay the days under one policy.
+def replay(policy: str, hours: list[Hour], most: int) -> tuple[dict[str, tuple[float, int]], list[str]]:
+    """Replay the weeks under one policy.
 
     Returns:
         Month to the sum of squared errors and the number of decisions, and a line for each run that a trigger started.
@@ -77,21 +77,23 @@ def replay(policy: str, days: dict[datetime, list[Hour]], most: int) -> tuple[di
         (folder / "falaj.toml").write_text(_SETTINGS)
         shutil.copy(_HERE / "retraining" / "rides.py", folder)
         with replayed(folder, FIRST) as project:
-            project.push("hours", [hour for day, hours in days.items() if day < FIRST for hour in hours])
+            project.push("hours", [hour for hour in hours if hour["at"] < FIRST])
             project.begin("rides", "demand")
             untold: list[tuple[str, float]] = []
-            for day in [day for day in days if day >= FIRST][:most]:
-                project.pass_time(day + _DAY)
-                project.tell(untold)  # of the day before: outcomes are a day late
-                untold = live(project, days[day])
-            project.pass_time(day + 2 * _DAY)
+            for week in range(most):
+                begins = FIRST + week * _WEEK
+                passing = [hour for hour in hours if begins <= hour["at"] < begins + _WEEK]
+                project.pass_time(begins + _WEEK)
+                project.tell(untold)  # of the week before
+                untold = live(project, passing) if passing else []
+            project.pass_time(begins + 2 * _WEEK)
             project.tell(untold)
             project.rooms.predictions.compact()
             return monthly(project), triggered(project)
 
 
 def live(project: Replayed, hours: list[Hour]) -> list[tuple[str, float]]:
-    """Let a day pass: its hours come in and each is decided as of its beginning; return what came true."""
+    """Let hours come in and each be decided as of its beginning; return what came true."""
     project.push("hours", hours)
     asked = [
         Instance({"city_id": "capital"}, {name: hour[name] for name in (*_WHOLE, *_SHARES)}, at=hour["at"].isoformat())
@@ -138,23 +140,23 @@ def show(errors: dict[str, dict[str, tuple[float, int]]], runs: dict[str, int]) 
         print(f"replay: {policy}_runs {runs[policy]}")
 
 
-def hours_by_day(file: Path) -> dict[datetime, list[Hour]]:
-    """Read the hours by the day they are of, in order."""
-    days: dict[datetime, list[Hour]] = {}
+def read_hours(file: Path) -> list[Hour]:
+    """Read the hours, in order."""
+    hours: list[Hour] = []
     with gzip.open(file, "rt", encoding="utf-8") as lines:
         for row in csv.DictReader(lines):
             day = datetime.fromisoformat(row["dteday"]).replace(tzinfo=UTC)
             hour: Hour = {"hour_id": row["instant"], "city_id": "capital", "at": day + timedelta(hours=int(row["hr"]))}
             hour |= {name: int(row[name]) for name in (*_WHOLE, "cnt")} | {name: float(row[name]) for name in _SHARES}
-            days.setdefault(day, []).append(hour)
-    return days
+            hours.append(hour)
+    return hours
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("policy", nargs="*", help=f"which: {', '.join(POLICIES)} (default all)")
     parser.add_argument("--file", type=Path, default=DATA, help="the hours")
-    parser.add_argument("--days", type=int, default=1_000, help="replay only so many days")
+    parser.add_argument("--weeks", type=int, default=96, help="replay only so many of the 96 weeks")
     options = parser.parse_args()
     unknown = [policy for policy in options.policy if policy not in POLICIES]
     if unknown:

@@ -10,7 +10,7 @@ import falaj as fj
 city = fj.Entity("city", key="city_id", dtype="string")
 
 hours = fj.Source(
-    "hours", stream=fj.Push(), id="hour_id", timestamp="at", lateness="25h",
+    "hours", stream=fj.Push(), id="hour_id", timestamp="at", lateness="8d",
     schema={
         "hour_id": "string", "city_id": "string", "at": "timestamp", "hr": "int64", "weekday": "int64",
         "workingday": "int64", "weathersit": "int64", "temp": "float64", "hum": "float64", "windspeed": "float64",
@@ -63,7 +63,7 @@ demand = fj.Endpoint(
     rides,
     rollout=fj.canary(steps=[100], bake="12h", min_requests=12, abort_if=[fj.error_ratio > 0.2]),
     monitor=fj.monitor(window="14d", persistence=1, min_outcomes=168),
-    retrain=fj.retrain(on=triggers, cooldown="14d", min_new_labels=168) if triggers else None,
+    retrain=fj.retrain(on=triggers, cooldown="28d", min_new_labels=168) if triggers else None,
 )
 
 unattended = fj.Policy("unattended", auto_promote=True)
