@@ -41,7 +41,7 @@ _SETTINGS = """\
 name = "replayed"
 
 [consistency]
-every_s = 604800  # each week of the replay: what was served is held against the tables
+every_s = 2419200  # every four weeks of the replay: what was served is held against the tables
 """
 
 Hour = dict[str, Any]

@@ -1,5 +1,6 @@
 """Every trainer of numbers fits what can be learned, the same way twice, and what serves predicts what it predicts."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,12 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from sklearn.metrics import r2_score
 
-from falaj.definitions.trainer import Trainer, lightgbm, sklearn, xgboost
+import falaj as fj
+from falaj.definitions.trainer import Trainer, lightgbm, python, sklearn, xgboost
 from falaj.kernel.errors import DataError, DefinitionError
 from falaj.models.export import Export, export
 from falaj.models.onnx_conversion import to_onnx
+from falaj.models.python.place import PythonPlace
 from falaj.models.runtimes.load import load_bytes, load_fastest
 from falaj.models.training import Fitted, fit
 
@@ -158,3 +161,44 @@ def test_an_algorithm_of_the_other_task_is_refused(
 ) -> None:
     with pytest.raises(DefinitionError, match=match):
         fit(trainer, matrix, (np.arange(len(matrix)) % 2), NAMES, task=task)
+
+
+@pytest.mark.parametrize("maker", [lightgbm, xgboost])
+def test_more_rows_continue_a_regression(maker: Any, matrix: NDArray[np.float32], labels: NDArray[np.float64]) -> None:
+    trainer = maker(num_trees=10, seed=3, warm_start=fj.WarmStart(rounds=10))
+    first = fit(trainer, matrix[:1_000], labels[:1_000], NAMES, task="regression")
+    more = fit(trainer, matrix[1_000:], labels[1_000:] + 200, NAMES, task="regression", parent=first.state)
+    before, after = (np.abs(one.predict(matrix) - labels - 200).mean() for one in (first, more))
+    assert after < 0.8 * before
+    file = export(more, matrix).serving
+    assert file.parity is not None and file.parity.holds
+
+
+OWN = """\
+import json, pathlib
+import numpy as np
+
+class Level:
+    def fit(self, matrix, labels, folder):
+        assert labels.dtype == np.float64, labels.dtype
+        (pathlib.Path(folder) / "level.json").write_text(json.dumps(labels.mean()))
+
+    def load(self, folder):
+        self.level = json.loads((pathlib.Path(folder) / "level.json").read_text())
+
+    def predict(self, matrix):
+        return np.full(len(matrix), self.level)
+"""
+
+
+def test_a_class_of_ones_own_learns_numbers(
+    tmp_path: Path, matrix: NDArray[np.float32], labels: NDArray[np.float64]
+) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "level.py").write_text(OWN)
+    place = PythonPlace(tmp_path / "logs", "own")
+    fitted = fit(
+        python("level:Level", folder="own"), matrix, labels, NAMES, task="regression", folder=tmp_path, place=place
+    )
+    assert fitted.predict(matrix[:3]).tolist() == [labels.mean()] * 3
+    assert export(fitted, matrix[:20], place=place).serving.runtime == "python"
