@@ -268,9 +268,9 @@ class World:
     def now(self) -> int:
         return self.now_us
 
-    def publish(self, *routes: EndpointRoute, snapshot: TokenSnapshot | None = None) -> None:
+    def publish(self, *routes: EndpointRoute, snapshot: TokenSnapshot | None = None, numbers: bool = False) -> None:
         self.epoch += 1
-        table = RoutingTable(self.epoch, {r.endpoint: r for r in routes})
+        table = RoutingTable(self.epoch, {r.endpoint: r for r in routes}, numbers)
         contents = {"routing": to_msgpack(table), "tokens": to_msgpack(snapshot or tokens())}
         write_snapshots(self.store, contents, self.epoch)
         self.snapshots.poll(self.store)

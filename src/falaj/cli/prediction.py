@@ -71,7 +71,9 @@ def feedback(
     outcome_column: str,
     at_column: str,
 ) -> None:
-    """Report outcomes, one JSON object a line: {"request_id": "...", "outcome": 0 or 1, "at": "..."}.
+    """Report outcomes, one JSON object a line: {"request_id": "...", "outcome": 1, "at": "..."}.
+
+    An outcome is 0 or 1, or what came true of what a regression predicted.
 
     Of several outcomes of one decision the one that became known last counts. Says which request ids no decision has.
 

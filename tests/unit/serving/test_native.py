@@ -182,6 +182,17 @@ def test_outcomes_are_acknowledged_when_logged(world: World) -> None:
         assert world.call("POST", "/v1/feedback", bad)[0] == 400
 
 
+@pytest.mark.parametrize("outcome", [0, 1, True, -3, 212.5, 1e300])
+def test_outcomes_of_a_project_with_a_regression_are_any_numbers(world: World, outcome: float) -> None:
+    refused, _ = world.call("POST", "/v1/feedback", {"request_id": "req_1", "outcome": outcome})
+    assert refused == (200 if outcome in (0, 1) else 400)
+    world.publish(route(), numbers=True)
+    assert world.call("POST", "/v1/feedback", {"request_id": "req_1", "outcome": outcome})[0] == 200
+    assert world.sink.records[-1] == FeedbackRecord("req_1", float(outcome), NOW_US, NOW_US, "app")
+    for bad in (b'{"request_id": "r", "outcome": 1e999}', b'{"request_id": "r", "outcome": null}'):
+        assert world.call("POST", "/v1/feedback", bad)[0] == 400
+
+
 def test_features_can_be_read(world: World) -> None:
     path = "/v1/features/online?service=fraud&card_id=c1&card_id=nobody"
     status, answer = world.call("GET", path)
