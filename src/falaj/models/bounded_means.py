@@ -16,6 +16,9 @@ from falaj.models.bootstrap import CONFIDENCE
 from falaj.models.metrics import Floats
 
 _Z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
+_UNSEEN = _Z * _Z
+"""As many rows as Wilson's interval allows for where none was seen."""
+
 _HALVINGS = 60
 
 
@@ -44,11 +47,12 @@ def mean_between(values: Floats) -> tuple[float, float]:
     return min(mean, max(0.0, middle - half)), max(mean, min(1.0, middle + half))
 
 
-def change_between(changes: Floats) -> tuple[float, float]:
+def change_between(changes: Floats, *, whole: bool = False) -> tuple[float, float]:
     """Return the ends of the 95 % interval of a mean of changes.
 
     Args:
         changes: Between -1 and 1, (rows,); independent of each other.
+        whole: Whether rows that are not seen may change by 1, though all that are seen change by less.
 
     Returns:
         Tango's interval where they are all -1, 0 or 1; -1 and 1 where there are no rows.
@@ -62,17 +66,23 @@ def change_between(changes: Floats) -> tuple[float, float]:
     gained, lost = float(np.maximum(changes, 0).sum()), float(np.maximum(-changes, 0).sum())
     moved = gained + lost
     ratio = 1.0 if moved <= 0 else float((changes**2).sum()) / moved
-    believed = _believed(ratio, np.abs(changes))
+    believed = _believed(ratio, np.abs(changes), whole=whole)
     gained, lost, count = gained / believed, lost / believed, len(changes) / believed
     mean = (gained - lost) / count
     return _reached(gained, lost, count, mean, -1.0), _reached(gained, lost, count, mean, 1.0)
 
 
-def _believed(ratio: float, losses: Floats) -> float:
-    """Return how much of the variance of whole rows to reckon with: all of it where nothing was seen."""
-    squares = float((losses**2).sum())
-    carriers = 0.0 if squares <= 0 else float(losses.sum()) ** 2 / squares  # Kish: of equal losses, how many there are
-    return (carriers * min(max(ratio, 1e-6), 1.0) + _Z * _Z) / (carriers + _Z * _Z)
+def _believed(ratio: float, losses: Floats, *, whole: bool = False) -> float:
+    """Return how much of the variance of whole rows to reckon with: all of it where nothing was seen.
+
+    What is not seen is taken to be as large as the largest that was, and the more surely so, the more rows lose at all.
+    """
+    squares, losing = float((losses**2).sum()), int(np.count_nonzero(losses))
+    if squares <= 0:
+        return 1.0
+    carriers = float(losses.sum()) ** 2 / squares  # Kish: of equal losses, how many there are
+    largest = 1.0 if whole else (losing * float(losses.max()) + _UNSEEN) / (losing + _UNSEEN)
+    return (carriers * min(ratio, 1.0) + _UNSEEN * largest) / (carriers + _UNSEEN)
 
 
 def _reached(gained: float, lost: float, count: float, mean: float, end: float) -> float:

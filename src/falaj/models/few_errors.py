@@ -237,5 +237,6 @@ class _Pair:
 def _pulled(pulls: Floats, value: float, fewest: float) -> Ends:
     """Return the ends for a difference of ratios, of which the one that rests on fewer rows decides."""
     scale = max(1.0, len(pulls) / fewest)
-    low, high = change_between(np.clip((len(pulls) * pulls + value) / scale, -1, 1))
+    # How hard a row pulls hangs on its label: one of the other label would pull harder than all that are seen.
+    low, high = change_between(np.clip((len(pulls) * pulls + value) / scale, -1, 1), whole=True)
     return max(-1.0, min(value, scale * low)), min(1.0, max(value, scale * high))
