@@ -27,6 +27,7 @@ from falaj.definitions.aggregation import (
     var,
 )
 from falaj.definitions.cache import Cache
+from falaj.definitions.challenger import Challenger
 from falaj.definitions.combination import cascade_of, mean_of, stack_of, vote_of
 from falaj.definitions.cost import Cost
 from falaj.definitions.endpoint import Endpoint
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Cache",
+    "Challenger",
     "Cost",
     "Csv",
     "Endpoint",

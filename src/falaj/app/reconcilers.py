@@ -5,6 +5,7 @@ from datetime import datetime
 from falaj.lifecycle.alerting import Triage, deliveries
 from falaj.lifecycle.approval_notices import ApprovalNotices
 from falaj.lifecycle.catch_up import land_events
+from falaj.lifecycle.challenging import Challenging
 from falaj.lifecycle.consistency import ScheduledVerify
 from falaj.lifecycle.counts import count_by_version, gateway_stats
 from falaj.lifecycle.load_watch import LoadWatch
@@ -117,6 +118,7 @@ def reconcilers(rooms: Rooms) -> list[Reconciler]:
         Promotions(rooms),
         Landing(rooms),
         Watching(rooms),
+        Challenging(rooms),
         Triggers(rooms),
         PipelineStarts(rooms),
         RunNotices(rooms),

@@ -8,6 +8,7 @@ from falaj.app.values.shadow import EndShadow, SetShadow, ShadowBeside, ShadowQu
 from falaj.cli.command import FalajCommand, Session, counted, pass_session, plain
 from falaj.kernel.clock import from_us, rfc3339
 from falaj.monitoring.metrics import Estimate
+from falaj.monitoring.paired import Paired
 from falaj.monitoring.performance import Quality
 
 
@@ -90,6 +91,17 @@ def _beside(beside: ShadowBeside, shadow: int) -> Iterator[str]:
         )
     yield from _quality(one.shadow_quality, f"version {shadow}")
     yield from _quality(one.live_quality, who)
+    if one.paired is not None and one.paired.outcomes:
+        yield f"  paired      {_paired(one.paired, shadow, beside.version)}"
+
+
+def _paired(one: Paired, shadow: int, live: int) -> str:
+    better, worse = (shadow, live) if one.less.value >= 0 else (live, shadow)
+    proven = "is better than" if one.less.lower > 0 or one.less.upper < 0 else "is not proven to be better than"
+    return (
+        f"{one.by} {one.live:.4f} by version {live}, {one.shadow:.4f} by version {shadow}: {_interval(one.less)} less "
+        f"on {counted(one.outcomes, 'outcome')}, however often one looks: version {better} {proven} version {worse}"
+    )
 
 
 def _quality(quality: Quality, who: str) -> Iterator[str]:

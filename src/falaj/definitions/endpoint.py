@@ -3,6 +3,7 @@
 import msgspec
 
 from falaj.definitions.cache import Cache
+from falaj.definitions.challenger import Challenger
 from falaj.definitions.endpoint_options import EndpointOptions
 from falaj.definitions.gate import REGRESSION
 from falaj.definitions.model import Model
@@ -31,10 +32,11 @@ class Endpoint(msgspec.Struct, frozen=True):
         cache: Give the model's answer again to the same inputs; None for a model that is asked each time.
         features_max_age: How old a feature may be that a gateway gives again without asking Redis, such as "500ms", or
             "0ms" for never; None for what the settings say.
+        challenger: When the endpoint's shadow is proposed in place of what decides; None for never.
 
     Raises:
         DefinitionError: What is to be redacted is no field of the model: a misspelt name would redact nothing. Or a
-            trigger looks at a metric that the model's task does not have.
+            trigger or a challenger looks at what the model does not have.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     max_rows: int | None = None
     cache: Cache | None = None
     features_max_age: str | None = None
+    challenger: Challenger | None = None
 
     def __post_init__(self) -> None:
         check_name("endpoint", self.name)
@@ -66,7 +69,22 @@ class Endpoint(msgspec.Struct, frozen=True):
         if self.max_rows is not None and self.max_rows < 1:
             raise DefinitionError(f"endpoint {self.name!r}: max_rows = {self.max_rows}", hint="give at least 1")
         self._check_triggers()
+        self._check_challenger()
         self.options  # noqa: B018 - the durations are checked where they are read
+
+    def _check_challenger(self) -> None:
+        if self.challenger is None:
+            return
+        if self.model.task != "classification":
+            raise DefinitionError(
+                f"endpoint {self.name!r}: a challenger is judged by losses that have a bound, and errors have none",
+                hint=f"leave challenger out, and look at: falaj shadow {self.name}",
+            )
+        if self.challenger.by == "cost" and self.model.cost is None:
+            raise DefinitionError(
+                f"endpoint {self.name!r}: its challenger is judged by cost, and nothing says what decisions cost",
+                hint="write cost=fj.Cost(false_positive=5, false_negative=200) in the model",
+            )
 
     def _check_triggers(self) -> None:
         for trigger in () if self.retrain is None else self.retrain.on:

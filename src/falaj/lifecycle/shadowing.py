@@ -127,6 +127,8 @@ def compare_shadow(rooms: Rooms, endpoint: Endpoint, span: ShadowSpan) -> tuple[
             live=policy(model, version),
             now_us=latest_us,
             label_delay_us=endpoint.model.label.delay_us,
+            by=endpoint.challenger.by if endpoint.challenger else "brier",
+            cost=endpoint.model.cost,
         )
         found.append(Beside(model, version, comparison))
     return found, pairs.num_rows >= MOST_PAIRS
@@ -178,6 +180,11 @@ def _columns(pairs: pa.Table) -> Pairs:
     def floats(name: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         return pairs[name].to_numpy().astype(np.float64)  # type: ignore[no-any-return]
 
+    known_us = pairs["outcome_at_us"].fill_null(0).to_numpy().astype(np.int64)
     return Pairs(
-        floats("live_score"), floats("shadow_score"), floats("outcome"), pairs["at_us"].to_numpy().astype(np.int64)
+        floats("live_score"),
+        floats("shadow_score"),
+        floats("outcome"),
+        pairs["at_us"].to_numpy().astype(np.int64),
+        known_us,
     )

@@ -4,7 +4,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from falaj.definitions.challenger import Loss
+from falaj.definitions.cost import Cost
 from falaj.monitoring.metrics import Estimate, Floats, proportion
+from falaj.monitoring.paired import Paired, paired_loss
 from falaj.monitoring.performance import Joined, Quality, QualityPolicy, measure
 
 _QUANTILES = (0.5, 0.9, 0.99)
@@ -18,12 +21,14 @@ class Pairs(msgspec.Struct, frozen=True, eq=False):
         shadow: What the shadow computed, float64, (requests,); NaN where it failed.
         outcomes: 0 or 1, of a regression any number, float64, (requests,); NaN where none is known.
         decided_us: T of each request in microseconds, int64, (requests,).
+        known_us: When its outcome became known, int64, (requests,); counts for nothing where none is.
     """
 
     live: Floats
     shadow: Floats
     outcomes: Floats
     decided_us: NDArray[np.int64]
+    known_us: NDArray[np.int64]
 
 
 class ScoreDifference(msgspec.Struct, frozen=True):
@@ -61,6 +66,8 @@ class Comparison(msgspec.Struct, frozen=True):
         only_live: Decisions that are positive by the deciding version alone.
         shadow_quality: Realised quality that the shadow would have had.
         live_quality: That of what decided, on the same requests.
+        paired: What each lost on the decisions with an outcome, those included that one of them failed on; None of a
+            regression, whose errors have no bound.
     """
 
     requests: int
@@ -73,10 +80,18 @@ class Comparison(msgspec.Struct, frozen=True):
     only_live: int
     shadow_quality: Quality
     live_quality: Quality
+    paired: Paired | None = None
 
 
 def compare(
-    pairs: Pairs, *, shadow: QualityPolicy, live: QualityPolicy, now_us: int, label_delay_us: int
+    pairs: Pairs,
+    *,
+    shadow: QualityPolicy,
+    live: QualityPolicy,
+    now_us: int,
+    label_delay_us: int,
+    by: Loss = "brier",
+    cost: Cost | None = None,
 ) -> Comparison:
     """Compare a shadow with the version that decided on the same requests.
 
@@ -86,9 +101,12 @@ def compare(
         live: The same of the version that decided.
         now_us: The present on the time line of the decisions' T, in microseconds.
         label_delay_us: How long an outcome takes, in microseconds.
+        by: What a decision loses, in the comparison of both.
+        cost: What decisions cost; needed by "cost".
 
     Example:
-        >>> pairs = Pairs(np.array([0.2, 0.6, 0.9]), np.array([0.3, 0.4, np.nan]), np.full(3, np.nan), np.arange(3))
+        >>> live, shadow, at_us = np.array([0.2, 0.6, 0.9]), np.array([0.3, 0.4, np.nan]), np.arange(3)
+        >>> pairs = Pairs(live, shadow, np.full(3, np.nan), at_us, at_us)
         >>> found = compare(pairs, shadow=QualityPolicy(), live=QualityPolicy(), now_us=9, label_delay_us=0)
         >>> found.both, found.shadow_failed, found.only_live, round(found.difference.mean_size, 3)
         (2, 1, 1, 0.15)
@@ -118,7 +136,19 @@ def compare(
         only_live=int((says_live & ~says_shadow).sum()),
         shadow_quality=quality(of_shadow, shadow),
         live_quality=quality(of_live, live),
+        paired=_paired(pairs, shadow, live, now_us, label_delay_us, by, cost) if decides else None,
     )
+
+
+def _paired(
+    pairs: Pairs, shadow: QualityPolicy, live: QualityPolicy, now_us: int, delay_us: int, by: Loss, cost: Cost | None
+) -> Paired:
+    """Compare in the order in which outcomes could be counted: so no later look changes what an earlier one saw."""
+    usable_us = np.maximum(pairs.decided_us + delay_us, pairs.known_us)
+    known = np.flatnonzero(~np.isnan(pairs.outcomes) & (pairs.decided_us <= now_us - delay_us))
+    rows = known[np.argsort(usable_us[known], kind="stable")]
+    thresholds = live.threshold, shadow.threshold
+    return paired_loss(by, pairs.outcomes[rows], pairs.live[rows], pairs.shadow[rows], thresholds=thresholds, cost=cost)
 
 
 def _difference(differences: Floats) -> ScoreDifference:

@@ -140,6 +140,7 @@ EXAMPLES: dict[str, tuple[Any, str]] = {
     "RequestField": (fj.RequestField("country", "string"), "request: {name: country, dtype: string}"),
     "Parquet": (fj.Parquet("data/*.parquet"), "parquet: data/*.parquet"),
     "Cache": (fj.Cache("2s", 8), "cache: {ttl: 2s, max_mib: 8}"),
+    "Challenger": (fj.Challenger(by="errors", margin=0.01), "challenger: {by: errors, margin: 0.01}"),
     "Csv": (fj.Csv("a.csv", delimiter=";"), "csv: {path: a.csv, delimiter: ;}"),
     "Push": (fj.Push(), "push"),
     "Follow": (fj.Follow("events/*.jsonl"), "follow: events/*.jsonl"),

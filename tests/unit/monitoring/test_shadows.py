@@ -17,7 +17,7 @@ ROWS = st.lists(st.tuples(SCORES, SCORES, st.sampled_from([0.0, 1.0, math.nan]))
 
 def compared(rows: list[tuple[float, float, float]], live: float = 0.5, shadow: float = 0.5) -> Comparison:
     columns = np.array(rows, dtype=np.float64).reshape(-1, 3).T
-    pairs = Pairs(columns[0], columns[1], columns[2], np.arange(len(rows)))
+    pairs = Pairs(columns[0], columns[1], columns[2], np.arange(len(rows)), np.arange(len(rows)))
     return compare(
         pairs,
         shadow=QualityPolicy(threshold=shadow),
