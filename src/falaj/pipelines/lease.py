@@ -1,50 +1,75 @@
-"""A lease that is renewed beside the work it protects."""
+"""Leases that are renewed beside the work they protect."""
 
 import threading
-from collections.abc import Callable
-from types import TracebackType
-from typing import Self
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from falaj.kernel.errors import StorageError, Timeout
 
 
-class Heartbeat:
-    """Renews a lease every third of its length, in a thread, for as long as the block runs.
+class Heartbeats:
+    """Renews the leases of what is done one after another, every third of their length.
+
+    One thread serves them all, as starting one costs more than a tiny step; it ends when it finds nothing to do.
 
     Args:
-        lease_s: The lease's length.
-        renew: Renews it; False if it is lost.
-        lost: Called once if it is.
+        lease_s: The leases' length.
 
     Example:
-        >>> with Heartbeat(15.0, renew=lambda: True, lost=lambda: None):
+        >>> heartbeats = Heartbeats(15.0)
+        >>> with heartbeats.during(renew=lambda: True, lost=lambda: None):
         ...     worked = True
     """
 
-    def __init__(self, lease_s: float, renew: Callable[[], bool], lost: Callable[[], None]) -> None:
+    def __init__(self, lease_s: float) -> None:
         self._every_s = lease_s / 3
-        self._renew = renew
-        self._lost = lost
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="falaj-heartbeat", daemon=True)
+        self._lock = threading.Lock()
+        self._beat: tuple[Callable[[], bool], Callable[[], None]] | None = None
+        self._thread: threading.Thread | None = None
 
-    def _beat(self) -> None:
-        while not self._done.wait(self._every_s):
-            try:
-                held = self._renew()
-            except (StorageError, Timeout):
-                # A full disk or a long writer may pass before the lease does; two more beats are left to try.
-                continue
-            if not held:
-                self._lost()
-                return
+    @contextmanager
+    def during(self, renew: Callable[[], bool], lost: Callable[[], None]) -> Iterator[None]:
+        """Renew a lease for as long as the block runs.
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
+        Args:
+            renew: Renews it; False if it is lost.
+            lost: Called once if it is.
+        """
+        with self._lock:
+            self._beat = renew, lost
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="falaj-heartbeat", daemon=True)
+                self._thread.start()
+        try:
+            yield
+        finally:
+            with self._lock:  # also waits for a renewal that is under way: what it needs may go now
+                self._beat = None
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._done.set()
-        self._thread.join()
+    def _run(self) -> None:
+        pause = threading.Event()
+        try:
+            # By the clock and not by when a lease began: each is renewed within a third of its length all the same.
+            while not pause.wait(self._every_s):
+                with self._lock:
+                    if self._beat is None:
+                        self._thread = None
+                        return
+                    self._beat = self._renewed(*self._beat)
+        except BaseException:
+            with self._lock:
+                self._thread = None  # the next lease has another
+            raise
+
+    def _renewed(
+        self, renew: Callable[[], bool], lost: Callable[[], None]
+    ) -> tuple[Callable[[], bool], Callable[[], None]] | None:
+        try:
+            held = renew()
+        except (StorageError, Timeout):
+            # A full disk or a long writer may pass before the lease does; two more beats are left to try.
+            return renew, lost
+        if held:
+            return renew, lost
+        lost()
+        return None

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from falaj.kernel.clock import Clock, to_us
 from falaj.kernel.errors import StorageError, Timeout
 from falaj.pipelines.attempt import sentence
-from falaj.pipelines.lease import Heartbeat
+from falaj.pipelines.lease import Heartbeats
 from falaj.pipelines.process import WorkerId
 from falaj.pipelines.tables import RECONCILER
 from falaj.storage.metadata.database import Database
@@ -156,6 +156,7 @@ class _Turn:
         self._reconciler = reconciler
         self._owner = owner
         self._lease_s = lease_s
+        self._heartbeats = Heartbeats(lease_s)
         self._epoch = -1
 
     def run(self, stopping: threading.Event, *, keep: float | None = None) -> bool:
@@ -165,7 +166,7 @@ class _Turn:
             if not self._acquire():
                 return False
             lost = threading.Event()
-            with Heartbeat(self._lease_s, self._renew, lost.set):
+            with self._heartbeats.during(self._renew, lost.set):
                 did_something = self._passes(stopping, lost, keep)
             self._release()
         except Exception as error:  # noqa: BLE001 the worker loop: one reconciler's failure must not end the others

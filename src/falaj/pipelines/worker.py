@@ -20,7 +20,7 @@ from falaj.pipelines.completion import Completion, CrashPoint, no_crash
 from falaj.pipelines.context import EndState, StopSignal
 from falaj.pipelines.executors import end_leftover
 from falaj.pipelines.keys import StepKeys
-from falaj.pipelines.lease import Heartbeat
+from falaj.pipelines.lease import Heartbeats
 from falaj.pipelines.outputs import Output, Outputs, digests
 from falaj.pipelines.process import WorkerId, this_worker
 from falaj.pipelines.runs import Run, get_run
@@ -89,6 +89,7 @@ class Worker:
         self._claims = Claims(db, clock, self.id, lease_s, executors=executors, capacity=capacity)
         self._completion = Completion(db, clock, crash_at)
         self._crash_at = crash_at
+        self._heartbeats = Heartbeats(lease_s)
         self._next_recovery = 0.0
 
     def run_until_idle(self, stop: threading.Event | None = None) -> int:
@@ -170,7 +171,7 @@ class Worker:
         timeout_s = None if claim.step.executor in self._elsewhere else claim.step.timeout_s
         signal = StopSignal(lambda: self._claims.wanted_end(claim), self._clock.monotonic, timeout_s, shutdown=stop)
         log = self._logs / claim.run_id / f"{claim.step.name}.log"
-        with Heartbeat(self._lease_s, lambda: self._claims.renew(claim), lambda: signal.end(EndState.LOST)):
+        with self._heartbeats.during(lambda: self._claims.renew(claim), lambda: signal.end(EndState.LOST)):
             try:
                 self._finish(claim, signal, log)
             except (FalajError, OSError) as error:

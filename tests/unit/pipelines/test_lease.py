@@ -2,8 +2,17 @@
 
 import threading
 
+import pytest
+
 from falaj.kernel.errors import DiskFull, Timeout
-from falaj.pipelines.lease import Heartbeat
+from falaj.pipelines.lease import Heartbeats
+from support.waiting import until
+
+LEASE_S = 0.003
+
+
+def beating() -> int:
+    return sum(thread.name == "falaj-heartbeat" for thread in threading.enumerate())
 
 
 def test_it_beats_until_the_block_ends() -> None:
@@ -16,9 +25,35 @@ def test_it_beats_until_the_block_ends() -> None:
             third.set()
         return True
 
-    with Heartbeat(0.003, renew, lost=lambda: None):
+    with Heartbeats(LEASE_S).during(renew, lost=lambda: None):
         assert third.wait(10)
-    assert all(thread.name != "falaj-heartbeat" for thread in threading.enumerate())
+    after = beats
+    until(lambda: beating() == 0, "the thread has ended")
+    assert beats == after
+
+
+def test_one_thread_serves_what_is_done_one_after_another() -> None:
+    heartbeats, names = Heartbeats(30.0), set()
+    for _ in range(50):
+        with heartbeats.during(lambda: True, lambda: None):
+            names |= {thread.ident for thread in threading.enumerate() if thread.name == "falaj-heartbeat"}
+    assert len(names) == 1
+
+
+def test_each_of_many_is_renewed_and_no_other() -> None:
+    heartbeats, renewed = Heartbeats(LEASE_S), list[int]()
+    for number in range(5):
+        came = threading.Event()
+
+        def renew(number: int = number, came: threading.Event = came) -> bool:
+            renewed.append(number)
+            came.set()
+            return True
+
+        with heartbeats.during(renew, lambda: None):
+            assert came.wait(10)
+    assert renewed == sorted(renewed)
+    assert set(renewed) == set(range(5))
 
 
 def test_a_lost_lease_is_told_once_and_ends_the_beating() -> None:
@@ -28,9 +63,9 @@ def test_a_lost_lease_is_told_once_and_ends_the_beating() -> None:
         told.append(1)
         lost.set()
 
-    with Heartbeat(0.003, lambda: False, tell) as heartbeat:
+    with Heartbeats(LEASE_S).during(lambda: False, tell):
         assert lost.wait(10)
-        heartbeat._thread.join(10)
+        until(lambda: beating() == 0, "the thread has ended")
     assert told == [1]
 
 
@@ -43,5 +78,23 @@ def test_a_full_disk_or_a_busy_database_is_tried_again() -> None:
         done.set()
         return True
 
-    with Heartbeat(0.003, renew, lost=lambda: None):
+    with Heartbeats(LEASE_S).during(renew, lost=lambda: None):
+        assert done.wait(10)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_error_that_nobody_foresaw_does_not_leave_the_next_lease_alone() -> None:
+    heartbeats, done = Heartbeats(LEASE_S), threading.Event()
+
+    def broken() -> bool:
+        raise RuntimeError("a bug")
+
+    with heartbeats.during(broken, lambda: None):
+        until(lambda: beating() == 0, "the thread has ended")
+
+    def renew() -> bool:
+        done.set()
+        return True
+
+    with heartbeats.during(renew, lambda: None):
         assert done.wait(10)

@@ -1,7 +1,9 @@
 """SQLite: the metadata in one file of the state folder."""
 
+import random
 import shutil
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,9 @@ from falaj.storage.metadata.backend import BUSY_TIMEOUT_S, busy
 _IN_USE = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _BROKEN = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _DISK = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM})
+
+_FIRST_PAUSE_S = 0.000_2
+_LONGEST_PAUSE_S = 0.002
 
 
 class SqliteBackend:
@@ -82,6 +87,30 @@ class SqliteBackend:
             shutil.rmtree(self._scratch, ignore_errors=True)
 
 
+def _begin_writing(connection: Any, begin: str) -> bool:
+    """Begin a transaction as soon as the writer before has ended; False where that took too long or went wrong.
+
+    SQLite's own way of waiting sleeps for up to 100 ms between two looks. Another writer is gone after some
+    milliseconds: with several processes at work the database would do nothing most of the time.
+    """
+    give_up, pause_s = time.monotonic() + BUSY_TIMEOUT_S, _FIRST_PAUSE_S
+    connection.execute("PRAGMA busy_timeout=0")
+    try:
+        while True:
+            try:
+                connection.execute(begin)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF not in _IN_USE or time.monotonic() >= give_up:
+                    return False
+            else:
+                return True
+            # Two that wait must not look at the same instants.
+            time.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+    finally:
+        connection.execute(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}")
+
+
 def _engine(path: Path, begin: str, flush: str, *, query_only: bool) -> Engine:
     url = URL.create("sqlite", database=str(path))
     engine = create_engine(
@@ -102,6 +131,10 @@ def _engine(path: Path, begin: str, flush: str, *, query_only: bool) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
+        if query_only:
+            connection.exec_driver_sql(begin)
+        elif not _begin_writing(connection.connection.driver_connection, begin):
+            connection.exec_driver_sql("PRAGMA busy_timeout=0")  # it has waited, and now the error is to be seen
+            connection.exec_driver_sql(begin)
 
     return engine
