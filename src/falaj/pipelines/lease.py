@@ -56,10 +56,10 @@ class Heartbeats:
                         self._thread = None
                         return
                     self._beat = self._renewed(*self._beat)
-        except BaseException:
+        finally:  # whatever ended it: the next lease has another, which may have begun already
             with self._lock:
-                self._thread = None  # the next lease has another
-            raise
+                if self._thread is threading.current_thread():
+                    self._thread = None
 
     def _renewed(
         self, renew: Callable[[], bool], lost: Callable[[], None]

@@ -87,7 +87,9 @@ def test_segments_are_measured_by_themselves() -> None:
 def test_a_shadow_of_a_regression_changes_no_decisions() -> None:
     rng = np.random.default_rng(2)
     actual = rng.normal(200, 50, 300)
-    pairs = Pairs(actual + rng.normal(0, 20, 300), actual + rng.normal(0, 10, 300), actual, np.arange(300))
+    pairs = Pairs(
+        actual + rng.normal(0, 20, 300), actual + rng.normal(0, 10, 300), actual, np.arange(300), np.arange(300)
+    )
     found = compare(pairs, shadow=POLICY, live=POLICY, now_us=400, label_delay_us=0)
     assert (found.changed, found.only_shadow, found.only_live) == (None, 0, 0)
     assert found.difference is not None and found.difference.mean_size > 10
