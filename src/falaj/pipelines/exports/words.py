@@ -45,6 +45,9 @@ def common_notes(exporting: Exporting, platform: str) -> list[str]:
     if pipeline.on:
         sources = ", ".join(sorted({event.source for event in pipeline.on}))
         notes.append(f"events: what comes into {sources} starts nothing there")
+    far = [step.name for step in exporting.graph.steps if step.executor == "ray"]
+    if far:
+        notes.append(f"engine: {', '.join(far)} is done in a container of its own, and not on Ray")
     secrets = sorted({name for step in exporting.graph.steps for name in secrets_of(step)})
     if secrets:
         notes.append(f"secrets: the Kubernetes secret {exporting.secret!r} must hold {', '.join(secrets)}")
