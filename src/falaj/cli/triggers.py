@@ -40,8 +40,12 @@ def _lines(found: TriggersStatus) -> list[str]:
     for brake in found.brakes:
         until = f", until {_time(brake.until_us)}" if brake.until_us is not None else ""
         lines.append(f"held back by {brake.kind}: {plain(brake.sentence)}{until}")
+    if found.spent or found.max_cost_per_day is not None:
+        most = "" if found.max_cost_per_day is None else f", and max_cost_per_day = {found.max_cost_per_day:g}"
+        lines.append(f"spent {found.spent:.4f} {found.currency} on training in 24 hours{most}")
     for run in found.runs:
         version = f"version {run.version}, " if run.version is not None else ""
+        version += f"which continues version {run.continues}, " if run.continues else ""
         lines.append(f"{_time(run.started_us)}  {run.actor}: {plain(run.reason)}")
         lines.append(f"{'':<19}  {run.run_id} {run.state}: {version}{plain(run.outcome)}")
     if not found.runs:

@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from falaj.definitions.policy import APPROVERS, Policy
+from falaj.governance.access import SYSTEM
 from falaj.governance.approvals import Approval, ApprovalState
 from falaj.kernel.clock import from_us, rfc3339, to_us
 from falaj.kernel.errors import NotFound
@@ -96,14 +97,15 @@ def _alert(rooms: Rooms, asked: Approval, version: ModelVersion, now_us: int) ->
 
 
 def _question(asked: Approval, version: ModelVersion, policy: Policy, missing: int, evidence: dict[str, Any]) -> str:
-    who = ", ".join(policy.approvers or APPROVERS)
+    who = " or ".join(policy.approvers or APPROVERS)
     needs = f"{missing} approval{'s' * (missing != 1)} of {policy.approvals}" if policy.approvals > 1 else "an approval"
     until = "" if asked.deadline is None else f" The question lapses at {evidence['expires']}."
-    why = f" Why it was made: {asked.reason[:_MOST_SAID]}." if asked.reason else ""
+    why = f" Reason: {asked.reason[:_MOST_SAID]}." if asked.reason else ""
     read = f"Read {evidence['link']}, then: " if evidence["link"] else ""
+    maker = "" if version.actor == SYSTEM.name else f", but not by {version.actor}, who had it made"
     return (
-        f"version {version.version} of model {version.model!r} waits for {needs} by {who}, but not by "
-        f"{version.actor}, who had it made.{why}{until} {read}{evidence['command']}"
+        f"version {version.version} of model {version.model!r} waits for {needs} by {who}{maker}."
+        f"{why}{until} {read}{evidence['command']}"
     )
 
 

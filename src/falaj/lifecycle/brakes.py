@@ -118,13 +118,24 @@ def _cost_of_a_day(rooms: Rooms, retrain: Retrain, model: str, now: datetime) ->
     most = retrain.max_cost_per_day
     if most is None:
         return None
-    lines = report(rooms.db, rooms.settings.cost, since=now - DAY)
-    spent = sum(line.amount for line in lines if (line.used.kind, line.used.subject) == ("pipeline", f"train:{model}"))
+    spent = spent_in_a_day(rooms, model, now)
     if spent < most:
         return None
     currency = rooms.settings.cost.currency
     sentence = f"{spent:.2f} {currency} spent on training in 24 hours, and max_cost_per_day = {most:g}"
     return Brake("max_cost_per_day", sentence)
+
+
+def spent_in_a_day(rooms: Rooms, model: str, now: datetime) -> float:
+    """Return what a model's trainings of the last 24 hours cost, whoever asked for them; a step counts when it ends.
+
+    Args:
+        rooms: The project.
+        model: The model's name.
+        now: The present.
+    """
+    lines = report(rooms.db, rooms.settings.cost, since=now - DAY)
+    return sum(line.amount for line in lines if (line.used.kind, line.used.subject) == ("pipeline", f"train:{model}"))
 
 
 def _triggered(model: str) -> tuple[sa.ColumnElement[bool], ...]:

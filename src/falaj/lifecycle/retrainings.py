@@ -22,6 +22,7 @@ class Retraining(msgspec.Struct, frozen=True):
         state: How the run stands.
         version: What it made; None for nothing.
         outcome: What came of it, as one sentence.
+        continues: The version that it went on from; 0 where all was learned anew.
     """
 
     run_id: str
@@ -31,6 +32,7 @@ class Retraining(msgspec.Struct, frozen=True):
     state: RunState
     version: int | None
     outcome: str
+    continues: int = 0
 
 
 def retrainings(rooms: Rooms, endpoint: Endpoint, *, limit: int) -> list[Retraining]:
@@ -55,6 +57,7 @@ def retrainings(rooms: Rooms, endpoint: Endpoint, *, limit: int) -> list[Retrain
             run.state,
             None if (version := made.get(run.id)) is None else version.version,
             _outcome(rooms, run, version, None if version is None else out.get(version.version)),
+            0 if version is None else version.parent,
         )
         for run in list_runs(rooms.db, pipeline=f"train:{model}", limit=limit)
     ]

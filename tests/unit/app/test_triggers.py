@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 
 import falaj as fj
+from falaj.app.operations.model import train
 from falaj.app.operations.triggers import show
+from falaj.app.values.model import Train
 from falaj.app.values.triggers import TriggersQuery, TriggersStatus
+from falaj.cost.meter import Usage
 from falaj.governance.access import SYSTEM
 from falaj.kernel.clock import to_us
 from falaj.lifecycle.promotion import roll_back_endpoint
@@ -117,3 +120,18 @@ def test_each_run_says_what_became_of_it(world: World) -> None:
     ]
     assert [run.version for run in shown(world).runs] == [3, 2, None]
     assert {(run.actor, run.reason) for run in shown(world).runs} == {("system", "schedule 'daily'")}
+
+
+def test_what_a_day_of_training_cost_and_what_was_gone_on_from_are_told(tmp_path: Path) -> None:
+    retrain = fj.retrain(on=[fj.on.drift()], max_cost_per_day=2.0)
+    with opened(tmp_path, definitions(endpoint(retrain=retrain))) as world:
+        run_id = train(world.rooms, ADA, Train("fraud")).run_id
+        world.register(run_id=run_id, parent=1, generation=1)
+        price = world.rooms.settings.cost.cpu_core_hour
+        world.rooms.meter.record(Usage("pipeline", "train:fraud", cpu_seconds=0.5 / price * 3600))
+        world.rooms.meter.record(Usage("pipeline", "train:other", cpu_seconds=0.5 / price * 3600))
+        found = shown(world)
+        assert (round(found.spent, 9), found.max_cost_per_day, found.currency) == (0.5, 2.0, "USD")
+        assert [run.continues for run in found.runs] == [1]
+        world.clock.advance(24 * 3600 + 1)
+        assert shown(world).spent == 0.0

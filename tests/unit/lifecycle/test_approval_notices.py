@@ -113,7 +113,7 @@ def test_a_question_is_told_once_with_all_that_its_answer_takes(
     assert evidence["link"].endswith("/models/fraud/versions/1/gate")
     (mail,) = mailbox.mails
     text = mail.message.get_content()
-    for part in ("2 approvals of 2", "approver, actor:ada", "not by ada", evidence["expires"], evidence["command"]):
+    for part in ("2 approvals of 2", "approver or actor:ada", "not by ada", evidence["expires"], evidence["command"]):
         assert part in " ".join(text.split())
     assert {one["path"] for one in hook.received} == {f"/hook/{SECRET}"}  # neither the pager nor who hears of worse
     assert unquiet(world.rooms, "fraud", version.model) == ""  # a question is no reason to hold an answer back

@@ -3,6 +3,7 @@
 from falaj.app.values.triggers import TriggersQuery, TriggersStatus, TriggerStatus
 from falaj.definitions.retrain import Trigger
 from falaj.governance.access import Actor
+from falaj.lifecycle.brakes import spent_in_a_day
 from falaj.lifecycle.retrainings import retrainings
 from falaj.lifecycle.rooms import Rooms
 from falaj.lifecycle.triggers import Seen, Triggers
@@ -22,6 +23,9 @@ def show(rooms: Rooms, actor: Actor, params: TriggersQuery) -> TriggersStatus:
         triggers=tuple(_status(trigger, seen) for trigger in declared),
         brakes=tuple(triggers.held(endpoint, now)) if declared else (),
         runs=tuple(retrainings(rooms, endpoint, limit=params.limit)),
+        spent=spent_in_a_day(rooms, endpoint.model.name, now),
+        max_cost_per_day=None if endpoint.retrain is None else endpoint.retrain.max_cost_per_day,
+        currency=rooms.settings.cost.currency,
     )
 
 

@@ -48,6 +48,9 @@ class TriggersStatus(msgspec.Struct, frozen=True):
         triggers: Each trigger.
         brakes: What holds a run back now.
         runs: Past training runs of the model, the newest first.
+        spent: What the model's trainings of the last 24 hours cost.
+        max_cost_per_day: From where on no run starts; None for no limit.
+        currency: Of both.
     """
 
     endpoint: str
@@ -56,3 +59,6 @@ class TriggersStatus(msgspec.Struct, frozen=True):
     triggers: tuple[TriggerStatus, ...]
     brakes: tuple[Brake, ...]
     runs: tuple[Retraining, ...]
+    spent: float = 0.0
+    max_cost_per_day: float | None = None
+    currency: str = ""
