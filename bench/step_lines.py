@@ -146,7 +146,10 @@ def step_s(executor: Any, steps: int) -> float:
             (folder / "ray.address").write_text(f"{cluster.address} {cluster.token}")
         db, run_id = begin(folder, counted.listed, executor, number=steps)
         other, worker = open_worker(folder)
+        began_cpu = time.process_time() + _children_cpu_s()
         assert worker.run_one(run_id).state is RunState.SUCCEEDED
+        cpu_ms = 1000 * (time.process_time() + _children_cpu_s() - began_cpu) / steps
+        print(f"    {executor}: {cpu_ms:.1f} ms of CPU for a step, the run's other steps included")
         attempts = [one for one in run_attempts(db, run_id) if one.step.startswith("square.")]
         begins = sorted(one.started for one in attempts)
         other.close()
