@@ -38,7 +38,9 @@ def test_the_pages_pipeline_runs_as_it_is_called(tmp_path: Path) -> None:
     other = project.json("runs", "start", "nightly", "--param", "day=2026-01-31", "--param", "at_least=100")["run"]
     drawn = project.falaj("runs", "graph", other["id"]).out
     assert "total  SUCCEEDED" in drawn and "2 parts: 2 succeeded" in drawn and "publish  SKIPPED" in drawn
-    compared = project.falaj("runs", "compare", run["id"], other["id"]).out
+    assert project.falaj("runs", "graph", "last").out == drawn
+    assert "day=2026-01-31, at_least=100" in project.falaj("runs", "list").out
+    compared = project.falaj("runs", "compare", run["id"], "last").out
     assert re.search(r"at_least +0 +100", compared) and "summary.sum" not in compared
     assert project.refused("runs", "start", "nightly", "--param", "day=soon")["code"] == "input_invalid"
 

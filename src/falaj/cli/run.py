@@ -11,9 +11,13 @@ from falaj.cli.run_compare import compare
 from falaj.cli.run_export import export
 from falaj.cli.run_graph import COLOURS, drawn
 from falaj.cli.run_logs import logs
+from falaj.cli.run_name import run_named
 from falaj.cli.run_output import output, result_lines
 from falaj.cli.run_params import named_params
+from falaj.kernel.clock import from_us, rfc3339
 from falaj.kernel.errors import RunFailed
+
+_MOST_GIVEN = 60
 
 
 @click.group(cls=FalajGroup)
@@ -85,45 +89,58 @@ def list_(session: Session, *, limit: int, pipeline: str, state: str) -> None:
         for one in found:
             seconds = "" if one.seconds is None else f"{one.seconds:.1f} s"
             state = click.style(f"{one.state:<10}", fg=COLOURS.get(one.state, "red"))
-            click.echo(f"{one.id}  {state} {one.pipeline:<16} {seconds:>8}  {plain(one.reason)}")
+            since = "" if one.started_us is None else rfc3339(from_us(one.started_us))[:19]
+            given = ", ".join(f"{name}={plain(value)}" for name, value in one.params.items())
+            given = given if len(given) <= _MOST_GIVEN else f"{given[:_MOST_GIVEN]}…"
+            what = "  ".join(filter(None, (plain(one.reason), given)))
+            click.echo(f"{one.id}  {state} {since:<19} {seconds:>8}  {one.pipeline:<16} {what}")
 
     session.show(found, human)
 
 
 @runs.command()
-@click.argument("run_id")
+@click.argument("run")
 @pass_session
-def show(session: Session, *, run_id: str) -> None:
+def show(session: Session, *, run: str) -> None:
     """Show one run and its steps.
 
-    Example: falaj runs show run_01kb8z...
+    RUN is a run, or 'last' for the newest.
+
+    Example: falaj runs show last
     """
-    found = session.client().perform("run.show", RunQuery(run_id), RunDetail)
+    client = session.client()
+    found = client.perform("run.show", RunQuery(run_named(client, run)), RunDetail)
     session.show(found, lambda: _print(found))
 
 
 @runs.command()
-@click.argument("run_id")
+@click.argument("run")
 @pass_session
-def follow(session: Session, *, run_id: str) -> None:
+def follow(session: Session, *, run: str) -> None:
     """Follow a run to its end.
 
-    Example: falaj runs follow run_01kb8z...
+    RUN is a run, or 'last' for the newest.
+
+    Example: falaj runs follow last
     """
     client = session.client()
-    found = follow_run(client, run_id, lambda step: session.say(step_line(step)))
+    found = follow_run(client, run_named(client, run), lambda step: session.say(step_line(step)))
     session.show(found, lambda: click.echo(f"{found.run.id} {found.run.state}"))
+    _refuse_failed(found.run)
 
 
 @runs.command()
-@click.argument("run_id")
+@click.argument("run")
 @pass_session
-def graph(session: Session, *, run_id: str) -> None:
+def graph(session: Session, *, run: str) -> None:
     """Draw a run's steps as a tree, with their states.
 
-    Example: falaj runs graph run_01kb8z...
+    RUN is a run, or 'last' for the newest.
+
+    Example: falaj runs graph last
     """
-    found = session.client().perform("run.show", RunQuery(run_id), RunDetail)
+    client = session.client()
+    found = client.perform("run.show", RunQuery(run_named(client, run)), RunDetail)
 
     def human() -> None:
         click.echo(f"{found.run.id}  {found.run.pipeline}  {found.run.state}")
@@ -140,38 +157,44 @@ runs.add_command(export)
 
 
 @runs.command()
-@click.argument("run_id")
+@click.argument("run")
 @pass_session
-def cancel(session: Session, *, run_id: str) -> None:
+def cancel(session: Session, *, run: str) -> None:
     """Ask a run to stop.
 
-    Example: falaj runs cancel run_01kb8z...
+    RUN is a run, or 'last' for the newest.
+
+    Example: falaj runs cancel last
     """
-    found = session.client().perform("run.cancel", RunQuery(run_id), RunStatus)
+    client = session.client()
+    found = client.perform("run.cancel", RunQuery(run_named(client, run)), RunStatus)
     session.show(found, lambda: click.echo(f"{found.id} {found.state}"))
 
 
 @runs.command()
-@click.argument("run_id")
+@click.argument("run")
 @click.option("--from", "step", default="", metavar="STEP", help="Do this step anew, with all that comes after it.")
 @pass_session
-def resume(session: Session, *, run_id: str, step: str) -> None:
+def resume(session: Session, *, run: str, step: str) -> None:
     """Let a run that failed, or whose process died, go on; finished steps are not repeated, unless one is named.
 
-    Example: falaj runs resume run_01kb8z... --from clean
+    RUN is a run, or 'last' for the newest.
+
+    Example: falaj runs resume last --from clean
     """
     client: Client = session.client()
-    found = client.perform("run.resume", RunResume(run_id, step), RunStatus)
+    found = client.perform("run.resume", RunResume(run_named(client, run), step), RunStatus)
     ended = follow_run(client, found.id, lambda step: session.say(step_line(step)))
     session.show(ended, lambda: click.echo(f"{ended.run.id} {ended.run.state}"))
+    _refuse_failed(ended.run)
 
 
-def step_line(step: StepStatus) -> str:
-    """Return a step as a line of progress."""
+def step_line(step: StepStatus, width: int = 10) -> str:
+    """Return a step as a line of progress, its name as wide as the others'."""
     seconds = "" if step.seconds is None else f"{step.seconds:6.1f} s"
     state = click.style(f"{step.state.lower():<10}", fg=COLOURS.get(step.state, "red"))
     words = "from an earlier run" if step.cached else step.error or step.text
-    return f"  {step.name:<10} {state} {seconds}  {plain(words)}"
+    return f"  {step.name:<{width}} {state} {seconds}  {plain(words)}"
 
 
 def _follow_to_end(session: Session, client: Client, run_id: str) -> None:
@@ -202,8 +225,9 @@ def _say_ends(found: list[RunStatus]) -> None:
 
 def _print(found: RunDetail) -> None:
     click.echo(f"{found.run.id}  {found.run.pipeline}  {found.run.state}  {plain(found.run.reason)}")
+    width = max((len(step.name) for step in found.steps), default=0)
     for step in found.steps:
-        click.echo(step_line(step))
+        click.echo(step_line(step, width))
         for one in step.mlflow:
             click.echo(f"             logged in MLflow as {one}")
     if found.mlflow:

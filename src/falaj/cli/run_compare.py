@@ -7,19 +7,24 @@ import click
 
 from falaj.app.values.run import CompareRuns, Comparison, Side
 from falaj.cli.command import FalajCommand, Session, pass_session, plain
+from falaj.cli.run_name import run_named
 
 
 @click.command(cls=FalajCommand)
-@click.argument("run_id")
+@click.argument("run")
 @click.argument("other")
 @click.option("--all", "everything", is_flag=True, help="Also what is the same in both.")
 @pass_session
-def compare(session: Session, *, run_id: str, other: str, everything: bool) -> None:
+def compare(session: Session, *, run: str, other: str, everything: bool) -> None:
     """Put two runs side by side: parameters, durations, what their steps gave and logged.
 
-    Example: falaj runs compare run_01kb8z... run_01kb91...
+    RUN and OTHER are runs, or 'last' for the newest.
+
+    Example: falaj runs compare run_01kb8z... last
     """
-    found = session.client().perform("run.compare", CompareRuns(run_id, other), Comparison)
+    client = session.client()
+    asked = CompareRuns(run_named(client, run), run_named(client, other))
+    found = client.perform("run.compare", asked, Comparison)
 
     def human() -> None:
         click.echo(f"{'':<32} {found.left.id:<32} {found.right.id}")

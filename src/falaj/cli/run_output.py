@@ -10,6 +10,7 @@ import click
 from falaj.app.client import Client
 from falaj.app.values.run import OutputQuery, StepOutput
 from falaj.cli.command import FalajCommand, Session, pass_session, plain
+from falaj.cli.run_name import run_named
 from falaj.kernel.errors import InputError
 from falaj.storage.disk import failure
 
@@ -17,16 +18,19 @@ _MOST = 160
 
 
 @click.command(cls=FalajCommand)
-@click.argument("run_id")
+@click.argument("run")
 @click.argument("step", default="")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FOLDER", help="Copy the files there.")
 @pass_session
-def output(session: Session, *, run_id: str, step: str, out: Path | None) -> None:
+def output(session: Session, *, run: str, step: str, out: Path | None) -> None:
     """Print what a run gave, or one of its steps; its tables, models and files are copied by --out.
 
-    Example: falaj runs output run_01kb8z... report --out here
+    RUN is a run, or 'last' for the newest.
+
+    Example: falaj runs output last report --out here
     """
-    found = session.client().perform("run.output", OutputQuery(run_id, step), list[StepOutput])
+    client = session.client()
+    found = client.perform("run.output", OutputQuery(run_named(client, run), step), list[StepOutput])
     copied = [] if out is None else [_copied(one, out) for one in found]
 
     def human() -> None:

@@ -162,7 +162,9 @@ def retry(db: Database, clock: Clock, run_id: str, *, by: Actor, step: str = "")
         connection.execute(
             STEP.update()
             .where(STEP.c.run_id == run_id, STEP.c.state.not_in(done))
-            .values(state=RunState.PENDING, failures=0, crashes=0, not_before=now_us, ended=None, error=None)
+            .values(
+                state=RunState.PENDING, failures=0, crashes=0, not_before=now_us, started=None, ended=None, error=None
+            )
         )
         wait_anew(connection, run_id)
         connection.execute(

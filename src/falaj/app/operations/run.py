@@ -161,7 +161,8 @@ def run_status(rooms: Rooms, run: Run) -> RunStatus:
     """Return a run as the command line and the page show it."""
     step = next((s.name for s in run_steps(rooms.db, run.id) if s.state not in _DONE), "")
     seconds = _seconds(rooms, run.started, run.ended)
-    return RunStatus(run.id, run.pipeline, run.state, run.reason, run.started, seconds, step, run.error or "")
+    error = run.error or ""
+    return RunStatus(run.id, run.pipeline, run.state, run.reason, run.started, seconds, step, error, run.params)
 
 
 _DONE = (RunState.SUCCEEDED, RunState.PENDING, RunState.SKIPPED)

@@ -188,6 +188,7 @@ class RunStatus(msgspec.Struct, frozen=True):
         seconds: How long it took, or has taken.
         step: The step at work or the one that failed.
         error: The failure, as a sentence.
+        params: What it was started with.
     """
 
     id: str
@@ -198,6 +199,7 @@ class RunStatus(msgspec.Struct, frozen=True):
     seconds: float | None = None
     step: str = ""
     error: str = ""
+    params: dict[str, object] = {}
 
 
 class SourceStatus(msgspec.Struct, frozen=True):
