@@ -49,6 +49,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "dashboards": ("generated:dashboards", "Write dashboards for Grafana"),
     "token": ("token:token", "Tokens and the actors they present"),
     "audit": ("audit:audit", "The record of every write"),
+    "hub": ("hub:hub", "Steps and templates that installed packages offer: list, show, add"),
     "demo": ("demo:demo", "Run a template from raw data to retraining, and print the figures"),
     "reference": ("reference:reference", "Write the command and settings reference"),
 }

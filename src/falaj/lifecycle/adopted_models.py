@@ -19,6 +19,8 @@ from falaj.lifecycle.pipeline import training_graph
 from falaj.lifecycle.rooms import Rooms
 from falaj.lifecycle.training import Outputs, exported_outputs, model_of, service_of
 from falaj.models.encoding import encode_columns, fit_signature
+from falaj.models.export import export
+from falaj.models.making import Made
 from falaj.models.mlflow_model import ForeignModel, order_columns, read_mlflow_model
 from falaj.models.training.adopted import adopted, in_service_order, own_columns
 from falaj.models.version import ModelVersion
@@ -106,7 +108,8 @@ def adopt(context: StepContext) -> Outputs:
     as_it_takes = np.ascontiguousarray(matrix[:, [names.index(name) for name in own]])
     fitted = in_service_order(adopted(foreign, own, as_it_takes, model.task), names)
     context.progress(0.5, "exporting")
-    outputs = exported_outputs(context, fitted, signature, matrix, rooms.python_place(model.name))
+    made = Made(fitted, None, export(fitted, matrix, place=rooms.python_place(model.name)))
+    outputs = exported_outputs(context, made, signature)
     told: dict[str, Any] = {"kind": foreign.kind, "from": given["origin"], "digest": given[ADOPTED]}
     return {**outputs, "train_rows": 0, ADOPTED: told}
 

@@ -11,15 +11,12 @@ from numpy.typing import NDArray
 
 from falaj.definitions.model import Model
 from falaj.definitions.signature import Signature
-from falaj.definitions.split import Split
 from falaj.features.entity_frame import TIME_COLUMN
-from falaj.kernel.errors import DataError
 from falaj.lifecycle.dataset import SPLIT
 from falaj.lifecycle.examples import LABEL
 from falaj.lifecycle.rooms import Rooms
-from falaj.models.calibration import SHARE
 from falaj.models.encoding import encode_columns, fit_signature
-from falaj.models.split import Indices, split_rows
+from falaj.models.making import keep_back
 from falaj.models.training.rows import TrainingRows
 from falaj.models.tuning.validation import Fold, folds_of
 from falaj.pipelines.context import StepContext
@@ -86,7 +83,7 @@ def learning_of(rooms: Rooms, model: Model, inputs: tuple[tuple[str, str], ...],
     event_us = _instants(training)
     if not model.calibrate:
         return Learning(signature, everything, everything.at(np.arange(0)), event_us)
-    fitted, held = _kept_back(model, event_us, everything.labels)
+    fitted, held = keep_back(model.split, event_us, everything.labels, model.label.delay_us)
     return Learning(
         signature, everything.at(fitted), everything.at(held), None if event_us is None else event_us[fitted]
     )
@@ -103,16 +100,3 @@ def _instants(rows: pa.Table) -> NDArray[np.int64] | None:
         return None
     instants: NDArray[np.int64] = rows.column(TIME_COLUMN).cast(pa.int64()).to_numpy(zero_copy_only=False)
     return instants
-
-
-def _kept_back(model: Model, event_us: NDArray[np.int64] | None, labels: NDArray[np.int64]) -> tuple[Indices, Indices]:
-    """Divide training rows as test rows were divided from them: by time the latest calibrate."""
-    try:
-        split = Split(model.split.kind, SHARE, model.split.seed)
-        fitted, held, _ = split_rows(split, event_us, labels, model.label.delay_us)
-    except DataError as error:
-        raise DataError(
-            f"training rows cannot be divided to calibrate: {error.message}",
-            hint="ingest more history, or leave calibrate out",
-        ) from None
-    return fitted, held

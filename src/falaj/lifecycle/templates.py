@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from falaj.kernel.errors import Conflict, DataError, InputError, NotFound
 from falaj.kernel.names import did_you_mean
+from falaj.lifecycle.hub import add, find, offers
 from falaj.storage.disk import chosen_path
 
 _DATA_PLACE = '"@DATA@"'
@@ -69,15 +70,36 @@ def write_template(name: str, target: Path, data: Path | None = None) -> list[Pa
         The files written, in order of name.
 
     Raises:
-        NotFound: There is no such template, or no such data file.
+        NotFound: There is no such template, here or in an installed package, or no such data file.
         Conflict: The target is not an empty folder.
         InputError: No variant understands the data file's columns, or the target cannot be written.
         DiskFull: No space is left.
         DataError: The data file cannot be read.
     """
     if name not in TEMPLATES:
-        raise NotFound(f"template {name!r} does not exist", hint=did_you_mean(name, TEMPLATES))
+        return _write_shared(name, target, data)
     variant = choose_variant(name, data)
+    _refuse_taken(target)
+    root = files("falaj") / "templates" / name
+    parts = (root / part for part in TEMPLATES[name][variant].parts)
+    with chosen_path(target):
+        target.mkdir(parents=True, exist_ok=True)
+        return sorted(_write_file(file, target, data) for part in parts for file in part.iterdir() if file.is_file())
+
+
+def _write_shared(name: str, target: Path, data: Path | None) -> list[Path]:
+    """Write a template that an installed package offers."""
+    known = [offer for offer in offers() if offer.kind == "template"]
+    if not any(name in (offer.name, f"{offer.package}:{offer.name}") for offer in known):
+        names = [*TEMPLATES, *(offer.name for offer in known)]
+        raise NotFound(f"template {name!r} does not exist", hint=did_you_mean(name, names))
+    if data is not None:
+        raise InputError(f"template {name!r} takes no data file", hint="leave --data out, and look into its README.md")
+    _refuse_taken(target)
+    return add(find(known, name), target)
+
+
+def _refuse_taken(target: Path) -> None:
     if target.exists() and not (target.is_dir() and next(target.iterdir(), None) is None):
         what = "is not empty" if target.is_dir() else "is not a folder"
         raise Conflict(
@@ -85,11 +107,6 @@ def write_template(name: str, target: Path, data: Path | None = None) -> list[Pa
             hint="name a new folder, or write a Python file that says 'import falaj as fj', or a YAML file that says "
             "'falaj: 1', and run 'falaj init' there",
         )
-    root = files("falaj") / "templates" / name
-    parts = (root / part for part in TEMPLATES[name][variant].parts)
-    with chosen_path(target):
-        target.mkdir(parents=True, exist_ok=True)
-        return sorted(_write_file(file, target, data) for part in parts for file in part.iterdir() if file.is_file())
 
 
 def _write_file(file: Traversable, target: Path, data: Path | None) -> Path:

@@ -1,6 +1,5 @@
 """The steps of the training pipeline. Each takes a StepContext whose resources are the project's rooms."""
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +11,6 @@ from falaj.definitions.model import Model
 from falaj.definitions.routing_table import ArtifactRef
 from falaj.definitions.service_spec import ServiceSpec
 from falaj.definitions.signature import Signature
-from falaj.definitions.trainer import Trainer
 from falaj.governance.access import SYSTEM, Actor, Role
 from falaj.kernel.codec import to_builtins
 from falaj.kernel.errors import Conflict, DataError
@@ -22,14 +20,8 @@ from falaj.lifecycle.known_labels import known_labels
 from falaj.lifecycle.learning import learning_of
 from falaj.lifecycle.pipeline import files_digest, pinned
 from falaj.lifecycle.rooms import Rooms
-from falaj.models.calibration import fit_calibration
-from falaj.models.export import export
+from falaj.models.making import Made, make
 from falaj.models.parity import Parity
-from falaj.models.python.place import PythonPlace
-from falaj.models.runtimes.calibrated import Calibration
-from falaj.models.runtimes.port import Matrix
-from falaj.models.training.fitted import Fitted
-from falaj.models.training.rows import TrainingRows
 from falaj.models.tuning.found import Found
 from falaj.pipelines.context import StepContext
 from falaj.pipelines.runs import Run, get_run
@@ -106,18 +98,15 @@ def train(context: StepContext) -> Outputs:
     trainer = model.trainer if found is None else found.trainer
     going_on = _continued(context, learning.signature)
     context.progress(0.1, _fitting(len(learning.rows.labels), going_on))
-    fitted = _fitted(rooms, trainer, learning.rows, going_on)
-    calibration = None
-    if model.calibrate:
-        context.progress(0.6, f"calibrating on {len(learning.held.labels):,} rows")
-        scores = fitted.predict(learning.held.matrix)
-        calibration = fit_calibration(model.calibrate, scores, learning.held.labels)
-    context.progress(0.7, "exporting")
-    place = rooms.python_place(model.name)
-    outputs = exported_outputs(context, fitted, learning.signature, learning.rows.matrix, place, calibration)
+    parent = None
+    if going_on is not None and not going_on.full:
+        parent = going_on.fresh, rooms.blobs.get(going_on.parent.state)
+    made = make(trainer, learning.rows, learning.held, model.calibrate, parent=parent, tell=context.progress)
+    fitted = made.fitted
+    outputs = exported_outputs(context, made, learning.signature)
     outputs |= {
         "trainer": to_builtins(trainer),
-        "params": _params(fitted, found, calibration),
+        "params": made.params(found),
         "train_rows": len(learning.rows.labels),
         **_told(going_on),
     }
@@ -127,25 +116,15 @@ def train(context: StepContext) -> Outputs:
     return outputs
 
 
-def exported_outputs(
-    context: StepContext,
-    fitted: Fitted,
-    signature: Signature,
-    matrix: Matrix,
-    place: PythonPlace,
-    calibration: Calibration | None = None,
-) -> dict[str, Any]:
-    """Export a model, and return what the later steps need of it.
+def exported_outputs(context: StepContext, made: Made, signature: Signature) -> dict[str, Any]:
+    """Return what the later steps need of a model, its files written.
 
     Args:
         context: Of the step that has the model.
-        fitted: The model.
+        made: The model.
         signature: Its inputs.
-        matrix: Training rows.
-        place: Where a Python model's process works.
-        calibration: What makes probabilities of its scores.
     """
-    exported = export(fitted, matrix, place=place, calibration=calibration)
+    fitted, exported = made.fitted, made.exported
     outputs: dict[str, Any] = {
         "signature": msgspec.to_builtins(signature),
         "runtime": exported.serving.runtime,
@@ -160,9 +139,9 @@ def exported_outputs(
             path.write_bytes(file.content)
             outputs[f"model_{file.runtime}"] = path
             outputs["files"][file.runtime] = file.error or msgspec.to_builtins(file.parity)
-    if calibration is not None:
+    if made.calibration is not None:
         outputs["calibration"] = context.folder / "calibration.json"
-        outputs["calibration"].write_bytes(calibration.encode())
+        outputs["calibration"].write_bytes(made.calibration.encode())
     return outputs
 
 
@@ -192,13 +171,6 @@ def _continued(context: StepContext, signature: Signature) -> Continued | None:
     return found
 
 
-def _fitted(rooms: Rooms, trainer: Trainer, rows: TrainingRows, going_on: Continued | None) -> Fitted:
-    threads = max(1, (os.cpu_count() or 2))
-    if going_on is None or going_on.full:
-        return rows.fit(trainer, threads=threads)
-    return rows.at(going_on.fresh).fit(trainer, threads=threads, parent=rooms.blobs.get(going_on.parent.state))
-
-
 def _fitting(rows: int, going_on: Continued | None) -> str:
     if going_on is None:
         return f"fitting {rows:,} rows"
@@ -216,13 +188,6 @@ def _told(going_on: Continued | None) -> dict[str, Any]:
     parent = going_on.parent
     told = {"parent": parent.version, "generation": parent.generation, "rows": len(going_on.fresh), "full": ""}
     return {"continues": told}
-
-
-def _params(fitted: Fitted, found: Found | None, calibration: Calibration | None) -> dict[str, Any]:
-    """Return the parameters as used, with what a search and a calibration say of themselves."""
-    searched = {} if found is None else found.params
-    calibrated = {} if calibration is None else {"calibrate": calibration.method, "calibrate.rows": calibration.rows}
-    return fitted.params | searched | calibrated
 
 
 def service_of(rooms: Rooms, model: Model) -> ServiceSpec:

@@ -1,0 +1,117 @@
+"""Judging: what a trained model's scores are worth on a table."""
+
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from falaj.definitions.cost import Cost
+from falaj.definitions.step import step
+from falaj.kernel.errors import DataError
+from falaj.models.evaluation import best_threshold
+from falaj.models.explaining import Subject
+from falaj.models.explaining import explain as explain_scores
+from falaj.models.fairness import RATES, count_groups, is_known, widest_gap
+from falaj.models.parts import Sides, measure_part, measure_slices, texts_of
+from falaj.steps.rows import labels_of
+from falaj.steps.trained import Trained, column_of, matrix_of, runtime_of, signature_of, task_of
+
+
+@step
+def choose_threshold(model: Trained, rows: pa.Table, cost: Cost | None = None) -> float:
+    """Return the score from which a decision is positive: the one that costs least, or of the best F1 without a cost.
+
+    Args:
+        model: The model.
+        rows: Rows that it may be chosen on, such as training rows; no test rows.
+        cost: What wrong decisions cost.
+    """
+    scores, labels = _scored(model, rows)
+    return best_threshold(scores, labels, cost)
+
+
+@step
+def evaluate(
+    model: Trained,
+    rows: pa.Table,
+    threshold: float = 0.5,
+    cost: Cost | None = None,
+    slices: list[str] | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Measure a model on test rows, with 95 % intervals.
+
+    Args:
+        model: The model.
+        rows: Test rows.
+        threshold: From which score on a decision is positive.
+        cost: What wrong decisions cost; with it there is a metric `cost`.
+        slices: Columns by whose values it is measured too.
+        seed: Of the resampling.
+
+    Returns:
+        `metrics`, `intervals`, `rows` and the like of all rows, and `slices` by column.
+
+    Raises:
+        DataError: There are no rows, or a label is missing.
+    """
+    scores, labels = _scored(model, rows)
+    sides = Sides(labels, scores, threshold, cost=cost, task=task_of(model["task"]))
+    found: dict[str, Any] = msgspec.to_builtins(measure_part(sides, seed=seed))
+    columns = {name: texts_of(column_of(rows, name).to_pylist()) for name in slices or ()}
+    names = list(found["metrics"])
+    parts = measure_slices(sides, columns, {}, seed=seed, names=names) if columns else ()
+    return found | {"slices": {one.column: msgspec.to_builtins(one.parts) for one in parts}}
+
+
+@step
+def fairness(model: Trained, rows: pa.Table, attribute: str, threshold: float = 0.5) -> dict[str, Any]:
+    """Compare how groups of people are decided about.
+
+    Args:
+        model: The model.
+        rows: Test rows.
+        attribute: The column whose values are the groups; it need not be a feature.
+        threshold: From which score on a decision is positive.
+
+    Returns:
+        `groups`, the counts of each; and `gaps`: by rate, the widest difference with its interval.
+    """
+    scores, labels = _scored(model, rows)
+    texts = texts_of(column_of(rows, attribute).to_pylist())
+    counted = count_groups(attribute, texts, Sides(labels, scores, threshold))
+    gaps = {}
+    for rate in RATES:
+        told = [group for group in counted.groups if is_known(group) and group.rate(rate) is not None]
+        if len(told) > 1:
+            gaps[rate] = msgspec.to_builtins(widest_gap(told, rate))
+    return {"groups": msgspec.to_builtins(counted.groups), "gaps": gaps}
+
+
+@step
+def explain(model: Trained, rows: pa.Table, seed: int = 0) -> dict[str, Any]:
+    """Explain a model's scores: by TreeSHAP where LightGBM or XGBoost made it, and else by asking it.
+
+    Args:
+        model: The model.
+        rows: Test rows.
+        seed: Of the choice of rows.
+    """
+    scores, labels = _scored(model, rows)
+    del scores
+    signature = signature_of(model)
+    subject = Subject(runtime_of(model).predict, signature, matrix_of(signature, rows), labels, task_of(model["task"]))
+    native = model["native"]
+    files = {} if native is None else {str(model["trainer"]["kind"]): native.read_bytes()}
+    found: dict[str, Any] = msgspec.to_builtins(explain_scores(subject, files, seed=seed))
+    return found
+
+
+def _scored(model: Trained, rows: pa.Table) -> tuple[NDArray[np.float64], NDArray[Any]]:
+    labels = labels_of(rows, model["label"])
+    if len(labels) == 0 or np.isnan(labels).any():
+        raise DataError("there are no rows, or a label is missing", hint="give rows whose label is known")
+    scores = runtime_of(model).predict(matrix_of(signature_of(model), rows))
+    return scores, labels if model["task"] == "regression" else labels.astype(np.int64)

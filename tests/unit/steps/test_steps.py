@@ -1,0 +1,118 @@
+"""The library's steps, called as a notebook calls them: on tables, without a project."""
+
+import datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import falaj as fj
+from falaj import steps
+from falaj.kernel.errors import DataError
+from falaj.models.evaluation import evaluate
+
+START = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+CITIES = ["muscat", "nizwa", "sur"]
+
+
+@pytest.fixture(scope="module")
+def table() -> pa.Table:
+    """A table in order of time; whether somebody pays late hangs on amount, city and chance."""
+    rng = np.random.default_rng(0)
+    amount, city = rng.normal(50, 20, 1_500), rng.integers(0, 3, 1_500)
+    late = amount + 15 * (city == 1) + rng.normal(0, 12, 1_500) > 65
+    return pa.table(
+        {
+            "at": [START + datetime.timedelta(hours=n) for n in range(1_500)],
+            "amount": pa.array(np.where(rng.random(1_500) < 0.05, np.nan, amount), from_pandas=True),
+            "city": [CITIES[one] for one in city],
+            "late": pa.array([None if n % 100 == 7 else bool(one) for n, one in enumerate(late)]),
+        }
+    )
+
+
+@fj.pipeline
+def learn(rows: pa.Table) -> tuple[Any, Any, Any]:
+    """As a user would write it."""
+    parts = steps.split(rows, "late", time="at", delay="2h")
+    trainer = fj.tuned(fj.lightgbm(num_trees=20), {"num_leaves": fj.search.int(2, 16)}, trials=3)
+    model = steps.train(parts["train"], "late", trainer=trainer, calibrate="sigmoid", time="at", delay="2h")
+    threshold = steps.choose_threshold(model, parts["train"], cost=fj.Cost(1, 5))
+    return model, steps.evaluate(model, parts["test"], threshold, fj.Cost(1, 5), ["city"]), parts["test"]
+
+
+@pytest.fixture(scope="module")
+def learned(table: pa.Table) -> tuple[Any, Any, Any]:
+    """What the pipeline gives when it is called."""
+    found: tuple[Any, Any, Any] = learn(table)
+    return found
+
+
+def test_a_pipeline_of_steps_learns_what_can_be_learned(learned: tuple[Any, Any, Any]) -> None:
+    model, found, test = learned
+    assert model["params"]["search.trials"] == 3 and model["params"]["calibrate"] == "sigmoid"
+    assert model["trainer"]["tuning"] is None and model["parity"]["max_abs"] <= 1e-5
+    assert [spec["name"] for spec in model["signature"]["inputs"]] == ["amount", "city"]
+    assert found["metrics"]["auc"] > 0.8 and found["intervals"]["auc"]["low"] < found["metrics"]["auc"]
+    assert {part["value"] for part in found["slices"]["city"]} == {*CITIES}
+    assert found["rows"] == len(test)
+
+
+def test_by_time_the_latest_rows_test_and_unknown_labels_do_neither(table: pa.Table) -> None:
+    parts = steps.split(table, "late", time="at", delay="2h")
+    first = min(parts["test"]["at"].to_pylist())
+    assert max(parts["train"]["at"].to_pylist()) <= first - datetime.timedelta(hours=2)
+    assert parts["train"]["late"].null_count == parts["test"]["late"].null_count == 0
+    assert len(parts["train"]) + len(parts["test"]) in (1_483, 1_484)  # fifteen unknown, and one or two in the gap
+    drawn = steps.split(table, "late", test=0.5, seed=3)
+    assert abs(len(drawn["test"]) - len(drawn["train"])) <= 1
+
+
+def test_scores_are_those_that_were_measured(learned: tuple[Any, Any, Any]) -> None:
+    model, found, test = learned
+    scored = steps.predict(model, test)
+    assert scored.column_names == [*test.column_names, "score"]
+    labels = np.array(test["late"].to_pylist(), np.int64)
+    again = evaluate(scored["score"].to_numpy(), labels)
+    assert (again["auc"], again["brier"]) == pytest.approx((found["metrics"]["auc"], found["metrics"]["brier"]))
+
+
+def test_groups_are_compared_and_scores_explained(learned: tuple[Any, Any, Any]) -> None:
+    model, _, test = learned
+    compared = steps.fairness(model, test, "city", threshold=0.5)
+    gap = compared["gaps"]["selection rate"]
+    assert gap["most"] == "nizwa" and gap["value"] > 0.1
+    assert sum(sum(group[name] for name in ("positives", "negatives")) for group in compared["groups"]) == len(test)
+    explained = steps.explain(model, test)
+    assert explained["method"] == "treeshap" and explained["attributions"][0]["feature"] == "amount"
+
+
+def test_a_search_may_be_a_step_of_its_own(table: pa.Table) -> None:
+    trainer = fj.tuned(fj.xgboost(num_trees=5), {"max_depth": fj.search.int(2, 4)}, trials=2, metric="log_loss")
+    found = steps.tune(table, "late", trainer, features=["amount"])
+    assert found["metric"] == "log_loss" and len(found["trials"]) == 2
+    assert found["trainer"].kind == "xgboost" and not found["trainer"].searches
+
+
+def test_a_number_is_learned_too(table: pa.Table) -> None:
+    known = table.filter(pa.compute.is_valid(table["amount"]))
+    model = steps.train(known, "amount", features=["late", "city"], task="regression", trainer=fj.lightgbm(num_trees=9))
+    assert steps.evaluate(model, known)["metrics"]["r2"] > 0.3
+
+
+def test_what_makes_no_sense_is_told_by_name(table: pa.Table) -> None:
+    with pytest.raises(DataError, match="no column 'later'"):
+        steps.train(table, "later")
+    with pytest.raises(DataError, match="column 'at' is of type timestamp"):
+        steps.train(table, "late")
+    with pytest.raises(DataError, match="is among the features"):
+        steps.train(table, "late", features=["late"])
+    with pytest.raises(DataError, match="'platt' is no method"):
+        steps.train(table, "late", features=["amount"], calibrate="platt")
+    with pytest.raises(DataError, match="leaves nothing open"):
+        steps.tune(table, "late", fj.lightgbm(), features=["amount"])
+    with pytest.raises(DataError, match="a label is missing"):
+        steps.evaluate(steps.train(table, "late", features=["amount"]), table)
+    with pytest.raises(DataError, match="task 'ranking'"):
+        steps.train(table, "late", features=["amount"], task="ranking")
