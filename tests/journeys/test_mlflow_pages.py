@@ -37,6 +37,9 @@ def test_mlflow_is_looked_into_by_whoever_signed_in_and_logged_to_with_a_token(
     page = browse(f"{home}/mlflow/#/experiments/1/runs/{run}/artifacts", profile, "--dump-dom")
     for text in ("card.html", "roc.png", "gate.json"):  # which the page asks the API for
         assert text in page, text
+    runs = browse(f"{home}/mlflow/#/experiments/1/runs", profile, "--dump-dom")
+    assert "matching run" in runs
+    assert "Request Failed" not in runs
     shot = tmp_path / "page.png"
     browse(f"{home}/mlflow/#/models/fraud", profile, f"--screenshot={shot}", "--window-size=1280,900")
     assert shot.stat().st_size > 60_000  # its empty frame takes about 30 kB
