@@ -45,6 +45,7 @@ READS = frozenset(
         "POST mlflow/logged-models/search",
         "GET mlflow/server-info",
         "GET mlflow/ui-telemetry",  # says that it is off
+        "GET mlflow/gateway-proxy",  # says that there is none, since no target is set; its pages ask each time
         "GET mlflow/traces/<trace_id>",
         "GET mlflow/traces/get",
         "GET mlflow/traces/batchGet",

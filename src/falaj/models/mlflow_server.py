@@ -22,8 +22,14 @@ _OFF = {
     "MLFLOW_ENABLE_WORKSPACES": "false",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
 }
-_ABSENT = ("_MLFLOW_STATIC_PREFIX", "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS", "prometheus_multiproc_dir")
-"""A static prefix would leave artifact routes unguarded; no other origin may read; Prometheus asks control itself."""
+_ABSENT = (
+    "_MLFLOW_STATIC_PREFIX",
+    "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS",
+    "MLFLOW_DEPLOYMENTS_TARGET",
+    "prometheus_multiproc_dir",
+)
+"""A static prefix would leave artifact routes unguarded; no other origin may read; nothing is passed on to another
+gateway; Prometheus asks control itself."""
 
 _LOCAL_HOSTS = "localhost,127.0.0.1,[::1],localhost:*,127.0.0.1:*,[[]::1]:*"
 

@@ -146,6 +146,8 @@ def test_pages_api_and_artifacts_answer_below_the_mount(mlflow: Served) -> None:
     page = client.get("/mlflow/", headers=viewer)
     script = re.findall(r'src="(static-files/[^"]+\.js)"', page.text)[0]
     assert "javascript" in client.get(f"/mlflow/{script}", headers=viewer).headers["content-type"]
+    proxied = client.get("/mlflow/ajax-api/2.0/mlflow/gateway-proxy?gateway_path=api/2.0/endpoints/", headers=viewer)
+    assert proxied.json() == {"endpoints": []}  # nothing is passed on anywhere
     assert "frame-ancestors 'self'" in page.headers["content-security-policy"]
     assert "http" not in page.headers["content-security-policy"]
     runs = client.post("/mlflow/api/2.0/mlflow/runs/search", json={"experiment_ids": ["1"]}, headers=viewer).json()
