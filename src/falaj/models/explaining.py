@@ -23,6 +23,7 @@ MOST_ASKED = 200
 """Rows that are explained by asking the model, which takes far longer than reading its trees."""
 
 WITHIN_S = 30.0
+_ROUNDING = 1e-4  # XGBoost's contributions are float32
 
 
 class Subject(msgspec.Struct, frozen=True):
@@ -65,7 +66,8 @@ def explain(
     rows = np.concatenate([np.fromiter(chosen.values(), np.int64), sampled])
     added = _by_trees(files, np.ascontiguousarray(subject.matrix[rows]))
     if added is not None:
-        return _told(subject, "treeshap", added[:, :-1], float(added[0, -1]), rows, chosen, scores)
+        told = _told(subject, "treeshap", added[:, :-1], float(added[0, -1]), rows, chosen, scores)
+        return msgspec.structs.replace(told, note=_mapped(subject, told))
     asked = rng.permutation(sampled)[: rows_within_reach(subject.matrix.shape[1], MOST_ASKED)]
     background = np.ascontiguousarray(subject.matrix[rng.permutation(len(scores))[:BACKGROUND]])
     rows = np.concatenate([np.fromiter(chosen.values(), np.int64), asked])
@@ -110,6 +112,14 @@ def _by_trees(files: Mapping[str, bytes], matrix: Matrix) -> Floats | None:
     booster = xgboost.Booster()
     booster.load_model(bytearray(files["xgboost"]))
     return np.asarray(booster.predict(xgboost.DMatrix(matrix), pred_contribs=True), np.float64)
+
+
+def _mapped(subject: Subject, told: Explanation) -> str:
+    """Return what to say where scores are not their trees' own log-odds, because a map was fitted after them."""
+    if subject.task == "regression":
+        return ""
+    own = all(abs(1 / (1 + np.exp(-one.margin)) - one.score) < _ROUNDING for one in told.examples)
+    return "" if own else "The log-odds are those before calibration, which keeps their order."
 
 
 def _told(

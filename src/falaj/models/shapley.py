@@ -1,5 +1,6 @@
 """Shapley values of models that no TreeSHAP reads: what each input adds to a row's score, by the library shap."""
 
+import math
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -61,7 +62,7 @@ def shapley_values(
         task: The model's.
         seed: Of the permutations.
         clock: Tells the time in seconds.
-        within_s: How long it may take: the rows that are not reached are left out.
+        within_s: How long it may take after the first ten rows: the rows that are not reached are left out.
 
     Returns:
         float64, (rows reached, features), and the mean margin of the background, from which they start. Each row's
@@ -82,9 +83,11 @@ def shapley_values(
     permutations = max(1, min(_MOST_PERMUTATIONS, _PREDICTIONS // asked))
     masker = shap.maskers.Independent(background, max_samples=len(background))
     explainer = shap.PermutationExplainer(margin, masker, seed=seed % 2**32)
-    ends_at, found = clock() + within_s, []
+    ends_at, found = math.inf, []
     for start in range(0, len(matrix), _AT_ONCE):
-        if start and clock() >= ends_at:
+        if start == _AT_ONCE:  # the first rows wait for what the library compiles, which says nothing of the model
+            ends_at = clock() + within_s
+        elif clock() >= ends_at:
             break
         some = explainer(matrix[start : start + _AT_ONCE], max_evals=permutations * once, silent=True)
         found.append(np.asarray(some.values, np.float64))

@@ -69,6 +69,13 @@ def test_contributions_add_up_to_the_log_odds(noise: Rows) -> None:
     np.testing.assert_allclose(added.sum(axis=1), np.log(scores / (1 - scores)), atol=1e-9)
 
 
+def test_of_calibrated_trees_it_says_that_log_odds_are_those_before(noise: Rows) -> None:
+    subject, files = subject_of(noise, lightgbm(num_trees=5))
+    squeezed = Subject(lambda rows: subject.predict(rows) / 2, noise.signature, noise.matrix, noise.labels)
+    assert "before calibration" in explain(squeezed, files, seed=0).note
+    assert explain(subject, files, seed=0).note == ""
+
+
 def linear(rows: Matrix) -> Floats:
     found: Floats = 3.0 * rows[:, 0] - 2.0 * rows[:, 1] + 0.0 * rows[:, 2]
     return found
