@@ -54,7 +54,7 @@ def _adopt(project: FalajProject, tracking: str) -> None:
     until(
         lambda: project.ask(f"c{next(numbers)}") and project.serves() == [2], "version 2 takes all traffic", within_s=60
     )
-    assert project.ask()["version"] == 2
+    assert project.ask()["model_version"] == 2
     stages = {one["version"]: one["stage"] for one in project.json("models", "list", "fraud")}
     assert stages == {1: "archived", 2: "production"}
     project.falaj("rollback", "fraud")
