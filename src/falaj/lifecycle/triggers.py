@@ -1,7 +1,8 @@
 """Triggers: what starts a training run by itself. A trigger starts a run, never a promotion.
 
 An occasion has called for a run without a break for as long as the debounce says, and has not been answered: one alert
-starts one run, and another only where that one failed. What holds a run back is in `brakes`.
+starts one run, and another only where that one failed, or made no version that passed its gate and labels came since.
+What holds a run back is in `brakes`.
 """
 
 from datetime import datetime
@@ -21,6 +22,7 @@ from falaj.lifecycle.each import for_each
 from falaj.lifecycle.occasions import Occasion, Occasions
 from falaj.lifecycle.pipeline import training_graph
 from falaj.lifecycle.rooms import Rooms
+from falaj.models.stages import is_blessed
 from falaj.pipelines.runs import RunState, get_run
 from falaj.pipelines.submission import submit_in
 from falaj.rollout.table import current_route
@@ -110,7 +112,8 @@ class Triggers:
             return None  # the first version is a person's decision
         spent = state.spent if self._failed(state.run_id) else state.spending
         found = self._occasions.calling(endpoint, route, spent.since_us, now)
-        open_ones = [one for one in found if one.key not in spent.keys]
+        again = self._in_vain(endpoint, state.run_id)
+        open_ones = [one for one in found if one.key not in spent.keys or (again and one.trigger.kind == "drift")]
         since = calling(state.calling, open_ones, to_us(now)) if duration_us(retrain.debounce) else {}
         bound_us = to_us(now) - duration_us(retrain.debounce)
         due = [one for one in open_ones if since.get(one.trigger.text, bound_us) <= bound_us]
@@ -167,6 +170,16 @@ class Triggers:
     def _failed(self, run_id: str) -> bool:
         """Return whether a run came to nothing by itself; what a person cancelled is not asked for again."""
         return bool(run_id) and get_run(self._rooms.db, run_id).state in (RunState.FAILED, RunState.TIMED_OUT)
+
+    def _in_vain(self, endpoint: Endpoint, run_id: str) -> bool:
+        """Return whether a run made nothing that may serve, and another one would learn from more than it did."""
+        if not run_id or get_run(self._rooms.db, run_id).state is not RunState.SUCCEEDED:
+            return False
+        model = endpoint.model.name
+        policy = self._rooms.definitions.policy_of(model)
+        made = [version for version in self._rooms.registry.versions(model) if version.run_id == run_id]
+        blessed = any(is_blessed(version, policy) for version in made)
+        return not blessed and self._occasions.fresh_labels(endpoint) > 0
 
 
 def _digest(endpoint: Endpoint) -> str:

@@ -239,6 +239,24 @@ def test_an_alert_starts_one_run_and_another_only_where_that_one_failed(world: W
     assert not look(world)
 
 
+@pytest.mark.parametrize("gate", ["FAIL", "INCONCLUSIVE"])
+def test_an_alert_that_lasts_starts_another_run_when_the_first_made_nothing_and_labels_came(
+    world: World, gate: Outcome
+) -> None:
+    declare(world, retrained(fj.on.drift(), cooldown="1h"))
+    drift(world)
+    assert look(world)
+    end(world, RunState.SUCCEEDED, Outcome(gate))
+    world.clock.advance(48 * HOUR)
+    assert not look(world), "on the same labels it would make the same version"
+    world.push(event(1, label=1))
+    assert look(world)
+    end(world, RunState.SUCCEEDED, Outcome.PASS)
+    world.push(event(2, label=1))
+    world.clock.advance(48 * HOUR)
+    assert not look(world), "what passed its gate waits for whoever lets it serve"
+
+
 def test_a_run_that_a_person_cancelled_is_not_asked_for_again(world: World) -> None:
     declare(world, retrained(fj.on.drift(), cooldown="1h"))
     drift(world)
