@@ -19,7 +19,7 @@ from falaj.definitions.slices import column_of, sliced
 from falaj.definitions.task import Task
 from falaj.features.entity_frame import TIME_COLUMN
 from falaj.kernel.digest import digest_value
-from falaj.kernel.errors import Conflict
+from falaj.kernel.errors import Conflict, DataError
 from falaj.lifecycle.dataset import SPLIT, features_of
 from falaj.lifecycle.known_then import unknown_then
 from falaj.lifecycle.learning import labels_of
@@ -118,7 +118,7 @@ def begin(rooms: Rooms, model: Model, context: StepContext) -> Measurement:
         context: Of the evaluate step.
 
     Raises:
-        DataError: A score of the candidate is not a number.
+        DataError: A score of the candidate is not a number, or of a classification no probability.
         Conflict: The version in production is of another task.
     """
     artifact, _, signature = artifacts_of(context)
@@ -130,6 +130,7 @@ def begin(rooms: Rooms, model: Model, context: StepContext) -> Measurement:
     scores, labels, _ = checked_rows(runtime.predict(matrix), labels_of(test), task=model.task)
     threshold = 0.0
     if model.task == "classification":
+        _check_probabilities(scores)
         threshold = best_threshold(runtime.predict(past), labels_of(training), model.cost)
     holder = rooms.registry.holder(model.name, Stage.PRODUCTION)
     holder = None if holder is None or holder.service is None else holder
@@ -155,6 +156,15 @@ def begin(rooms: Rooms, model: Model, context: StepContext) -> Measurement:
         holder is not None and holder.artifact.digest == artifact.digest and _agree(candidate, production),
         int(digest_value(digests)[:15], 16),
     )
+
+
+def _check_probabilities(scores: Floats) -> None:
+    worst = float(scores[np.abs(scores - 0.5).argmax()])
+    if not 0.0 <= worst <= 1.0:
+        raise DataError(
+            f"a score is {worst:g}, and a classification's is the probability of 1",
+            hint="let the model give numbers from 0 to 1; for any number declare the model with task='regression'",
+        )
 
 
 def _runtime(rooms: Rooms, model: Model, artifact: ArtifactRef, features: int) -> Runtime:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import falaj as fj
 from falaj.app.operations.model import train
@@ -95,7 +96,7 @@ def test_a_tiny_slice_is_inconclusive_and_is_named_with_its_rows(tmp_path: Path)
         assert version.gate_outcome is Outcome.INCONCLUSIVE
 
 
-NAN = """\
+ODD = """\
 import numpy as np
 
 class Net:
@@ -103,14 +104,18 @@ class Net:
         pass
 
     def predict(self, matrix):
-        return np.where(matrix[:, -1] > 60, np.nan, 0.5)
+        return np.where(matrix[:, -1] > 60, ANSWER, 0.5)
 """
 
 
-def test_a_model_that_answers_nan_makes_no_version(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [("np.nan", "a score is not a number"), ("7.0", "a score is 7, and a classification's is the probability of 1")],
+)
+def test_a_model_that_answers_what_is_no_probability_makes_no_version(tmp_path: Path, answer: str, said: str) -> None:
     (tmp_path / "net").mkdir()
-    (tmp_path / "net" / "net.py").write_text(NAN)
+    (tmp_path / "net" / "net.py").write_text(ODD.replace("ANSWER", answer))
     with opened(tmp_path, gated(SOUND, trainer=fj.python("net:Net", folder=str(tmp_path / "net")))) as world:
         run = work_to_its_end(few(world, 900), train(world.rooms, ADA, Train("fraud")).run_id)
-        assert run.state is RunState.FAILED and "not a number" in (run.error or "")
+        assert run.state is RunState.FAILED and said in (run.error or "")
         assert world.rooms.registry.versions("fraud") == []
