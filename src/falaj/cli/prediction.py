@@ -108,6 +108,12 @@ def _unknown(client: Client, request_ids: list[str]) -> list[str] | None:
 def _join(events: list[dict[str, Any]], answers: list[Answered], columns: tuple[str, str, str]) -> list[dict[str, Any]]:
     """Return one outcome for each decision whose event is among the labelled ones."""
     id_column, outcome_column, at_column = columns
+    for column, option in ((id_column, "--id"), (outcome_column, "--outcome")):
+        if events and not any(column in event for event in events):
+            raise InputError(
+                f"no event has the column {column!r}",
+                hint=f"name it by {option}: the events have {', '.join(sorted(events[0]))}",
+            )
     labelled = {_event_id(event, id_column): event for event in events if event.get(outcome_column) is not None}
     return [
         {

@@ -15,7 +15,7 @@ _SIGNS = {"added": ("+", "green"), "changed": ("~", "yellow"), "removed": ("-", 
 
 @click.command(cls=FalajCommand)
 @click.argument("folder", type=click.Path(path_type=Path), default=".")
-@click.option("--template", help="The template's name; 'fraud' where FOLDER has no definitions of its own.")
+@click.option("--template", help="fraud, demand, or one of 'falaj hub list'; fraud where FOLDER has no definitions.")
 @click.option("--data", type=click.Path(path_type=Path), help="Your own file; the template is chosen by its columns.")
 @pass_session
 def init(session: Session, *, folder: Path, template: str | None, data: Path | None) -> None:
@@ -23,10 +23,12 @@ def init(session: Session, *, folder: Path, template: str | None, data: Path | N
 
     Example: falaj init my-fraud --template fraud
     """
-    from falaj.lifecycle.templates import write_template
+    from falaj.lifecycle.templates import template_of, write_template
 
     begun = None if template or data else begin_project(folder)
-    written = [begun] if begun else write_template(template or "fraud", folder, data)
+    written = (
+        [begun] if begun else write_template(template or ("fraud" if data is None else template_of(data)), folder, data)
+    )
 
     def human() -> None:
         for path in written:

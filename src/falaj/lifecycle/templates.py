@@ -54,7 +54,14 @@ TEMPLATES: dict[str, dict[str, Variant]] = {
                 "is_fraud",
             ),
         ),
-    }
+    },
+    "demand": {
+        "generated": Variant(("common", "generated")),
+        "hourly": Variant(
+            ("common", "hourly"),
+            ("dteday", "hr", "weekday", "workingday", "temp", "hum", "windspeed", "cnt"),
+        ),
+    },
 }
 
 
@@ -85,6 +92,34 @@ def write_template(name: str, target: Path, data: Path | None = None) -> list[Pa
     with chosen_path(target):
         target.mkdir(parents=True, exist_ok=True)
         return sorted(_write_file(file, target, data) for part in parts for file in part.iterdir() if file.is_file())
+
+
+def template_of(data: Path) -> str:
+    """Return the template of Falaj's own that understands a data file's columns.
+
+    Raises:
+        NotFound: The file does not exist.
+        InputError: None understands its columns; the message lists them and the layouts.
+        DataError: The file cannot be read.
+    """
+    found = set(read_columns(data))
+    fitting = [
+        name
+        for name, variants in TEMPLATES.items()
+        for variant in variants.values()
+        if variant.columns and set(variant.columns) <= found
+    ]
+    if not fitting:
+        layouts = "; or ".join(_layouts(name) for name in TEMPLATES)
+        raise InputError(
+            f"{data} has the columns {', '.join(sorted(found)) or '(none)'}, which no template understands",
+            hint=f"give a file with {layouts}; or write definitions of your own beside it, and run 'falaj init' there",
+        )
+    return fitting[0]
+
+
+def _layouts(name: str) -> str:
+    return "; or ".join(", ".join(one.columns) for one in TEMPLATES[name].values() if one.columns)
 
 
 def _write_shared(name: str, target: Path, data: Path | None) -> list[Path]:
@@ -134,10 +169,9 @@ def choose_variant(name: str, data: Path | None) -> str:
     for key, variant in variants.items():
         if variant.columns and set(variant.columns) <= set(found):
             return key
-    layouts = "; or ".join(", ".join(variant.columns) for variant in variants.values() if variant.columns)
     raise InputError(
         f"{data} has the columns {', '.join(found) or '(none)'}, which template {name!r} does not understand",
-        hint=f"give a file with {layouts}; or leave the file out for generated data",
+        hint=f"give a file with {_layouts(name)}; or leave the file out for generated data",
     )
 
 

@@ -1,5 +1,6 @@
 """Project templates: what `falaj init` writes is a project that loads, and its scripts make what it says."""
 
+import itertools
 import json
 import runpy
 import shutil
@@ -22,7 +23,7 @@ from falaj.definitions.project import Definitions, collect
 from falaj.kernel.clock import parse_instant
 from falaj.kernel.errors import Conflict, DataError, InputError, NotFound
 from falaj.kernel.settings import load_settings
-from falaj.lifecycle.templates import TEMPLATES, choose_variant, write_template
+from falaj.lifecycle.templates import TEMPLATES, choose_variant, template_of, write_template
 
 SHARED = Path(__file__).parents[4] / "shared" / "data"
 STREAM_FILE = SHARED / "card_transactions_stream.parquet"
@@ -167,6 +168,60 @@ def test_unreadable_data_is_named(name: str, content: bytes | None, error: type[
         path.write_bytes(content)
     with pytest.raises(error, match=name):
         choose_variant("fraud", path)
+
+
+# --- Demand -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hourly_file(tmp_path: Path) -> Path:
+    """A file in the layout of the bicycle hire: 30 days, in no order."""
+    columns = TEMPLATES["demand"]["hourly"].columns
+    lines = [f"2024-01-{1 + n // 24:02},{n % 24},{n // 24 % 7},1,0.5,0.6,0.1,{n % 24 * 10}" for n in range(30 * 24)]
+    path = tmp_path / "hours.csv"
+    path.write_text("\n".join([",".join(columns), *reversed(lines)]) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("variant", ["generated", "hourly"])
+def test_demand_is_a_regression_over_hours_in_order(variant: str, tmp_path: Path, hourly_file: Path) -> None:
+    project = tmp_path / "project"
+    write_template("demand", project, hourly_file if variant == "hourly" else None)
+    values = runpy.run_path(str(project / "demand.py"))
+    found = collect((f"demand.py: {name}", value) for name, value in values.items())
+    model = found.endpoint("demand").model
+    assert (model.task, model.split.kind) == ("regression", "time")
+    said = prepare(project, **({"days": 30} if variant == "generated" else {}))
+    assert said == "384 hours of history and 336 to stream\n", said
+    history = pq.read_table(project / "data" / "hours" / "history.parquet")
+    streamed = events(project / "data" / "stream" / "1-weeks.hours.jsonl")
+    at = [row["at"] for row in history.to_pylist()] + [parse_instant(row["at"]) for row in streamed]
+    assert [later - earlier for earlier, later in itertools.pairwise(at)] == [timedelta(hours=1)] * 719
+    assert {field.name for field in model.features.request_fields} <= set(streamed[0])
+    assert (streamed[-1]["hour"], set(streamed[0])) == (23, set(history.column_names))
+    assert variant == "generated" or streamed[-1]["demand"] == 230
+    assert "exists already" in prepare(project)
+
+
+def test_the_same_seed_gives_the_same_hours() -> None:
+    place = Path(__file__).parents[3] / "src" / "falaj" / "templates" / "demand" / "generated" / "generate.py"
+    made = SimpleNamespace(**runpy.run_path(str(place))).generate
+    assert made(days=3, seed=1).equals(made(days=3, seed=1))
+    assert not made(days=3, seed=1).equals(made(days=3, seed=2))
+
+
+def test_too_few_hours_for_a_stream_are_said(tmp_path: Path) -> None:
+    write_template("demand", tmp_path / "project")
+    assert "leave no history before 2 weeks" in prepare(tmp_path / "project", days=10)
+
+
+def test_a_data_file_chooses_its_template(hourly_file: Path, timeless_file: Path, tmp_path: Path) -> None:
+    assert (template_of(hourly_file), template_of(timeless_file)) == ("demand", "fraud")
+    other = tmp_path / "other.csv"
+    other.write_text("name,age\nx,1\n", encoding="utf-8")
+    with pytest.raises(InputError, match="no template understands") as raised:
+        template_of(other)
+    assert "TX_DATETIME" in raised.value.hint and "dteday" in raised.value.hint
 
 
 # --- The generator ----------------------------------------------------------------------------------------------------
