@@ -73,7 +73,7 @@ def realised_lines(found: MonitorStatus) -> Iterator[str]:
     if found.outcomes and found.realised:
         shown = "  ".join(f"{name} {value:.4f}" for name, value in found.realised.items() if value is not None)
         yield f"{of} over {counted(found.outcomes, 'outcome')}: {shown or plain(found.quality)}"
-    elif found.early:
+    elif found.early or found.outcomes:
         yield f"{of}: {plain(found.quality)}"
     if found.early:
         yield f"{counted(found.early, 'outcome')} of decisions younger than the label's delay, which do not count yet"

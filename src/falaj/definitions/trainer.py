@@ -110,6 +110,18 @@ def _check_online(trainer: Trainer) -> None:
             )
 
 
+def _refuse_seed(kind: str, params: Mapping[str, Any]) -> None:
+    """Refuse a library's own name of the seed, which `seed` would override unseen.
+
+    Not where a trainer is read back: what was applied before stays readable.
+    """
+    for name in ("random_state", "random_seed"):
+        if name in params:
+            raise DefinitionError(
+                f"{kind} trainer: {name} = {params[name]!r} would count for nothing", hint="write it as seed=..."
+            )
+
+
 def lightgbm(*, num_trees: int = 100, seed: int = 0, warm_start: WarmStart | None = None, **params: Any) -> Trainer:
     """Gradient-boosted trees by LightGBM; texts come to it as ordinal codes, missing values as they are.
 
@@ -123,6 +135,7 @@ def lightgbm(*, num_trees: int = 100, seed: int = 0, warm_start: WarmStart | Non
         >>> lightgbm(num_trees=200, learning_rate=0.05).params
         {'num_trees': 200, 'learning_rate': 0.05}
     """
+    _refuse_seed("lightgbm", params)
     return Trainer("lightgbm", {"num_trees": num_trees, **params}, seed=seed, warm_start=warm_start)
 
 
@@ -139,6 +152,7 @@ def xgboost(*, num_trees: int = 100, seed: int = 0, warm_start: WarmStart | None
         >>> xgboost(num_trees=200, max_depth=4).params
         {'num_trees': 200, 'max_depth': 4}
     """
+    _refuse_seed("xgboost", params)
     return Trainer("xgboost", {"num_trees": num_trees, **params}, seed=seed, warm_start=warm_start)
 
 
@@ -158,6 +172,7 @@ def sklearn(estimator: str, *, seed: int = 0, warm_start: WarmStart | None = Non
         >>> sklearn("sklearn.linear_model.LogisticRegression", C=0.5).params
         {'C': 0.5}
     """
+    _refuse_seed("sklearn", params)
     return Trainer("sklearn", params, estimator, seed, warm_start=warm_start)
 
 

@@ -127,14 +127,18 @@ def continued(
     if changed:
         return Continued(parent, everything, changed)
     identity = _identity(model, spec, rows)
-    past = [rooms.datasets.load(digest).filter(pc.field(SPLIT) == "train") for digest in parent.learned]
-    if any(set(identity) - set(table.column_names) for table in past):
-        return Continued(parent, everything, f"version {parent.version} learned from rows of other columns")
-    learned = pa.concat_tables([table.select(identity) for table in past], promote_options="permissive")
-    seen = len(_known(rows.filter(pc.field(SPLIT) == "test").select(identity), learned))
+    test, fresh = rows.filter(pc.field(SPLIT) == "test"), everything
+    unseen = np.arange(test.num_rows)
+    for digest in parent.learned:  # one at a time: a long line of continuations has as many, each of all rows
+        past = rooms.datasets.load(digest).filter(pc.field(SPLIT) == "train")
+        if set(identity) - set(past.column_names):
+            return Continued(parent, everything, f"version {parent.version} learned from rows of other columns")
+        learned = past.select(identity)
+        unseen = _less(unseen, test.select(identity), learned)
+        fresh = _less(fresh, train.select(identity), learned)
+    seen = test.num_rows - len(unseen)
     if seen:
         return Continued(parent, everything, f"version {parent.version} has learned {seen:,} of the rows that now test")
-    fresh = np.setdiff1d(everything, _known(train.select(identity), learned))
     if len(fresh) < warm.min_rows:
         return Continued(parent, everything, f"{len(fresh):,} rows are new, and min_rows = {warm.min_rows:,}")
     if pc.count_distinct(train.column(LABEL).take(pa.array(fresh))).as_py() < 2:
@@ -180,8 +184,13 @@ def _identity(model: Model, spec: ServiceSpec, rows: pa.Table) -> list[str]:
     return [name for name in dict.fromkeys([*named, LABEL]) if name in rows.column_names]
 
 
+def _less(numbers: NDArray[np.int64], rows: pa.Table, learned: pa.Table) -> NDArray[np.int64]:
+    """Return those of the rows' numbers whose rows are not among those learned."""
+    return np.delete(numbers, _known(rows.take(pa.array(numbers)), learned))
+
+
 def _known(rows: pa.Table, learned: pa.Table) -> NDArray[np.int64]:
-    """Return the numbers of the rows that are among those learned."""
+    """Return the places of the rows that are among those learned."""
     numbered = rows.append_column("_number", pa.array(np.arange(rows.num_rows)))
     same = " AND ".join(f"now.{quoted(name)} IS NOT DISTINCT FROM past.{quoted(name)}" for name in rows.column_names)
     with duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false"}) as engine:

@@ -1,6 +1,7 @@
 """A model's training set: its examples, their features as of their instants, and which rows train and test."""
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -63,7 +64,7 @@ def build_dataset(
     return rooms.datasets.save(
         model.name,
         lambda: with_split(model, _with_beside(model, joining.join(frame), beside, frame)),
-        split=to_builtins(model.split),
+        split=division_of(model),
         spec_digest=spec.digest if more is None else digest_value([spec.digest, more.digest]),
         request=Request(content_digest(plain_table(frame)), contents, known_time),
         engine=joining.engine,
@@ -94,6 +95,17 @@ def features_of(rooms: Rooms, model: Model, spec: ServiceSpec, versions: Mapping
         versions: Source to the table version to read.
     """
     return Joining(rooms, spec, versions).join(_asked(rooms, model, spec, versions))
+
+
+def division_of(model: Model) -> dict[str, Any]:
+    """Return all that decides which rows train and which test, by which a dataset is known.
+
+    The label's delay is part of it where time divides: a longer one can leave the examples as they are, and still
+    forbid some of them to train.
+    """
+    divided: dict[str, Any] = to_builtins(model.split)
+    gap_us = model.label.delay_us if model.split.kind == "time" else 0
+    return divided | ({"gap_us": gap_us} if gap_us else {})
 
 
 def with_split(model: Model, table: pa.Table) -> pa.Table:

@@ -56,9 +56,9 @@ TEMPLATES: dict[str, dict[str, Variant]] = {
         ),
     },
     "demand": {
-        "generated": Variant(("common", "generated")),
+        "generated": Variant(("hours", "generated")),
         "hourly": Variant(
-            ("common", "hourly"),
+            ("hours", "hourly"),
             ("dteday", "hr", "weekday", "workingday", "temp", "hum", "windspeed", "cnt"),
         ),
     },

@@ -24,6 +24,10 @@ MOST_ASKED = 200
 
 WITHIN_S = 30.0
 _ROUNDING = 1e-4  # XGBoost's contributions are float32
+_BEFORE_LINK = (
+    "What inputs add is in the unit in which the objective sums its trees, such as the logarithm of the prediction, "
+    "and not in the prediction's own; greater sums are greater predictions."
+)
 
 
 class Subject(msgspec.Struct, frozen=True):
@@ -115,9 +119,10 @@ def _by_trees(files: Mapping[str, bytes], matrix: Matrix) -> Floats | None:
 
 
 def _mapped(subject: Subject, told: Explanation) -> str:
-    """Return what to say where scores are not their trees' own log-odds, because a map was fitted after them."""
+    """Return what to say where the trees' sums are not the scores, because a map stands between."""
     if subject.task == "regression":
-        return ""
+        own = all(abs(one.margin - one.score) <= _ROUNDING * max(1.0, abs(one.score)) for one in told.examples)
+        return "" if own else _BEFORE_LINK
     own = all(abs(1 / (1 + np.exp(-one.margin)) - one.score) < _ROUNDING for one in told.examples)
     return "" if own else "The log-odds are those before calibration, which keeps their order."
 

@@ -22,7 +22,22 @@ def limitations(facts: CardFacts) -> list[str]:
     Args:
         facts: What the card tells.
     """
-    return [*_of_evidence(facts), *_of_time(facts), *_of_scores(facts), *_of_inputs(facts), *_not_measured(facts)]
+    return [
+        *_of_origin(facts),
+        *_of_evidence(facts),
+        *_of_time(facts),
+        *_of_scores(facts),
+        *_of_inputs(facts),
+        *_not_measured(facts),
+    ]
+
+
+def _of_origin(facts: CardFacts) -> Iterator[str]:
+    if facts.version.adopted:
+        yield (
+            "It was trained elsewhere, on rows that are not known here: if test rows are among them, every metric and "
+            "every change against production is too good."
+        )
 
 
 def _of_evidence(facts: CardFacts) -> Iterator[str]:

@@ -36,7 +36,7 @@ class Part(msgspec.Struct, frozen=True):
         intervals: Metric name to the 95 % interval of the value.
         baseline: Metric name to production's value; empty when nothing is in production.
         changes: Metric name to the 95 % interval of the version's value less production's, on the same resamples.
-        relative: The same as a share of production's value.
+        relative: The same as a share of the size of production's value.
         value: Of the column that slices them; empty for all rows.
     """
 
@@ -178,7 +178,8 @@ def measure_part(
         before = production.measure(weights, wanted)
         with np.errstate(invalid="ignore", divide="ignore"):
             changes = {f"change {name}": found[name] - before[name] for name in wanted}
-            relative = {f"relative {name}": (found[name] - before[name]) / before[name] for name in wanted}
+            # By the size of production's value: an r2 or a cost below zero would turn losses into gains.
+            relative = {f"relative {name}": (found[name] - before[name]) / np.abs(before[name]) for name in wanted}
         return found | changes | relative
 
     drawn = bootstrap(sides.classes, measure, seed=seed)

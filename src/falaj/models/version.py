@@ -87,6 +87,11 @@ class ModelVersion(NewVersion, frozen=True, kw_only=True):
     documents: dict[str, str] = {}
 
     @property
+    def adopted(self) -> bool:
+        """Whether it was trained elsewhere, so that nobody here knows on which rows."""
+        return "from" in self.trainer
+
+    @property
     def removed(self) -> bool:
         """Whether it was removed: its number stays taken, because records and audits name it."""
         return REMOVED in self.documents

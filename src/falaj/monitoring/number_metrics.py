@@ -14,7 +14,7 @@ Floats = NDArray[np.float64]
 
 
 def number_metrics(outcomes: Floats, predictions: Floats, *, confidence: float = 0.95) -> dict[str, Estimate]:
-    """Return rmse, mae, wape and r2; those that are not defined on these rows are absent.
+    """Return rmse, mae, wape and r2; those that are not defined on these rows are absent, all of them of a single row.
 
     Args:
         outcomes: What came true, float64, (rows,), finite.
@@ -26,8 +26,8 @@ def number_metrics(outcomes: Floats, predictions: Floats, *, confidence: float =
         >>> found["mae"].value, found["wape"].value, found["r2"].value
         (1.0, 0.5, -3.5)
     """
-    if not outcomes.size:
-        return {}
+    if outcomes.size < 2:
+        return {}  # of one row nothing says how far off the figure is
     z = float(ndtri(0.5 + confidence / 2.0))
     errors = predictions - outcomes
     squares, sizes = errors**2, np.abs(errors)
@@ -40,7 +40,7 @@ def number_metrics(outcomes: Floats, predictions: Floats, *, confidence: float =
     if np.abs(outcomes).sum() > 0:
         found["wape"] = _least(_ratio(sizes, np.abs(outcomes), z))
     spread = (outcomes - outcomes.mean()) ** 2
-    if outcomes.size > 1 and outcomes.min() < outcomes.max():
+    if outcomes.min() < outcomes.max():
         left = _ratio(squares, spread, z)  # the share of the variance that is not explained
         found["r2"] = Estimate(1 - left.value, 1 - left.upper, min(1.0, 1 - left.lower))
     return found
@@ -49,8 +49,6 @@ def number_metrics(outcomes: Floats, predictions: Floats, *, confidence: float =
 def _ratio(tops: Floats, bottoms: Floats, z: float) -> Estimate:
     """Return the ratio of two means of the same rows, with its interval."""
     value = float(tops.mean() / bottoms.mean())
-    if tops.size < 2:
-        return Estimate(value, -np.inf, np.inf)
     influence = (tops - value * bottoms) / bottoms.mean()
     half = z * float(np.sqrt(influence.var(ddof=1) / tops.size))
     return Estimate(value, value - half, value + half)

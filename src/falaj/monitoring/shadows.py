@@ -145,7 +145,9 @@ def _paired(
 ) -> Paired:
     """Compare in the order in which outcomes could be counted: so no later look changes what an earlier one saw."""
     usable_us = np.maximum(pairs.decided_us + delay_us, pairs.known_us)
-    known = np.flatnonzero(~np.isnan(pairs.outcomes) & (pairs.decided_us <= now_us - delay_us))
+    # A gateway takes any number where one model of the project is a regression; losses of it would have no bound.
+    decided = (pairs.outcomes == 0) | (pairs.outcomes == 1)
+    known = np.flatnonzero(decided & (pairs.decided_us <= now_us - delay_us))
     rows = known[np.argsort(usable_us[known], kind="stable")]
     thresholds = live.threshold, shadow.threshold
     return paired_loss(by, pairs.outcomes[rows], pairs.live[rows], pairs.shadow[rows], thresholds=thresholds, cost=cost)

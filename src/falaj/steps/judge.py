@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from falaj.definitions.cost import Cost
 from falaj.definitions.step import step
 from falaj.kernel.errors import DataError
-from falaj.models.evaluation import best_threshold
+from falaj.models.evaluation import best_threshold, checked_rows
 from falaj.models.explaining import Subject
 from falaj.models.explaining import explain as explain_scores
 from falaj.models.fairness import RATES, count_groups, is_known, widest_gap
@@ -55,7 +55,7 @@ def evaluate(
         `metrics`, `intervals`, `rows` and the like of all rows, and `slices` by column.
 
     Raises:
-        DataError: There are no rows, or a label is missing.
+        DataError: There are no rows, or a label is missing or not of the model's task.
     """
     scores, labels = _scored(model, rows)
     sides = Sides(labels, scores, threshold, cost=cost, task=task_of(model["task"]))
@@ -78,7 +78,15 @@ def fairness(model: Trained, rows: pa.Table, attribute: str, threshold: float = 
 
     Returns:
         `groups`, the counts of each; and `gaps`: by rate, the widest difference with its interval.
+
+    Raises:
+        DataError: The model predicts a number, a label is missing, or there are no rows.
     """
+    if model["task"] == "regression":
+        raise DataError(
+            "fairness is of decisions, and a regression makes none",
+            hint="measure the error in each group: steps.evaluate(model, rows, slices=['group'])",
+        )
     scores, labels = _scored(model, rows)
     texts = texts_of(column_of(rows, attribute).to_pylist())
     counted = count_groups(attribute, texts, Sides(labels, scores, threshold))
@@ -114,4 +122,5 @@ def _scored(model: Trained, rows: pa.Table) -> tuple[NDArray[np.float64], NDArra
     if len(labels) == 0 or np.isnan(labels).any():
         raise DataError("there are no rows, or a label is missing", hint="give rows whose label is known")
     scores = runtime_of(model).predict(matrix_of(signature_of(model), rows))
-    return scores, labels if model["task"] == "regression" else labels.astype(np.int64)
+    checked, known, _ = checked_rows(scores, labels, task=task_of(model["task"]))
+    return checked, known

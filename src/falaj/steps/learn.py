@@ -89,6 +89,8 @@ def train(
     """
     if calibrate not in ("", "isotonic", "sigmoid"):
         raise DataError(f"calibrate = {calibrate!r} is no method", hint="write 'isotonic' or 'sigmoid'")
+    if calibrate and task == "regression":
+        raise DataError("a regression gives no probabilities", hint="leave calibrate out")
     signature, learning, event_us = _learning(rows, label, features, time, task)
     held = None
     if calibrate:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from falaj.definitions.split import Split
 from falaj.definitions.step import step
 from falaj.kernel.duration import duration_us
+from falaj.kernel.errors import DataError
 from falaj.models.split import split_rows
 from falaj.steps.trained import Trained, column_of, matrix_of, runtime_of, signature_of, task_of
 
@@ -66,7 +67,16 @@ def labels_of(rows: pa.Table, label: str) -> NDArray[np.float64]:
 
 
 def instants_of(rows: pa.Table, time: str) -> NDArray[np.int64]:
-    """Return instants in microseconds, (rows,)."""
+    """Return instants in microseconds, (rows,).
+
+    Raises:
+        DataError: One is missing: such a row is neither before nor after others.
+    """
     column: Any = column_of(rows, time)
+    if column.null_count:
+        raise DataError(
+            f"column {time!r} is null in {column.null_count:,} rows, which have no place in time",
+            hint="leave these rows out, or divide at random: time=''",
+        )
     instants: NDArray[np.int64] = column.cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy()
     return instants

@@ -107,6 +107,8 @@ def test_outcomes_that_came_too_early_are_not_passed_over_in_silence() -> None:
     ]
     known = MonitorStatus(version="fraud/2", quality="measured", outcomes=250, realised={"auc": 0.9, "f1": None})
     assert list(realised_lines(known)) == ["realised quality of fraud/2 over 250 outcomes: auc 0.9000"]
+    first = MonitorStatus(version="fraud/2", outcomes=1, quality="1 mature outcomes; 100 are needed")
+    assert list(realised_lines(first)) == ["realised quality of fraud/2: 1 mature outcomes; 100 are needed"]
     assert list(realised_lines(MonitorStatus(version="fraud/2"))) == []
     strange = MonitorStatus(version="fraud/2", quality="0 mature outcomes; 100 are needed", unknown=2)
     assert list(realised_lines(strange)) == ["2 outcomes of request ids that no decision has, which count for nothing"]

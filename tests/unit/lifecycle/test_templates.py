@@ -15,8 +15,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
+from numpy.typing import NDArray
 
 from falaj.definitions.gate import Bound, Change, Latency
 from falaj.definitions.project import Definitions, collect
@@ -24,6 +27,13 @@ from falaj.kernel.clock import parse_instant
 from falaj.kernel.errors import Conflict, DataError, InputError, NotFound
 from falaj.kernel.settings import load_settings
 from falaj.lifecycle.templates import TEMPLATES, choose_variant, template_of, write_template
+from falaj.models.encoding import encode_columns, fit_signature
+from falaj.models.findings import Findings
+from falaj.models.gate_report import Outcome
+from falaj.models.judgement.metric import judge_change
+from falaj.models.parts import Sides, measure_part
+from falaj.models.split import split_rows
+from falaj.models.training import fit
 
 SHARED = Path(__file__).parents[4] / "shared" / "data"
 STREAM_FILE = SHARED / "card_transactions_stream.parquet"
@@ -441,3 +451,32 @@ def test_the_real_table_is_held_out(tmp_path: Path) -> None:
     project = tmp_path / "project"
     write_template("fraud", project, TIMELESS_FILE)
     assert prepare(project).startswith("10,000 transactions, 1,999 of them held out")
+
+
+@pytest.mark.skipif(
+    not TIMELESS_FILE.exists(), reason="shared/data/credit_card_fraud_10k.csv is not beside the repository"
+)
+def test_the_gate_on_the_real_table_tells_a_good_version_from_a_bad_one(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    write_template("fraud", project, TIMELESS_FILE)
+    prepare(project)
+    model = definitions_of(project).endpoint("fraud").model
+    (check,) = [one for one in model.gates if isinstance(one, Change)]
+    table = pyarrow.csv.read_csv(project / "data" / "transactions" / "transactions.csv")
+    known = table.filter(pc.is_valid(table["is_fraud"]))
+    labels = known["is_fraud"].to_numpy()
+    train, test, _ = split_rows(model.split, None, labels)
+
+    def scores(rows: NDArray[np.int64], without: str = "") -> NDArray[np.float64]:
+        names = [name for name in known.column_names if name not in ("transaction_id", "is_fraud", without)]
+        columns = {name: known[name] for name in names}
+        kinds = {name: "string" if name == "merchant_category" else "float64" for name in names}
+        matrix = encode_columns(fit_signature(columns, kinds), columns)
+        return fit(model.trainer, matrix[rows], labels[rows], names).predict(matrix[test])
+
+    fewer = np.sort(np.random.default_rng(0).permutation(train)[: len(train) * 4 // 5])  # as a month before
+    before, outcomes = scores(fewer), {}
+    for without in ("", "device_trust_score", "foreign_transaction"):
+        part = measure_part(Sides(labels[test], scores(train, without), 0.5, before), seed=0, names=[check.metric])
+        outcomes[without] = next(judge_change(check, Findings(part))).outcome
+    assert outcomes == {"": Outcome.PASS, "device_trust_score": Outcome.FAIL, "foreign_transaction": Outcome.FAIL}

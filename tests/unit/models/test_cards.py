@@ -136,6 +136,19 @@ def test_limitations_come_from_the_facts(card_facts: CardFacts) -> None:
     assert "x1 carries 80%" in timed and "drawn at random" not in timed
 
 
+def test_of_an_adopted_version_nobody_says_that_test_rows_are_new_to_it(card_facts: CardFacts) -> None:
+    told = {"kind": "lightgbm", "from": "churn/3", "digest": "0" * 64}
+    adopted = msgspec.structs.replace(
+        card_facts,
+        version=msgspec.structs.replace(card_facts.version, trainer=told),
+        split=msgspec.structs.replace(card_facts.split, test_positives=None),
+    )
+    assert "trained elsewhere, on rows that are not known here" in limitations(adopted)[0]
+    assert not [one for one in limitations(card_facts) if "trained elsewhere" in one]
+    for page in render_card(adopted).values():
+        assert "none of which it has learned from" not in page and "of which it may have learned" in page
+
+
 def test_a_full_vocabulary_is_said_to_be_one(card_facts: CardFacts) -> None:
     terminal = InputSpec("terminal", "string", tuple(f"t{i:04}" for i in range(1_000)))
     version = msgspec.structs.replace(card_facts.version, signature=Signature((terminal,)))

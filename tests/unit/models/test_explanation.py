@@ -98,6 +98,24 @@ def test_a_regression_adds_up_to_what_is_predicted(noise: Rows) -> None:
     assert all(one.margin == pytest.approx(one.score, abs=1e-4) for one in found.examples)
 
 
+@pytest.mark.parametrize(
+    ("trainer", "own"),
+    [
+        (lightgbm(num_trees=20), True),
+        (xgboost(num_trees=20), True),
+        (lightgbm(num_trees=20, objective="poisson"), False),
+        (xgboost(num_trees=20, objective="reg:gamma"), False),
+    ],
+)
+def test_of_trees_that_sum_logarithms_it_says_so(noise: Rows, trainer: Trainer, own: bool) -> None:
+    labels = np.exp(noise.matrix[:, 0]) + 1_000.0
+    fitted = fit(trainer, noise.matrix, labels, noise.names, task="regression")
+    subject = Subject(fitted.predict, noise.signature, noise.matrix, labels, "regression", 0.0)
+    found = explain(subject, {fitted.kind: fitted.native or b""}, seed=0)
+    assert found.method == "treeshap"
+    assert ("logarithm of the prediction" in found.note) is not own
+
+
 def test_a_model_that_answers_slowly_is_explained_on_the_rows_that_are_reached(noise: Rows) -> None:
     ticks = itertools.count(0, 20)
     found = explain(Subject(linear, noise.signature, noise.matrix, noise.labels, "regression"), {}, seed=0,

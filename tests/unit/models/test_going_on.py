@@ -63,6 +63,13 @@ def test_rounds_are_added_to_the_trees_that_there_are(kind: str) -> None:
         assert tree in second.native
 
 
+def test_rounds_by_another_name_are_rounds_too() -> None:
+    trainer = fj.lightgbm(n_estimators=6, warm_start=WARM)
+    first = fitted(trainer, rows(600, 1))
+    assert first.params["num_trees"] == 6
+    assert fitted(trainer, rows(300, 2), first.state).params["num_trees"] == 9
+
+
 @settings(max_examples=20, deadline=None)
 @given(cut=st.integers(40, 160), seed=st.integers(0, 5))
 def test_river_stopped_and_gone_on_is_river_that_never_stopped(cut: int, seed: int) -> None:

@@ -52,6 +52,15 @@ def test_every_metric_has_an_interval_that_holds_its_value() -> None:
         assert part.relative[name].low <= (value - before) / before <= part.relative[name].high, name
 
 
+@pytest.mark.parametrize(("error", "outcome"), [(2.4, Outcome.FAIL), (2.0, Outcome.PASS), (1.0, Outcome.PASS)])
+def test_a_share_of_what_is_below_zero_has_the_sign_of_the_change(error: float, outcome: Outcome) -> None:
+    labels, noise = np.random.default_rng(0).normal(size=(2, 500))
+    sides = Sides(labels, labels + error * noise, 0.0, labels + 2.0 * noise, task="regression")
+    part = measure_part(sides, seed=0)
+    assert (part.baseline["r2"] or 0) < -1
+    assert next(judge_change(no_worse_than_production("r2", relative=0.05), Findings(part))).outcome is outcome
+
+
 def test_cost_is_the_mean_of_what_decisions_cost() -> None:
     sides = rows(3)
     chosen = sides.candidate >= 0.5

@@ -1,9 +1,13 @@
 """Realised errors of predicted numbers: their values beside scikit-learn's, and how often their intervals hold."""
 
+import msgspec
 import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
+from falaj.definitions.verdict import Verdict
+from falaj.kernel.codec import from_json, to_json
+from falaj.monitoring.metrics import Estimate
 from falaj.monitoring.number_metrics import number_metrics
 from falaj.monitoring.performance import Joined, QualityPolicy, judge_floor, measure, measure_segments
 from falaj.monitoring.shadows import Pairs, compare
@@ -39,8 +43,16 @@ def test_what_is_not_defined_is_absent() -> None:
     assert number_metrics(np.empty(0), np.empty(0)) == {}
     assert set(number_metrics(np.zeros(5), np.ones(5))) == {"rmse", "mae"}
     assert set(number_metrics(np.full(5, 3.0), np.ones(5))) == {"rmse", "mae", "wape"}
-    one = number_metrics(np.array([3.0]), np.array([1.0]))
-    assert one["mae"].value == 2.0 and one["mae"].upper == np.inf
+
+
+@pytest.mark.parametrize("outcomes", [1, 2])
+def test_what_is_kept_of_the_first_outcomes_can_be_read_again(outcomes: int) -> None:
+    actual = np.where(np.arange(9) < outcomes, 3.0 + np.arange(9), np.nan)
+    quality = measure(Joined(np.ones(9), actual, np.arange(9), 0, 0), now_us=9, label_delay_us=0, policy=POLICY)
+    kept = from_json(to_json(quality.to_verdict("hires", 9)), Verdict, what="verdict")
+    found = msgspec.convert(kept.evidence["metrics"], dict[str, Estimate])  # JSON knows no infinity
+    assert set(found) == (set() if outcomes == 1 else {"rmse", "mae", "wape", "r2"})
+    assert quality.labelled == outcomes
 
 
 def joined(rows: int = 400, *, error: float = 10.0) -> Joined:

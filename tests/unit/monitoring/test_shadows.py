@@ -60,3 +60,11 @@ def test_quality_is_measured_on_the_requests_that_both_scored() -> None:
     assert found.shadow_quality.metrics["auc"].value == 1.0
     assert found.live_quality.metrics["auc"].value == 0.5
     assert (found.live_quality.labelled, found.live_quality.outcome) == (200, "PASS")
+
+
+def test_an_outcome_that_is_no_class_proves_nothing() -> None:
+    fair = [(0.5, 0.5, float(n % 2)) for n in range(300)]
+    strange = [(0.1, 0.9, 50.0)] * 20  # as of the regression beside it
+    found = compared(fair + strange).paired
+    assert found == compared(fair).paired
+    assert found is not None and (found.outcomes, found.less.value) == (300, 0.0)

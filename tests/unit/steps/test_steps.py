@@ -116,3 +116,19 @@ def test_what_makes_no_sense_is_told_by_name(table: pa.Table) -> None:
         steps.evaluate(steps.train(table, "late", features=["amount"]), table)
     with pytest.raises(DataError, match="task 'ranking'"):
         steps.train(table, "late", features=["amount"], task="ranking")
+    with pytest.raises(DataError, match="a regression gives no probabilities"):
+        steps.train(table, "amount", features=["city"], task="regression", calibrate="sigmoid")
+    holed = table.set_column(0, "at", pa.array([None, *table["at"].to_pylist()[1:]], table["at"].type))
+    with pytest.raises(DataError, match="'at' is null in 1 rows"):
+        steps.split(holed, "late", time="at")
+
+
+def test_a_number_is_no_group_and_another_label_is_not_cut_down_to_one(table: pa.Table) -> None:
+    known = table.filter(pa.compute.is_valid(table["amount"]))
+    number = steps.train(known, "amount", features=["city"], task="regression", trainer=fj.lightgbm(num_trees=2))
+    with pytest.raises(DataError, match="a regression makes none"):
+        steps.fairness(number, known, "city")
+    model = steps.train(table, "late", features=["amount"], trainer=fj.lightgbm(num_trees=2))
+    halves = pa.table({"amount": [1.0, 2.0, 3.0], "late": [0.0, 0.5, 1.0]})
+    with pytest.raises(DataError, match="labels must be 0 or 1"):
+        steps.evaluate(model, halves)

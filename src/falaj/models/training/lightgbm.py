@@ -24,6 +24,12 @@ OBJECTIVES: dict[Task, tuple[str, ...]] = {
 }
 """By task, the default first."""
 
+_ROUNDS = (
+    "num_iterations", "num_iteration", "n_iter", "num_tree", "num_round", "num_rounds", "nrounds", "num_boost_round",
+    "n_estimators", "max_iter",
+)  # fmt: skip
+"""LightGBM's other names of `num_trees`."""
+
 
 def fit_lightgbm(
     trainer: Trainer,
@@ -38,6 +44,9 @@ def fit_lightgbm(
 ) -> Fitted:
     """Fit with LightGBM; `falaj.models.training.fit` checks the inputs."""
     params = dict(trainer.params)
+    for name in _ROUNDS:  # by such a name they would win over the rounds of a continuation, unseen
+        if name in params:
+            params["num_trees"] = params.pop(name)
     trees = rounds_of(trainer, params, parent)
     objective = _objective(params, task)
     params |= {

@@ -63,13 +63,16 @@ fraud = fj.Model(
     features=fraud_features,
     label=fj.Label(source=transactions, column="is_fraud"),
     trainer=fj.lightgbm(num_trees=100, num_leaves=15, learning_rate=0.1, seed=1),
-    split=fj.split.random(test="20%", seed=1),
+    split=fj.split.random(test="30%", seed=1),
     gates=[
-        # This data is easy: over twenty random splits AUC was at least 0.998 and average precision at least 0.96.
+        # This data is easy: over twenty random splits AUC was at least 0.998 and average precision at least 0.95.
         fj.gate.at_least("auc", 0.98),
         fj.gate.at_least("average_precision", 0.85),
-        # Some 30 frauds are among the test rows: of versions that rank them all first they can show nothing finer.
-        fj.gate.no_worse_than_production("auc", by=0.12),
+        # Not by AUC: some 40 frauds test, and of versions that rank nearly all of them first they show a change of 0.06
+        # at the finest. The Brier score rests on all test rows. Without a model it is 0.016 and with this one 0.001, so
+        # that a version may lose some 14 % of what it is worth: over those splits a model of as good a recipe passed
+        # each time, and one without its best feature never.
+        fj.gate.no_worse_than_production("brier", by=0.002),
         fj.gate.latency(p99_ms=10),
     ],
     owner="fraud-team",
