@@ -12,6 +12,8 @@ import pyarrow as pa
 from falaj.app.client import Client, decide
 from falaj.app.frame import Frame, OnlineFrame
 from falaj.app.given_rows import given_entities, given_events, given_instant, plain_row
+from falaj.app.kept_values import read_value
+from falaj.app.opened import note_opened
 from falaj.app.pushing import push_stream
 from falaj.app.replay_refused import replay_refused
 from falaj.app.training_run import TrainingResult, train_and_follow
@@ -19,7 +21,7 @@ from falaj.app.training_set import TrainingSet, build_training_set
 from falaj.app.values.features import OnlineFeatures, OnlineQuery
 from falaj.app.values.model import Train, VersionsQuery
 from falaj.app.values.prediction import Explanation, WhyQuery
-from falaj.app.values.run import OutputFile, OutputQuery, RunDetail, RunQuery, RunsQuery, StepOutput
+from falaj.app.values.run import OutputQuery, RunDetail, RunQuery, RunsQuery, StepOutput
 from falaj.app.values.source import Pushed
 from falaj.app.values.status import RunStatus, Status, StatusQuery, VersionStatus
 from falaj.data.quarantine import Replayed
@@ -30,7 +32,6 @@ from falaj.kernel.clock import parse_instant
 from falaj.kernel.errors import InputError
 from falaj.lifecycle.project import refuse_while_loading
 from falaj.lifecycle.step_tracking import capture_notebook
-from falaj.pipelines.values import read_kept
 
 
 class Project:
@@ -53,7 +54,7 @@ class Project:
         """Open the project in a folder.
 
         What the notebook logs with MLflow from then on goes to the project's MLflow, unless its environment names
-        another one.
+        another one. Steps of `falaj.steps` that work on a project work on the one that was opened last.
 
         Raises:
             ProjectError: The folder holds no project, or its definitions are being read.
@@ -61,6 +62,7 @@ class Project:
         refuse_while_loading()
         client = Client(Path(folder), token)
         capture_notebook(client.folder, client.settings)
+        note_opened(client)
         return cls(client)
 
     def training_set(
@@ -200,7 +202,7 @@ class Project:
             Conflict: The step has not succeeded.
         """
         found = self._client.perform("run.output", OutputQuery(run_id, step), list[StepOutput])
-        values = {one.step: _value(one.value, {file.name: file for file in one.files}) for one in found}
+        values = {one.step: read_value(one) for one in found}
         return values.popitem()[1] if len(values) == 1 else values
 
     def versions(self, model: str = "") -> Frame:
@@ -215,17 +217,6 @@ class Project:
     def why(self, request_id: str) -> Explanation:
         """Explain one decision."""
         return self._client.perform("prediction.why", WhyQuery(request_id), Explanation)
-
-
-def _value(tree: Any, files: Mapping[str, OutputFile]) -> Any:
-    if isinstance(tree, list):
-        return [_value(part, files) for part in tree]
-    if not isinstance(tree, dict):
-        return tree
-    if list(tree) == ["file"] and tree["file"] in files:
-        file = files[tree["file"]]
-        return read_kept(file.kind, Path(file.path))
-    return {key: _value(part, files) for key, part in tree.items()}
 
 
 def _table(found: Sequence[msgspec.Struct], kind: type[msgspec.Struct]) -> pa.Table:

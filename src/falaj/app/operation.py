@@ -62,6 +62,7 @@ OPERATIONS: dict[str, Operation] = {
     "pipeline.list": Operation("pipeline.read", "pipeline:list_pipelines"),
     "pipeline.export": Operation("pipeline.read", "pipeline:export"),
     "run.start": Operation("run.start", "pipeline:start"),
+    "run.call": Operation("run.call", "pipeline:call_step"),
     "run.backfill": Operation("run.start", "pipeline:backfill_runs"),
     "run.output": Operation("run.read", "run_output:output"),
     "run.logs": Operation("run.read", "run:logs"),

@@ -21,7 +21,9 @@ class StepOptions(msgspec.Struct, frozen=True, kw_only=True):
         memory_bytes: Memory that it needs, and may not exceed; None for any.
         gpu: Graphics cards that it needs.
         random: Whether its result depends on chance, the clock or the world outside.
-        engine: Where it runs in a run: `local`, beside control, or `ray`.
+        engine: Where it runs in a run: `local`, beside control; `ray`; and for steps of Falaj's own that work on the
+            project's stores, `project`, a process that has them, or `control`, where they are written.
+        rights: By parameter, what whoever starts the run must be allowed to do on the thing that it names.
     """
 
     retries: int = 0
@@ -31,7 +33,8 @@ class StepOptions(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: int | None = None
     gpu: int = 0
     random: bool = False
-    engine: Literal["local", "ray"] = "local"
+    engine: Literal["local", "ray", "project", "control"] = "local"
+    rights: dict[str, str] = {}
 
 
 class TracedStep(msgspec.Struct, frozen=True, kw_only=True):

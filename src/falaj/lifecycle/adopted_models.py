@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from falaj.definitions.model import Model
+from falaj.definitions.signature import Signature
 from falaj.governance.access import Actor
 from falaj.kernel.errors import Unsupported
 from falaj.lifecycle.bare_models import add_bare_bytes
@@ -22,6 +23,7 @@ from falaj.models.encoding import encode_columns, fit_signature
 from falaj.models.export import export
 from falaj.models.making import Made
 from falaj.models.mlflow_model import ForeignModel, order_columns, read_mlflow_model
+from falaj.models.runtimes.calibrated import Calibration
 from falaj.models.training.adopted import adopted, in_service_order, own_columns
 from falaj.models.version import ModelVersion
 from falaj.pipelines.context import StepContext
@@ -51,7 +53,7 @@ def adopt_model(rooms: Rooms, actor: Actor, model: Model, folder: Path, origin: 
         Conflict: A training run of the model is under way.
     """
     foreign = read_mlflow_model(folder)
-    columns = _columns(rooms, model, foreign)
+    columns = columns_of(rooms, model, foreign)
     digest = rooms.blobs.put(foreign.content)
     params = {
         ADOPTED: digest,
@@ -88,7 +90,11 @@ def adopt_bare(rooms: Rooms, actor: Actor, name: str, folder: Path) -> ModelVers
 
 
 def adopt(context: StepContext) -> Outputs:
-    """Stand in the place of fitting: read the model, export it, and choose the file that serves."""
+    """Stand in the place of fitting: read the model, export it, and choose the file that serves.
+
+    A model of a pipeline's own brings its signature and its calibration; for one from elsewhere the signature is that
+    of the training rows.
+    """
     rooms, model = model_of(context)
     given = context.params
     content = rooms.blobs.get(given[ADOPTED])
@@ -98,9 +104,12 @@ def adopt(context: StepContext) -> Outputs:
     rows = rooms.datasets.load(dataset)
     training = rows.filter(pc.field(SPLIT) == "train")
     columns = {name: training.column(name) for name, _ in spec.model_inputs}
-    signature = fit_signature(columns, dict(spec.model_inputs))
-    if model.task == "regression":
-        signature = msgspec.structs.replace(signature, output="prediction")
+    if given.get("signature"):
+        signature = msgspec.convert(given["signature"], Signature)
+    else:
+        signature = fit_signature(columns, dict(spec.model_inputs))
+        if model.task == "regression":
+            signature = msgspec.structs.replace(signature, output="prediction")
     matrix, names = encode_columns(signature, columns), tuple(columns)
     own = tuple(given["columns"])
     foreign = ForeignModel(given["kind"], content, own, len(own), given["flavour"])
@@ -108,13 +117,21 @@ def adopt(context: StepContext) -> Outputs:
     as_it_takes = np.ascontiguousarray(matrix[:, [names.index(name) for name in own]])
     fitted = in_service_order(adopted(foreign, own, as_it_takes, model.task), names)
     context.progress(0.5, "exporting")
-    made = Made(fitted, None, export(fitted, matrix, place=rooms.python_place(model.name)))
+    calibration = msgspec.convert(given["calibration"], Calibration) if given.get("calibration") else None
+    exported = export(fitted, matrix, place=rooms.python_place(model.name), calibration=calibration)
+    made = Made(fitted, calibration, exported)
     outputs = exported_outputs(context, made, signature)
     told: dict[str, Any] = {"kind": foreign.kind, "from": given["origin"], "digest": given[ADOPTED]}
     return {**outputs, "train_rows": 0, ADOPTED: told}
 
 
-def _columns(rooms: Rooms, model: Model, foreign: ForeignModel) -> tuple[str, ...]:
+def columns_of(rooms: Rooms, model: Model, foreign: ForeignModel) -> tuple[str, ...]:
+    """Return the columns that a model takes, in its order.
+
+    Raises:
+        InputError: They are others than the model's feature service gives.
+        Unsupported: One of them is a text.
+    """
     inputs = rooms.applied.document.services[model.features.name].model_inputs
     texts = [name for name, dtype in inputs if dtype == "string"]
     if texts:

@@ -138,7 +138,8 @@ def register(context: StepContext) -> Outputs:
     blessed = is_blessed(version, rooms.definitions.policy_of(model.name))
     if blessed:
         ask_once(rooms, version, actor, run.reason)
-    if blessed and run.params.get("triggered"):
+    # A pipeline of a user's own may have parameters of any name; what it registers goes out when somebody deploys it.
+    if blessed and run.pipeline == f"train:{model.name}" and run.params.get("triggered"):
         wish_once(rooms, str(run.params["endpoint"]), version)
     context.made(version.subject)
     return {"version": version.version}

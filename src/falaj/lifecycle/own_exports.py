@@ -11,6 +11,7 @@ from falaj.lifecycle.rooms import Rooms
 from falaj.pipelines.exports.argo import argo_export
 from falaj.pipelines.exports.kubeflow import kubeflow_export
 from falaj.pipelines.exports.plan import Exported, Exporting, Kind, Parameter
+from falaj.pipelines.turns import OWN
 
 Platform = Literal["kfp", "argo"]
 
@@ -38,7 +39,8 @@ def export_pipeline(
 
     Raises:
         NotFound: No such pipeline is applied.
-        InputError: A parameter is missing, or not of its type; or the image has no name.
+        InputError: A parameter is missing, or not of its type; the image has no name; or a step works on the project's
+            stores.
         ProjectError: Its file cannot be loaded, or its function fails.
     """
     pipeline = rooms.definitions.pipeline(name)
@@ -47,6 +49,12 @@ def export_pipeline(
     if scheduled and pipeline.at:
         given[pipeline.at] = pipeline.instant(rooms.clock.now())  # only to see the steps; the schedule gives it there
     traced = trace_pipeline(rooms.folder, pipeline, given)
+    own = [step.name for step in traced.graph.steps if step.executor in OWN]
+    if own:
+        raise InputError(
+            f"step {own[0]!r} of pipeline {name!r} works on the project's stores, which a container does not have",
+            hint="give the other platform a pipeline of the other steps, and the data as files",
+        )
     exporting = Exporting(
         pipeline=pipeline,
         graph=traced.graph,

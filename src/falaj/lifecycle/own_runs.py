@@ -8,15 +8,21 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 
 from falaj.definitions.pipeline import Pipeline
-from falaj.governance.access import Actor
+from falaj.definitions.project_step import rights_of
+from falaj.definitions.step import StepFunction
+from falaj.definitions.trace import Trace, TracedStep
+from falaj.governance.access import Actor, authorise
 from falaj.kernel.digest import digest_value
 from falaj.kernel.duration import positive_duration_us
 from falaj.kernel.errors import InputError
 from falaj.lifecycle.project import TracedPipeline, trace_pipeline
 from falaj.lifecycle.rooms import Rooms
+from falaj.pipelines.arguments import DIGEST, KEPT, NAME, OUTPUT, kept_in
+from falaj.pipelines.attempt import load
 from falaj.pipelines.ray.jobs import refuse_unsafe
 from falaj.pipelines.submission import submit_in
 from falaj.pipelines.tables import RUN
+from falaj.pipelines.traced import OWN_STEPS, graph_of
 from falaj.pipelines.turns import next_turn
 
 MOST_INSTANTS = 10_000
@@ -46,6 +52,58 @@ def start_run(rooms: Rooms, name: str, params: Mapping[str, Any], by: Actor, rea
         return submit_traced(connection, rooms, traced, by, reason)
 
 
+def start_call(rooms: Rooms, function: str, arguments: Mapping[str, Any], by: Actor) -> str:
+    """Submit a run of one of Falaj's steps on the project, such as a notebook calls.
+
+    Args:
+        rooms: The project.
+        function: The step, as `module:name`.
+        arguments: By parameter, plain values; what is kept as a file stands by its digest.
+        by: Who calls it; already authorised to call steps, and asked here for the rights of this one.
+
+    Returns:
+        The run's identifier.
+
+    Raises:
+        InputError: It is no such step, or an argument is one that only a pipeline's own function may write.
+        AccessDenied: `by` may not do what the step does, or not read what an argument names by its digest.
+    """
+    declared = load(function) if function.startswith(OWN_STEPS) else None
+    if not isinstance(declared, StepFunction) or declared.options.engine == "local":
+        raise InputError(f"{function!r} is no step on the project", hint="call those of falaj.steps")
+    _refuse_names(arguments)
+    for kept in kept_in(dict(arguments)):
+        for action in ("dataset.read", "model.read"):
+            authorise(by, action, str(kept.get(DIGEST)))
+    trace = Trace()
+    trace.steps.append(
+        TracedStep(
+            name=declared.name,
+            function=declared.reference,
+            arguments=dict(arguments),
+            options=declared.options,
+            context=True,
+        )
+    )
+    name = f"steps.{declared.name}"
+    traced = TracedPipeline(graph_of(name, trace), {}, {}, (declared.name,), tuple(rights_of(trace)))
+    with rooms.db.write() as connection:
+        return submit_traced(connection, rooms, traced, by, "called from a notebook")
+
+
+def _refuse_names(tree: Any) -> None:
+    """Refuse what stands for something else by name: a file, a secret, another step."""
+    if isinstance(tree, Mapping):
+        named = [key for key in tree if str(key).startswith("$") and key not in (KEPT, OUTPUT, DIGEST, NAME)]
+        if named:
+            raise InputError(f"an argument has the key {named[0]!r}", hint="use text that does not begin with '$'")
+        for part in tree.values():
+            _refuse_names(part)
+    elif isinstance(tree, list):
+        for part in tree:
+            _refuse_names(part)
+
+
 def submit_traced(
     connection: sa.Connection,
     rooms: Rooms,
@@ -67,9 +125,12 @@ def submit_traced(
         turn: Of its first step; None for that of a run which comes now.
 
     Raises:
+        AccessDenied: A step works on the project's stores, and `by` may not do there what it does.
         DefinitionError: A step is to run on Ray, and the settings name none, or one that is not safe to use.
         Conflict: A run with the same `dedup_key` is active.
     """
+    for action, resource in traced.rights:
+        authorise(by, action, resource)  # here, as a run does not keep the scopes of the token that started it
     if any(step.executor == "ray" for step in traced.graph.steps):
         refuse_unsafe(rooms.settings.ray)
     return submit_in(

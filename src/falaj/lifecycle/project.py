@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from falaj.definitions.pipeline import Pipeline, kinds_of, trace_of
 from falaj.definitions.project import Definition, Definitions, collect
+from falaj.definitions.project_step import rights_of
 from falaj.definitions.reference import found_by
 from falaj.definitions.yaml.files import MARK, VERSION, YamlFiles, is_marked, lacks_mark
 from falaj.definitions.yaml.text import MOST_BYTES
@@ -114,12 +115,14 @@ class TracedPipeline(NamedTuple):
         params: Its parameters, as plain JSON.
         kinds: Their types, as JSON has types.
         contexts: Names of the steps that take a `StepContext`.
+        rights: What whoever starts it must be allowed: action, and on what.
     """
 
     graph: Graph
     params: dict[str, Any]
     kinds: dict[str, str]
     contexts: tuple[str, ...]
+    rights: tuple[tuple[str, str], ...] = ()
 
 
 def trace_pipeline(folder: Path, pipeline: Pipeline, params: Mapping[str, Any]) -> TracedPipeline:
@@ -144,7 +147,7 @@ def trace_pipeline(folder: Path, pipeline: Pipeline, params: Mapping[str, Any]) 
             if not callable(function):
                 raise ProjectError(f"{module}.py has no function {name!r}", hint="correct it, and run 'falaj apply'")
             trace, plain = trace_of(pipeline.name, function, params)
-            kinds = kinds_of(function)
+            kinds, rights = kinds_of(function), tuple(dict.fromkeys(rights_of(trace)))
         except FalajError:
             raise
         except Exception as error:
@@ -156,7 +159,7 @@ def trace_pipeline(folder: Path, pipeline: Pipeline, params: Mapping[str, Any]) 
         finally:
             _loading.reset(reading)
     contexts = tuple(step.name for step in trace.steps if step.context)
-    return TracedPipeline(graph_of(pipeline.name, trace, notify=pipeline.notify), plain, kinds, contexts)
+    return TracedPipeline(graph_of(pipeline.name, trace, notify=pipeline.notify), plain, kinds, contexts, rights)
 
 
 def _files(folder: Path, project: ProjectSettings) -> list[Path]:

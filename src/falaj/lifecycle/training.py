@@ -35,37 +35,38 @@ def ingest(context: StepContext) -> Outputs:
     actor = run_actor(rooms, run_of(context))
     accepted = quarantined = 0
     for name in sorted(sources_of(rooms, model)):
-        source = rooms.definitions.source(name)
-        if source.batch is not None:
-            context.progress(0.0, f"reading {name}")
-            report = rooms.ingestion.ingest(
-                source,
-                rooms.applied.document.schemas[name],
-                rooms.folder,
-                actor,
-                lambda file: context.progress(0.5, f"{file.path}: {file.accepted:,} rows"),
-            )
-            refuse_incomplete(report.refused)
-            accepted, quarantined = accepted + report.accepted, quarantined + report.quarantined
+        more, refused = read_files(rooms, name, actor, context)
+        accepted, quarantined = accepted + more, quarantined + refused
     versions = table_versions(rooms, model)
     return {"accepted": accepted, "quarantined": quarantined, "versions": versions}
+
+
+def read_files(rooms: Rooms, name: str, actor: Actor, context: StepContext) -> tuple[int, int]:
+    """Read a source's new files; return how many rows were accepted and quarantined.
+
+    Raises:
+        DataError: A file could not be taken.
+    """
+    source = rooms.definitions.source(name)
+    if source.batch is None:
+        return 0, 0
+    context.progress(0.0, f"reading {name}")
+    report = rooms.ingestion.ingest(
+        source,
+        rooms.applied.document.schemas[name],
+        rooms.folder,
+        actor,
+        lambda file: context.progress(0.5, f"{file.path}: {file.accepted:,} rows"),
+    )
+    refuse_incomplete(report.refused)
+    return report.accepted, report.quarantined
 
 
 def validate(context: StepContext) -> Outputs:
     """Hold the sources against what training needs: rows, a usable label, and not mostly refused rows."""
     rooms, model = model_of(context)
     versions: dict[str, int] = context.input("ingest", "versions")
-    counts = {name: rooms.tables.read(f"source/{name}", version=at).count_rows() for name, at in versions.items()}
-    for name, rows in counts.items():
-        refused_table = f"quarantine/{name}"
-        refused = 0
-        if rooms.tables.version(refused_table) is not None:
-            refused = rooms.tables.read(refused_table).count_rows()
-        if refused > rows:
-            raise DataError(
-                f"source {name!r}: {refused:,} rows are in quarantine and {rows:,} are not",
-                hint=f"look at the reasons: falaj source quarantine {name}",
-            )
+    counts = {name: usable_rows(rooms, name, at)[0] for name, at in versions.items()}
     label = model.label
     table, version = f"source/{label.source.name}", versions[label.source.name]
     values = rooms.tables.read(table, [label.column], version=version).to_table().column(label.column).drop_null()
@@ -78,6 +79,24 @@ def validate(context: StepContext) -> Outputs:
             hint="ingest more history, or look whether labels have arrived",
         )
     return {"versions": versions, "labels": known, "rows": counts[label.source.name]}
+
+
+def usable_rows(rooms: Rooms, name: str, version: int) -> tuple[int, int]:
+    """Return how many rows a source has, and how many of it are in quarantine.
+
+    Raises:
+        DataError: More of its rows are in quarantine than are not.
+    """
+    rows, refused = rooms.tables.read(f"source/{name}", version=version).count_rows(), 0
+    refused_table = f"quarantine/{name}"
+    if rooms.tables.version(refused_table) is not None:
+        refused = rooms.tables.read(refused_table).count_rows()
+    if refused > rows:
+        raise DataError(
+            f"source {name!r}: {refused:,} rows are in quarantine and {rows:,} are not",
+            hint=f"look at the reasons: falaj source quarantine {name}",
+        )
+    return rows, refused
 
 
 def features(context: StepContext) -> Outputs:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from falaj.kernel.errors import NotFound, StorageError
+from falaj.models.mlflow_capture import PARENT_TAG, STEP_TAG
 from falaj.models.mlflow_writing import (
     MODEL_FOLDER,
     experiment_of,
@@ -185,7 +186,9 @@ class Tracking:
 
 
 def _find_run(client: Any, experiment: str, run_id: str) -> Any | None:
-    return next(iter(client.search_runs([experiment], f"tags.`{RUN_TAG}` = '{run_id}'", max_results=1)), None)
+    # A pipeline may be called as a model is: then what its steps log stands in the same experiment.
+    found = client.search_runs([experiment], f"tags.`{RUN_TAG}` = '{run_id}'")
+    return next((run for run in found if STEP_TAG not in run.data.tags and PARENT_TAG not in run.data.tags), None)
 
 
 def _versions(client: Any, model: str) -> dict[int, Any]:

@@ -4,6 +4,10 @@ from falaj.definitions.trace import Trace, TracedStep
 from falaj.kernel.errors import DefinitionError
 from falaj.pipelines.graph import Executor, Graph, Step
 
+OWN_STEPS = "falaj.steps."
+"""The module whose steps may be given the project's stores; nothing that a project declares is in it."""
+_ENGINES: dict[str, Executor] = {"local": "project", "ray": "ray", "project": "child", "control": "in_process"}
+
 
 def graph_of(name: str, trace: Trace, *, notify: tuple[str, ...] = (), executor: Executor = "project") -> Graph:
     """Return the graph that a trace means.
@@ -26,8 +30,8 @@ def graph_of(name: str, trace: Trace, *, notify: tuple[str, ...] = (), executor:
 
 def _step(traced: TracedStep, executor: Executor) -> Step:
     options = traced.options
-    if executor == "project" and options.engine == "ray":
-        executor = "ray"
+    if executor == "project":
+        executor = _executor(traced)
     return Step(
         name=traced.name,
         function=traced.function,
@@ -46,3 +50,13 @@ def _step(traced: TracedStep, executor: Executor) -> Step:
         mapped=traced.mapped,
         each=traced.each,
     )
+
+
+def _executor(traced: TracedStep) -> Executor:
+    engine = traced.options.engine
+    if engine in ("project", "control") and not traced.function.startswith(OWN_STEPS):
+        raise DefinitionError(
+            f"step {traced.name!r} asks for the project's stores, which steps of your own are not given",
+            hint="call those of falaj.steps, and give what they return to your own step",
+        )
+    return _ENGINES[engine]

@@ -8,6 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from falaj.definitions.cost import Cost
+from falaj.definitions.gate import robust
 from falaj.definitions.step import step
 from falaj.kernel.errors import DataError
 from falaj.models.evaluation import best_threshold, checked_rows
@@ -15,6 +16,9 @@ from falaj.models.explaining import Subject
 from falaj.models.explaining import explain as explain_scores
 from falaj.models.fairness import RATES, count_groups, is_known, widest_gap
 from falaj.models.parts import Sides, measure_part, measure_slices, texts_of
+from falaj.models.perturbations import deviations_of
+from falaj.models.robustness import Subject as Asked
+from falaj.models.robustness import measure_robustness
 from falaj.steps.rows import labels_of
 from falaj.steps.trained import Trained, column_of, matrix_of, runtime_of, signature_of, task_of
 
@@ -117,10 +121,62 @@ def explain(model: Trained, rows: pa.Table, seed: int = 0) -> dict[str, Any]:
     return found
 
 
-def _scored(model: Trained, rows: pa.Table) -> tuple[NDArray[np.float64], NDArray[Any]]:
+@step
+def robustness(
+    model: Trained,
+    rows: pa.Table,
+    metric: str = "auc",
+    under: list[str] | None = None,
+    mutable: list[str] | None = None,
+    strength: float = 0.1,
+    threshold: float = 0.5,
+    cost: Cost | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Measure what inputs that are not what they should be do to a metric, as the gate `robust` does.
+
+    Args:
+        model: The model.
+        rows: Test rows.
+        metric: The metric's name.
+        under: Some of "missing", "noise", "units", and "attack"; the first three by default.
+        mutable: The columns that an attacker can change; needed for an attack.
+        strength: How far noise and attack move a number, in its standard deviations on these rows.
+        threshold: From which score on a decision is positive.
+        cost: What wrong decisions cost, for the metric `cost`.
+        seed: Of noise, attack and resampling.
+
+    Returns:
+        `worst`: the worst of each kind, with the interval of what it costs the metric.
+
+    Raises:
+        DefinitionError: There is no such metric or perturbation.
+        DataError: There are no rows, or a label is missing.
+    """
+    kinds: Any = under or ["missing", "noise", "units"]
+    check = robust(metric, by=0.0, under=kinds, against="itself", mutable=mutable or (), strength=strength)
+    scores, labels = _scored(model, rows)
+    signature, sides = signature_of(model), Sides(labels, scores, threshold, cost=cost, task=task_of(model["task"]))
+    matrix = matrix_of(signature, rows)
+    subject = Asked(runtime_of(model).predict, signature, matrix, deviations_of(signature, matrix))
+    found = measure_robustness(check, sides, subject, None, seed=seed)
+    return {"worst": msgspec.to_builtins(found.worst)}
+
+
+def known_labels(model: Trained, rows: pa.Table) -> NDArray[np.float64]:
+    """Return the labels of rows, (rows,).
+
+    Raises:
+        DataError: There are no rows, or a label is missing.
+    """
     labels = labels_of(rows, model["label"])
     if len(labels) == 0 or np.isnan(labels).any():
         raise DataError("there are no rows, or a label is missing", hint="give rows whose label is known")
+    return labels
+
+
+def _scored(model: Trained, rows: pa.Table) -> tuple[NDArray[np.float64], NDArray[Any]]:
+    labels = known_labels(model, rows)
     scores = runtime_of(model).predict(matrix_of(signature_of(model), rows))
     checked, known, _ = checked_rows(scores, labels, task=task_of(model["task"]))
     return checked, known

@@ -79,5 +79,10 @@ def test_what_cannot_be_exported_says_why(rooms: Rooms) -> None:
         export_pipeline(rooms, "nightly", {}, to="kfp", image="shop:1")
     with pytest.raises(InputError, match="many is None, which other platforms cannot be given"):
         export_pipeline(rooms, "nightly", {"many": None}, to="argo", image="shop:1")
+    (rooms.folder / "etl.py").write_text(
+        f"{FILE}\nfrom falaj import steps\ndef nightly(day: datetime.date):\n    steps.ingest('shops')\n"
+    )
+    with pytest.raises(InputError, match="step 'ingest' of pipeline 'nightly' works on the project's stores"):
+        export_pipeline(rooms, "nightly", {}, to="argo", image="shop:1")
     with pytest.raises(NotFound, match="pipeline 'nigthly' does not exist"):
         export_pipeline(rooms, "nigthly", {}, to="argo", image="shop:1")

@@ -3,13 +3,14 @@
 import datetime
 from typing import Any
 
+import lightgbm
 import numpy as np
 import pyarrow as pa
 import pytest
 
 import falaj as fj
 from falaj import steps
-from falaj.kernel.errors import DataError
+from falaj.kernel.errors import DataError, Unsupported
 from falaj.models.evaluation import evaluate
 
 START = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
@@ -86,6 +87,41 @@ def test_groups_are_compared_and_scores_explained(learned: tuple[Any, Any, Any])
     assert sum(sum(group[name] for name in ("positives", "negatives")) for group in compared["groups"]) == len(test)
     explained = steps.explain(model, test)
     assert explained["method"] == "treeshap" and explained["attributions"][0]["feature"] == "amount"
+
+
+def test_what_broken_inputs_cost_is_measured(learned: tuple[Any, Any, Any]) -> None:
+    model, _, test = learned
+    worst = {one["kind"]: one for one in steps.robustness(model, test)["worst"]}
+    assert worst.keys() == {"missing", "noise", "units"}
+    assert worst["missing"]["label"] == "amount missing"  # which tells the most
+    attacked = steps.robustness(model, test, under=["attack"], mutable=["amount"], strength=1.0)["worst"]
+    assert [one["kind"] for one in attacked] == ["attack"]
+
+
+def test_a_calibration_may_come_afterwards(table: pa.Table) -> None:
+    parts = steps.split(table, "late", test=0.5)
+    model = steps.train(parts["train"], "late", features=["amount", "city"], trainer=fj.lightgbm(num_trees=150))
+    held = steps.split(parts["test"], "late", test=0.5)
+    mended = steps.calibrate(model, held["train"], "sigmoid")
+    assert mended["calibration"]["method"] == "sigmoid" and mended["parity"]["max_abs"] <= 1e-5
+    before, after = (steps.evaluate(one, held["test"])["metrics"] for one in (model, mended))
+    assert after["brier"] < before["brier"] and after["auc"] == pytest.approx(before["auc"], abs=1e-6)
+    with pytest.raises(DataError, match="'none' is no method"):
+        steps.calibrate(model, held["train"], "none")
+
+
+def test_a_file_is_handed_on_once_its_scores_agree(learned: tuple[Any, Any, Any]) -> None:
+    model, _, test = learned
+    given = steps.export(model, test)
+    assert given["file"].suffix == ".onnx" and given["parity"]["rows"] == len(test)
+    assert given["calibration"]["method"] == "sigmoid"
+    own = steps.export(model, test, format="native")["file"]
+    assert lightgbm.Booster(model_file=str(own)).num_trees() > 0
+    with pytest.raises(Unsupported, match="no file of format 'pickle'"):
+        steps.export(model, test, format="pickle")
+    other = steps.train(test, "late", features=["amount", "city"], trainer=fj.lightgbm(num_trees=3))
+    with pytest.raises(DataError, match="differ from the trained model's"):
+        steps.export({**model, "file": other["file"]}, test)
 
 
 def test_a_search_may_be_a_step_of_its_own(table: pa.Table) -> None:

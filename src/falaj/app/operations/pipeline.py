@@ -2,14 +2,14 @@
 
 from falaj.app.operations.run import run_status
 from falaj.app.values.pipeline import ExportPipeline, PipelineExport, PipelinesQuery, PipelineStatus
-from falaj.app.values.run import Backfill, StartRun
+from falaj.app.values.run import Backfill, CallStep, StartRun
 from falaj.app.values.status import RunStatus
 from falaj.definitions.event import Event
 from falaj.definitions.pipeline import Pipeline
 from falaj.governance.access import Actor
 from falaj.kernel.clock import to_us
 from falaj.lifecycle.own_exports import export_pipeline
-from falaj.lifecycle.own_runs import backfill, local_instant, start_run
+from falaj.lifecycle.own_runs import backfill, local_instant, start_call, start_run
 from falaj.lifecycle.rooms import Rooms
 from falaj.pipelines.runs import get_run
 from falaj.pipelines.runs import list_runs as find_runs
@@ -43,6 +43,11 @@ def start(rooms: Rooms, actor: Actor, params: StartRun) -> RunStatus:
     """Start a run of a pipeline."""
     run_id = start_run(rooms, params.pipeline, params.params, actor, params.reason)
     return run_status(rooms, get_run(rooms.db, run_id))
+
+
+def call_step(rooms: Rooms, actor: Actor, params: CallStep) -> RunStatus:
+    """Start a run of one of Falaj's steps on the project, as a notebook calls it."""
+    return run_status(rooms, get_run(rooms.db, start_call(rooms, params.function, params.arguments, actor)))
 
 
 def backfill_runs(rooms: Rooms, actor: Actor, params: Backfill) -> list[RunStatus]:

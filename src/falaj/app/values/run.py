@@ -54,6 +54,18 @@ class StartRun(msgspec.Struct, frozen=True):
     reason: str = "asked for"
 
 
+class CallStep(msgspec.Struct, frozen=True):
+    """A run of one of Falaj's steps on the project.
+
+    Attributes:
+        function: The step, as `module:name`.
+        arguments: By parameter, plain values; what is kept as a file stands by its digest.
+    """
+
+    function: str
+    arguments: dict[str, Any] = {}
+
+
 class Backfill(msgspec.Struct, frozen=True):
     """Runs of a pipeline for each instant of a range.
 
