@@ -22,6 +22,7 @@ from falaj.models.mlflow_model import ForeignModel, order_columns, read_mlflow_m
 from falaj.models.mlflow_writing import load_mlflow
 from falaj.models.runtimes.load import load_bytes
 from falaj.models.training.adopted import adopted, in_service_order, own_columns
+from falaj.models.training.foreign_columns import columns_apart
 
 NAMES = ("b", "a", "c")
 """In the order in which the models take them; the feature service gives them in the alphabet's."""
@@ -197,10 +198,36 @@ def test_what_is_no_model_is_refused_with_what_to_do(tmp_path: Path) -> None:
     for broken in ("{", '[{"name": 1}]', '[{"type": "tensor"}]', "7"):
         with pytest.raises(DataError, match="signature"):
             read_mlflow_model(_described(folder, signature={"inputs": broken}))
-    for text in ("[1]", "a: [", "\x00"):
+    for text in ("[1]", "a: [", "\x00", "made: 2026-13-45", "[" * 3_000, "flavors: [onnx]"):
         (folder / "MLmodel").write_text(text)
         with pytest.raises(DataError):
             read_mlflow_model(folder)
+
+
+def test_what_no_gateway_could_hold_is_not_read(tmp_path: Path) -> None:
+    folder = _described(tmp_path / "a")
+    with (folder / "model.lgb").open("wb") as file:
+        file.truncate((2 << 30) + 1)
+    with pytest.raises(DataError, match=r"model\.lgb is larger than 2"):
+        read_mlflow_model(folder)
+    with (folder / "MLmodel").open("ab") as file:
+        file.truncate((16 << 20) + 1)
+    with pytest.raises(DataError, match="MLmodel is larger than 16"):
+        read_mlflow_model(folder)
+
+
+@pytest.mark.parametrize("case", ["booster", "ubj", "linear"])
+def test_columns_are_read_in_a_process_of_their_own(case: str, tmp_path: Path) -> None:
+    assert columns_apart(read_mlflow_model(CASES[case](tmp_path / "model")[0])) == NAMES
+
+
+def test_a_damaged_file_ends_only_the_process_that_reads_it() -> None:
+    text = _booster().model_to_string()
+    for kind, content in (("lightgbm", text[: len(text) // 2]), ("lightgbm", text[:40]), ("xgboost", "")):
+        with pytest.raises(DataError):
+            columns_apart(ForeignModel(kind, content.encode(), (), None, {}))  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="skops cannot read"):
+        columns_apart(ForeignModel("sklearn", b"no zip", (), None, {}))
 
 
 def test_columns_are_those_of_the_feature_service() -> None:
@@ -264,3 +291,12 @@ def test_models_are_fetched_from_every_kind_of_store(tmp_path: Path) -> None:
     for wrong in ("nothing", "a/b/c", "a@b@c", "", "../x/1"):
         with pytest.raises(InputError):
             mlflow_uri(wrong)
+
+
+def test_no_password_and_no_signature_of_an_address_is_told(tmp_path: Path) -> None:
+    where = "http://zoe:p@ss-word@127.0.0.1:1/model?X-Signature=abc"
+    with pytest.raises(FalajError) as refused:
+        fetch(where, None, tmp_path)
+    told = f"{refused.value.message} {refused.value.hint}"
+    assert "127.0.0.1:1/model" in told
+    assert [secret for secret in ("zoe", "p@ss", "word", "abc") if secret in told] == []
