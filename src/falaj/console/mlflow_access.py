@@ -146,13 +146,16 @@ def check_written(body: bytes) -> None:
     try:
         said = json.loads(body or b"{}")
         said = json.loads(said) if isinstance(said, str) else said  # as MLflow does: old clients encode twice
-    except (ValueError, RecursionError):
+        own = _names_own(said)
+    except RecursionError:
+        raise InputError("the body is nested too deep") from None
+    except ValueError:
         raise InputError("the body is not JSON") from None
     if not isinstance(said, dict):
         raise InputError("the body is not a JSON object")
     if any(key.replace("_", "").lower() == "artifactlocation" and value for key, value in said.items()):
         raise AccessDenied("an experiment's artifacts lie where Falaj keeps them", hint="leave artifact_location out")
-    if _names_own(said):
+    if own:
         raise AccessDenied(f"tags that begin with {OWN!r} are written by Falaj alone", hint="take another name")
 
 

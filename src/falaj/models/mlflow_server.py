@@ -62,7 +62,7 @@ class MlflowServer:
     def __init__(self, db: Path, uploads: Path, *, local: bool) -> None:
         self._db = db
         self._uri = f"sqlite:///{db.resolve()}"
-        self._uploads = uploads
+        self.uploads = uploads
         self._local = local
         self._lock = threading.Lock()
         self._app: Any = None
@@ -90,7 +90,7 @@ class MlflowServer:
         return MlflowRoute(method, rule.rule)
 
     def _loaded(self) -> Any:
-        self._uploads.mkdir(parents=True, exist_ok=True)
+        self.uploads.mkdir(parents=True, exist_ok=True)
         self._set_up()
         load_mlflow()
         with own_warnings_aside():
@@ -118,5 +118,5 @@ class MlflowServer:
         os.environ["_MLFLOW_SERVER_FILE_STORE"] = self._uri
         os.environ["_MLFLOW_SERVER_REGISTRY_STORE"] = self._uri
         os.environ["_MLFLOW_SERVER_ARTIFACT_ROOT"] = "mlflow-artifacts:/"
-        os.environ["_MLFLOW_SERVER_ARTIFACT_DESTINATION"] = self._uploads.resolve().as_uri()
+        os.environ["_MLFLOW_SERVER_ARTIFACT_DESTINATION"] = self.uploads.resolve().as_uri()
         os.environ["_MLFLOW_SERVER_SERVE_ARTIFACTS"] = "true"

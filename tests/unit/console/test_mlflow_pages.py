@@ -216,6 +216,7 @@ def test_a_writer_logs_a_run_and_uploads_beside_falajs_own(mlflow: Served) -> No
         ("runs/log-batch", {"run_id": "x", "tags": [{"key": "falaj.gate", "value": "PASS"}]}),
         ("runs/delete-tag", {"run_id": "x", "key": "falaj.gate"}),
         ("runs/create", [1]),
+        ("runs/set-tag", '{"a": ' + 400 * "[" + 400 * "]" + "}"),
     ],
 )
 def test_a_writer_says_neither_where_files_lie_nor_what_falaj_alone_says(
