@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from falaj.monitoring.paired import paired_loss
 from falaj.monitoring.performance import QualityPolicy
 from falaj.monitoring.shadows import Comparison, Pairs, compare
 
@@ -60,3 +61,14 @@ def test_quality_is_measured_on_the_requests_that_both_scored() -> None:
     assert found.shadow_quality.metrics["auc"].value == 1.0
     assert found.live_quality.metrics["auc"].value == 0.5
     assert (found.live_quality.labelled, found.live_quality.outcome) == (200, "PASS")
+
+
+@pytest.mark.parametrize("score", [7.0, -7.0, math.inf])
+def test_a_score_that_is_no_probability_loses_what_can_be_lost_and_no_more(score: float) -> None:
+    outcomes, shadow = np.tile([0.0, 1.0], 100), np.full(200, 0.5)
+
+    def lost(wrong: float) -> object:
+        live = np.where(np.arange(200) % 20 == 0, wrong, 0.5)
+        return paired_loss("brier", outcomes, live, shadow, thresholds=(0.5, 0.5), cost=None)
+
+    assert lost(score) == lost(math.nan)
