@@ -70,7 +70,7 @@ class MlflowPages:
             with tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES, dir=str(self._server.uploads)) as body:
                 size = await _read(receive, body, _limit(route))
                 if route.method in ("POST", "PATCH") and is_write(route, path):
-                    await loop.run_in_executor(self._threads, check_written, body.read())
+                    await loop.run_in_executor(self._threads, check_written, route, body.read(), self._server.is_own)
                     body.seek(0)
                 environ = environ_of(scope, path, MOUNT, body, size)
                 headers = _LOGGED if name_of(route) in ARTIFACTS else _HEADERS

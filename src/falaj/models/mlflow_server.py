@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from falaj.kernel.errors import StorageError
+from falaj.models.mlflow_reading import is_tagged
 from falaj.models.mlflow_writing import load_mlflow, own_warnings_aside, prepare_database
 
 _OFF = {
@@ -88,6 +89,14 @@ class MlflowServer:
         except (HTTPException, RequestRedirect):
             return None
         return MlflowRoute(method, rule.rule)
+
+    def is_own(self, run: str) -> bool:
+        """Return whether a run, by its identifier, mirrors one of Falaj's or was logged by a step of one.
+
+        Raises:
+            StorageError: MLflow's database cannot be read.
+        """
+        return is_tagged(self._db, run, "falaj.")
 
     def _loaded(self) -> Any:
         self.uploads.mkdir(parents=True, exist_ok=True)
