@@ -1,5 +1,7 @@
 """Models that MLflow saved elsewhere: each native format answers as it did there, and what is pickled is never read."""
 
+import json
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +25,7 @@ from falaj.models.mlflow_writing import load_mlflow
 from falaj.models.runtimes.load import load_bytes
 from falaj.models.training.adopted import adopted, in_service_order, own_columns
 from falaj.models.training.foreign_columns import columns_apart
+from falaj.models.training.sound_trees import check_lightgbm, check_xgboost
 
 NAMES = ("b", "a", "c")
 """In the order in which the models take them; the feature service gives them in the alphabet's."""
@@ -228,6 +231,54 @@ def test_a_damaged_file_ends_only_the_process_that_reads_it() -> None:
             columns_apart(ForeignModel(kind, content.encode(), (), None, {}))  # type: ignore[arg-type]
     with pytest.raises(DataError, match="skops cannot read"):
         columns_apart(ForeignModel("sklearn", b"no zip", (), None, {}))
+
+
+@pytest.mark.parametrize(
+    ("field", "made_up"),
+    [
+        ("split_feature", "900000000"),
+        ("left_child", "900000000"),
+        ("right_child", "-90000000"),
+        ("left_child", "0"),  # of the first node: a way without end
+        ("decision_type", "3"),
+    ],
+)
+def test_a_tree_that_names_what_is_not_there_is_refused_before_anybody_walks_it(field: str, made_up: str) -> None:
+    text = re.sub(rf"{field}=-?\d+", f"{field}={made_up}", _booster().model_to_string())
+    text = re.sub(r"tree_sizes=.*\n", "", text)  # which would tell of the change
+    # Where it cannot even be written down again, that ends the process which tries.
+    with pytest.raises(DataError, match=r"tree 0 of the model|ends the process"):
+        columns_apart(ForeignModel("lightgbm", text.encode(), (), None, {}))
+
+
+@pytest.mark.parametrize(
+    ("field", "made_up"),
+    [("split_indices", 900000000), ("left_children", 900000000), ("left_children", 0), ("right_children", -7)],
+)
+def test_a_tree_of_xgboost_is_looked_through_too(field: str, made_up: int) -> None:
+    document = json.loads(bytes(_xgb().save_raw("json")))
+    check_xgboost(document)
+    document["learner"]["gradient_booster"]["model"]["trees"][0][field][0] = made_up
+    with pytest.raises(DataError, match="tree 0 of the model"):
+        own_columns(ForeignModel("xgboost", json.dumps(document).encode(), (), None, {}))
+
+
+@pytest.mark.parametrize("booster", ["dart", "gblinear", "gbtree"])
+def test_every_booster_of_xgboost_is_sound(booster: str) -> None:
+    pruned = {} if booster == "gblinear" else {"gamma": 0.5}
+    check_xgboost(json.loads(bytes(_xgb(booster=booster, **pruned).save_raw("json"))))
+
+
+def test_trees_of_every_kind_are_sound() -> None:
+    kinds = ROWS.assign(b=(ROWS["b"] * 3).round().abs().astype(int), one=1.0)
+    data = {"objective": "binary", "verbose": -1, "num_threads": 1, "min_data_per_group": 1, "cat_smooth": 0}
+    for more, categories in (({}, ["b"]), ({"linear_tree": True}, []), ({"boosting": "dart"}, [])):
+        held = lightgbm.Dataset(kinds, LABELS, categorical_feature=categories, params=more)
+        text = lightgbm.train(data | more, held, 10).model_to_string()
+        assert ("num_cat=0" not in text.split("Tree=1")[0]) is bool(categories)
+        check_lightgbm(text)
+    stump = lightgbm.train(data | {"min_data_in_leaf": 1_000}, lightgbm.Dataset(ROWS, LABELS), 2)
+    check_lightgbm(stump.model_to_string())
 
 
 def test_columns_are_those_of_the_feature_service() -> None:

@@ -18,6 +18,7 @@ from falaj.models.onnx_conversion import to_onnx
 from falaj.models.runtimes.load import load_bytes
 from falaj.models.runtimes.port import Matrix, Scores
 from falaj.models.training.fitted import Fitted, shares
+from falaj.models.training.sound_trees import check_lightgbm, check_xgboost
 
 _UNNAMED_LIGHTGBM = "Column_"
 
@@ -95,9 +96,11 @@ def _lightgbm(content: bytes) -> Any:
     import lightgbm
 
     try:
-        return lightgbm.Booster(model_str=content.decode())
+        booster = lightgbm.Booster(model_str=content.decode())
     except (lightgbm.basic.LightGBMError, UnicodeDecodeError) as error:
         raise _unreadable("LightGBM", error) from None
+    check_lightgbm(booster.model_to_string())
+    return booster
 
 
 def _from_xgboost(foreign: ForeignModel, names: tuple[str, ...], _: Matrix, task: Task) -> Fitted:
@@ -131,6 +134,7 @@ def _xgboost(content: bytes) -> Any:
             booster.load_model(bytearray(content))
     except xgboost.core.XGBoostError as error:
         raise _unreadable("XGBoost", error) from None
+    check_xgboost(json.loads(bytes(booster.save_raw("json"))))
     return booster
 
 
