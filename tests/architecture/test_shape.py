@@ -22,6 +22,8 @@ BOUNDARIES = {
     "pipelines/attempt.py",
     "pipelines/worker.py",
     "pipelines/reconcile.py",
+    # the top of a thread: whatever one renewal raises, the next must be tried, or another worker takes the step
+    "pipelines/lease.py",
     # request handler: whoever asked gets an answer, not a closed connection or a trace
     "serving/boundary.py",
     "cli/main.py",

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 from falaj.kernel.errors import AccessDenied, InputError, NotFound
@@ -101,6 +102,9 @@ ARTIFACTS = frozenset(
 )
 """Routes that answer with the bytes of a file that somebody logged."""
 
+_NOTES = frozenset({"POST mlflow/runs/set-tag", "POST mlflow/runs/delete-tag"})
+"""What may be said of Falaj's own runs too: notes beside what they measured."""
+
 OWN = "falaj."
 """How the names of tags begin that Falaj writes, and nobody else."""
 
@@ -136,24 +140,42 @@ def is_write(route: MlflowRoute | None, path: str) -> bool:
     )
 
 
-def check_written(body: bytes) -> None:
+def check_written(route: MlflowRoute, body: bytes, is_own: Callable[[str], bool]) -> None:
     """Return if what a request wants to log is its own to say.
+
+    Args:
+        route: Where it writes.
+        body: What it says.
+        is_own: Returns whether a run, by its identifier, is one of Falaj's.
 
     Raises:
         InputError: It is not JSON, or an object of it.
-        AccessDenied: It says where artifacts lie, which would let it read any file, or writes Falaj's own tags.
+        AccessDenied: It says where artifacts lie, which would let it read any file, writes Falaj's own tags, or changes
+            what a run of Falaj's measured: whoever approves its version reads that.
     """
     try:
         said = json.loads(body or b"{}")
         said = json.loads(said) if isinstance(said, str) else said  # as MLflow does: old clients encode twice
-    except (ValueError, RecursionError):
+        own = _names_own(said)
+    except RecursionError:
+        raise InputError("the body is nested too deep") from None
+    except ValueError:
         raise InputError("the body is not JSON") from None
     if not isinstance(said, dict):
         raise InputError("the body is not a JSON object")
     if any(key.replace("_", "").lower() == "artifactlocation" and value for key, value in said.items()):
         raise AccessDenied("an experiment's artifacts lie where Falaj keeps them", hint="leave artifact_location out")
-    if _names_own(said):
+    if own:
         raise AccessDenied(f"tags that begin with {OWN!r} are written by Falaj alone", hint="take another name")
+    if name_of(route) not in _NOTES and any(is_own(run) for run in _runs_in(said)):
+        raise AccessDenied(
+            "what a run of Falaj's measured is said by Falaj alone", hint="log to a run of your own: mlflow.start_run()"
+        )
+
+
+def _runs_in(said: dict[str, Any]) -> list[str]:
+    named = [value for key, value in said.items() if key.replace("_", "").lower() in ("runid", "runuuid")]
+    return [run for run in named if isinstance(run, str)]
 
 
 def _names_own(value: Any) -> bool:

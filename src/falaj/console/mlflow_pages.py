@@ -16,6 +16,7 @@ from falaj.governance.exposure import is_loopback
 from falaj.kernel.errors import AccessDenied, FalajError, InputError, NotFound, Unauthenticated
 from falaj.models.mlflow_server import MlflowRoute, MlflowServer
 from falaj.serving.statuses import error_answer
+from falaj.storage.disk import failure
 
 MOUNT = "/mlflow"
 READ = "mlflow.read"
@@ -65,10 +66,11 @@ class MlflowPages:
                 return
             loop = asyncio.get_running_loop()
             route = await loop.run_in_executor(self._threads, self._admitted, scope, path)
-            with tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES) as body:
+            # Beside what is uploaded: the folder of temporary files is memory on many machines.
+            with tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES, dir=str(self._server.uploads)) as body:
                 size = await _read(receive, body, _limit(route))
                 if route.method in ("POST", "PATCH") and is_write(route, path):
-                    check_written(body.read())
+                    await loop.run_in_executor(self._threads, check_written, route, body.read(), self._server.is_own)
                     body.seek(0)
                 environ = environ_of(scope, path, MOUNT, body, size)
                 headers = _LOGGED if name_of(route) in ARTIFACTS else _HEADERS
@@ -183,7 +185,10 @@ async def _read(receive: Any, body: IO[bytes], limit: int) -> int:
         size += len(piece)
         if size > limit:
             raise InputError(f"the body is larger than {limit:,} bytes")
-        body.write(piece)
+        try:
+            body.write(piece)
+        except OSError as error:
+            raise failure(error, "what is uploaded to MLflow cannot be kept") from error
         if not message.get("more_body", False):
             body.seek(0)
             return size

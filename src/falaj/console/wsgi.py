@@ -1,12 +1,16 @@
 """A WSGI application asked from an ASGI one: in a thread, its body from a file, its answer in pieces."""
 
 import asyncio
+import concurrent.futures
 import sys
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import Executor
 from typing import IO, Any
 
 Send = Callable[[Any], Awaitable[None]]
+
+TAKES_S = 30.0
+"""A client that takes nothing for so long has left, whatever its connection says: its thread is wanted by others."""
 
 _KEPT_BACK = (b"authorization", b"cookie", b"proxy")
 """Headers that the application behind has no business with; `Proxy` would become the variable HTTP_PROXY."""
@@ -56,6 +60,7 @@ async def answer(
     send: Send,
     threads: Executor,
     headers: dict[bytes, bytes],
+    takes_s: float = TAKES_S,
 ) -> None:
     """Ask the application, and send what it answers piece by piece.
 
@@ -65,11 +70,20 @@ async def answer(
         send: ASGI's.
         threads: Where the application runs; each piece waits for the client to have taken the one before.
         headers: By lower-case name, what is said instead of what the application says of it.
+        takes_s: How long the client may take over one piece.
+
+    Raises:
+        TimeoutError: It took longer; what it was sent is not whole.
     """
     loop = asyncio.get_running_loop()
 
     def send_now(message: dict[str, Any]) -> None:
-        asyncio.run_coroutine_threadsafe(_sent(send, message), loop).result()
+        sending = asyncio.run_coroutine_threadsafe(_sent(send, message), loop)
+        try:
+            sending.result(takes_s)
+        except concurrent.futures.TimeoutError:
+            sending.cancel()
+            raise
 
     def run() -> None:
         begun: list[tuple[str, list[tuple[str, str]]]] = []

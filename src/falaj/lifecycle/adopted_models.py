@@ -24,7 +24,8 @@ from falaj.models.export import export
 from falaj.models.making import Made
 from falaj.models.mlflow_model import ForeignModel, order_columns, read_mlflow_model
 from falaj.models.runtimes.calibrated import Calibration
-from falaj.models.training.adopted import adopted, in_service_order, own_columns
+from falaj.models.training.adopted import adopted, in_service_order
+from falaj.models.training.foreign_columns import columns_apart
 from falaj.models.version import ModelVersion
 from falaj.pipelines.context import StepContext
 from falaj.pipelines.submission import submit
@@ -139,4 +140,4 @@ def columns_of(rooms: Rooms, model: Model, foreign: ForeignModel) -> tuple[str, 
             f"feature {texts[0]!r} is a text, whose codes only training gives",
             hint="adopt it as a model whose feature service gives numbers alone",
         )
-    return order_columns(foreign, own_columns(foreign), tuple(name for name, _ in inputs))
+    return order_columns(foreign, columns_apart(foreign), tuple(name for name, _ in inputs))

@@ -53,6 +53,7 @@ def fetch(where: str, tracking: str | None, into: Path) -> tuple[Path, str]:
         Unavailable: The other MLflow does not answer.
     """
     uri = mlflow_uri(where)
+    told = _without_secrets(uri)
     # Whoever names a folder of MLflow's older kind wants it read; MLflow asks to be told so.
     os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -71,16 +72,21 @@ def fetch(where: str, tracking: str | None, into: Path) -> tuple[Path, str]:
         raise Unavailable(f"the other MLflow does not answer: {_first_line(error)}", hint="look at --from") from None
     except (MlflowException, OSError, ValueError) as error:
         raise InputError(
-            f"{uri} cannot be fetched: {_first_line(error)}", hint="name its MLflow: --from URI, or MLFLOW_TRACKING_URI"
+            f"{told} cannot be fetched: {_first_line(error)}",
+            hint="name its MLflow: --from URI, or MLFLOW_TRACKING_URI",
         ) from None
     if not (found / MODEL_FILE).is_file():
-        raise InputError(f"{uri} is no model", hint=f"give the address of the folder that holds its {MODEL_FILE}")
-    return found, uri if tracking is None else f"{uri} of {_without_secrets(tracking)}"
+        raise InputError(f"{told} is no model", hint=f"give the address of the folder that holds its {MODEL_FILE}")
+    return found, told if tracking is None else f"{told} of {_without_secrets(tracking)}"
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+    return _without_secrets((str(error).strip().splitlines() or [type(error).__name__])[0])[:300]
 
 
-def _without_secrets(address: str) -> str:
-    return re.sub(r"//[^/@]*@", "//", address)
+def _without_secrets(text: str) -> str:
+    """Return a text without what addresses in it say before the host or after the path: passwords and signatures.
+
+    Who adopted what from where is kept for good, and everybody may read it.
+    """
+    return re.sub(r"(://[^\s?]*)\?\S*", r"\1", re.sub(r"//[^/\s]*@", "//", text))

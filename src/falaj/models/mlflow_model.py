@@ -7,10 +7,15 @@ from typing import Any, Literal
 import msgspec
 
 from falaj.kernel.errors import DataError, InputError, NotFound, Unsupported
+from falaj.kernel.size import format_size
 from falaj.storage.disk import given_file
 
 Kind = Literal["lightgbm", "xgboost", "onnx", "sklearn"]
 MODEL_FILE = "MLmodel"
+
+_MOST_DESCRIBED_BYTES = 16 << 20
+_MOST_BYTES = 2 << 30
+"""Of a model's file, which is read whole: no ONNX file can be larger, and what serves is ONNX or smaller."""
 
 _NUMBERS = ("boolean", "integer", "long", "float", "double")
 
@@ -45,14 +50,16 @@ def read_mlflow_model(folder: Path) -> ForeignModel:
         Unsupported: It is pickled, of a library that cannot be served from here, or takes what is no number.
     """
     described = _description(folder)
-    flavours: dict[str, Any] = described.get("flavors") or {}
+    flavours = described.get("flavors") or {}
+    if not isinstance(flavours, dict):
+        raise DataError(f"file {folder / MODEL_FILE} describes no model", hint="give a folder that MLflow wrote")
     for kind, read in (("onnx", _onnx), ("lightgbm", _lightgbm), ("xgboost", _xgboost), ("sklearn", _sklearn)):
         if isinstance(flavours.get(kind), dict):
             said = flavours[kind]
             content = _bytes(folder, read(said))
             columns, width = _signature(described.get("signature"))
             return ForeignModel(kind, content, columns, width, _plain(said))  # type: ignore[arg-type]
-    raise _not_native(f"a model of {', '.join(sorted(flavours)) or 'no flavour'}")
+    raise _not_native(f"a model of {', '.join(sorted(map(str, flavours))) or 'no flavour'}")
 
 
 def _description(folder: Path) -> dict[str, Any]:
@@ -61,11 +68,10 @@ def _description(folder: Path) -> dict[str, Any]:
     path = folder / MODEL_FILE
     if not path.is_file():
         raise NotFound(f"folder {folder} holds no model of MLflow's", hint=f"give the folder of its file {MODEL_FILE}")
-    with given_file(path):
-        text = path.read_text(encoding="utf-8", errors="replace")
+    text = _read(path, _MOST_DESCRIBED_BYTES).decode(errors="replace")
     try:
         described = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):  # a date that is none; a list in a list a thousand times
         raise DataError(f"file {path} is not YAML", hint="give a folder that MLflow wrote") from None
     if not isinstance(described, dict):
         raise DataError(f"file {path} describes no model", hint="give a folder that MLflow wrote")
@@ -113,8 +119,15 @@ def _bytes(folder: Path, name: str) -> bytes:
         raise DataError(f"the description names a file {name!r} outside of the model's folder")
     if not path.is_file():
         raise DataError(f"the model's file {path} is not there", hint="give the whole folder that MLflow wrote")
-    with given_file(path):
-        return path.read_bytes()
+    return _read(path, _MOST_BYTES)
+
+
+def _read(path: Path, most: int) -> bytes:
+    with given_file(path), path.open("rb") as file:
+        content = file.read(most + 1) if path.stat().st_size <= most else None
+    if content is None or len(content) > most:
+        raise DataError(f"file {path} is larger than {format_size(most)}", hint="models of that size are not taken in")
+    return content
 
 
 def _signature(said: Any) -> tuple[tuple[str, ...], int | None]:

@@ -47,7 +47,7 @@ def logged_runs(db: Path, tag: str, value: str) -> list[LoggedRun]:
     if not db.exists():
         return []
     try:
-        with closing(sqlite3.connect(f"{db.resolve().as_uri()}?mode=ro", uri=True, timeout=_WAIT_S)) as connection:
+        with closing(_opened(db)) as connection:
             found = connection.execute(
                 "SELECT r.run_uuid, r.name, r.status FROM runs r JOIN tags t ON t.run_uuid = r.run_uuid "
                 "WHERE t.key = ? AND t.value = ? AND r.lifecycle_stage = 'active' ORDER BY r.start_time, r.run_uuid",
@@ -59,6 +59,29 @@ def logged_runs(db: Path, tag: str, value: str) -> list[LoggedRun]:
             return []
         raise StorageError(f"MLflow's database {db}: {error}", hint="look at the disk") from error
     return [run for run in runs if run is not None]
+
+
+def is_tagged(db: Path, run: str, beginning: str) -> bool:
+    """Return whether a run bears a tag whose name begins so.
+
+    Args:
+        db: MLflow's database.
+        run: MLflow's identifier of the run.
+        beginning: How the name begins.
+
+    Raises:
+        StorageError: The database cannot be read.
+    """
+    query = "SELECT 1 FROM tags WHERE run_uuid = ? AND substr(key, 1, ?) = ? LIMIT 1"
+    try:
+        with closing(_opened(db)) as connection:
+            return connection.execute(query, (run, len(beginning), beginning)).fetchone() is not None
+    except sqlite3.OperationalError as error:
+        raise StorageError(f"MLflow's database {db}: {error}", hint="look at the disk") from error
+
+
+def _opened(db: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{db.resolve().as_uri()}?mode=ro", uri=True, timeout=_WAIT_S)
 
 
 def values_by_name(runs: Sequence[LoggedRun]) -> dict[str, float | str]:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from falaj.kernel.errors import StorageError
+from falaj.models.mlflow_reading import is_tagged
 from falaj.models.mlflow_writing import load_mlflow, own_warnings_aside, prepare_database
 
 _OFF = {
@@ -62,7 +63,7 @@ class MlflowServer:
     def __init__(self, db: Path, uploads: Path, *, local: bool) -> None:
         self._db = db
         self._uri = f"sqlite:///{db.resolve()}"
-        self._uploads = uploads
+        self.uploads = uploads
         self._local = local
         self._lock = threading.Lock()
         self._app: Any = None
@@ -89,8 +90,16 @@ class MlflowServer:
             return None
         return MlflowRoute(method, rule.rule)
 
+    def is_own(self, run: str) -> bool:
+        """Return whether a run, by its identifier, mirrors one of Falaj's or was logged by a step of one.
+
+        Raises:
+            StorageError: MLflow's database cannot be read.
+        """
+        return is_tagged(self._db, run, "falaj.")
+
     def _loaded(self) -> Any:
-        self._uploads.mkdir(parents=True, exist_ok=True)
+        self.uploads.mkdir(parents=True, exist_ok=True)
         self._set_up()
         load_mlflow()
         with own_warnings_aside():
@@ -118,5 +127,5 @@ class MlflowServer:
         os.environ["_MLFLOW_SERVER_FILE_STORE"] = self._uri
         os.environ["_MLFLOW_SERVER_REGISTRY_STORE"] = self._uri
         os.environ["_MLFLOW_SERVER_ARTIFACT_ROOT"] = "mlflow-artifacts:/"
-        os.environ["_MLFLOW_SERVER_ARTIFACT_DESTINATION"] = self._uploads.resolve().as_uri()
+        os.environ["_MLFLOW_SERVER_ARTIFACT_DESTINATION"] = self.uploads.resolve().as_uri()
         os.environ["_MLFLOW_SERVER_SERVE_ARTIFACTS"] = "true"

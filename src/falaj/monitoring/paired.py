@@ -34,7 +34,8 @@ def paired_loss(
 ) -> Paired:
     """Compare two versions on the same decisions.
 
-    A version that failed on a request is held to have lost as much there as can be lost.
+    A version that failed on a request is held to have lost as much there as can be lost, and so is one whose score is
+    no probability and farther off: the interval is one of bounded values.
 
     Args:
         by: What is lost.
@@ -52,7 +53,7 @@ def paired_loss(
     """
     if by == "brier":
         least, most = 0.0, 1.0
-        losses = [np.where(np.isnan(scores), most, (scores - outcomes) ** 2) for scores in (live, shadow)]
+        losses = [np.fmin((scores - outcomes) ** 2, most) for scores in (live, shadow)]  # of a missing one, the most
     else:
         used = cost if by == "cost" and cost is not None else _ERRORS
         amounts = msgspec.structs.astuple(used)

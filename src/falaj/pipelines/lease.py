@@ -1,10 +1,13 @@
 """Leases that are renewed beside the work they protect."""
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from falaj.kernel.errors import StorageError, Timeout
+from falaj.kernel.errors import FalajError
+
+_LOG = logging.getLogger(__name__)
 
 
 class Heartbeats:
@@ -26,13 +29,14 @@ class Heartbeats:
         self._lock = threading.Lock()
         self._beat: tuple[Callable[[], bool], Callable[[], None]] | None = None
         self._thread: threading.Thread | None = None
+        self._said = ""
 
     @contextmanager
     def during(self, renew: Callable[[], bool], lost: Callable[[], None]) -> Iterator[None]:
         """Renew a lease for as long as the block runs.
 
         Args:
-            renew: Renews it; False if it is lost.
+            renew: Renews it; False if it is lost. Whatever it raises is said in the log, and the next beat tries again.
             lost: Called once if it is.
         """
         with self._lock:
@@ -66,10 +70,20 @@ class Heartbeats:
     ) -> tuple[Callable[[], bool], Callable[[], None]] | None:
         try:
             held = renew()
-        except (StorageError, Timeout):
+        except Exception as error:  # noqa: BLE001 the top of a thread: who no longer renews has lost what it works on
             # A full disk or a long writer may pass before the lease does; two more beats are left to try.
+            self._say(error)
             return renew, lost
+        self._said = ""
         if held:
             return renew, lost
         lost()
         return None
+
+    def _say(self, error: Exception) -> None:
+        text = f"{type(error).__name__}: {error}"
+        if text != self._said:  # once, not at each beat for as long as a disk is full
+            self._said = text
+            _LOG.error(
+                "a lease was not renewed, which is tried again: %s", text, exc_info=not isinstance(error, FalajError)
+            )

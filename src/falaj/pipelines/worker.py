@@ -4,6 +4,7 @@ import logging
 import shutil
 import threading
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,9 @@ class Worker:
         id: WorkerId | None = None,
         crash_at: CrashPoint = no_crash,
     ) -> None:
+        # A step in this process may be the first to import MLflow, and with it this part of SQLAlchemy, which takes a
+        # hand in everybody's statements from its first line on: threads that used the database meanwhile would fail.
+        import_module("sqlalchemy.orm")
         self.id = id or this_worker()
         self._db = db
         self._blobs = blobs

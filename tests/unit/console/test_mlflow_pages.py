@@ -216,6 +216,7 @@ def test_a_writer_logs_a_run_and_uploads_beside_falajs_own(mlflow: Served) -> No
         ("runs/log-batch", {"run_id": "x", "tags": [{"key": "falaj.gate", "value": "PASS"}]}),
         ("runs/delete-tag", {"run_id": "x", "key": "falaj.gate"}),
         ("runs/create", [1]),
+        ("runs/set-tag", '{"a": ' + 400 * "[" + 400 * "]" + "}"),
     ],
 )
 def test_a_writer_says_neither_where_files_lie_nor_what_falaj_alone_says(
@@ -225,6 +226,28 @@ def test_a_writer_says_neither_where_files_lie_nor_what_falaj_alone_says(
     for role in ("owner", "engineer"):
         reply = client.post(f"/mlflow/api/2.0/mlflow/{path}", json=body, headers=bearer(tokens[role]))
         assert reply.json()["code"] in ("access_denied", "input_invalid"), reply.text
+
+
+def test_nobody_changes_what_a_run_of_falajs_measured_and_notes_beside_it_are_free(mlflow: Served) -> None:
+    client, _, tokens = mlflow
+    owner, api = bearer(tokens["owner"]), "/mlflow/api/2.0/mlflow"
+    runs = client.post(f"{api}/runs/search", json={"experiment_ids": ["1"]}, headers=owner).json()
+    run = runs["runs"][0]["info"]["run_id"]
+    metric = {"key": "auc", "value": 1.0, "timestamp": 1, "step": 0}
+    for path, said in (
+        ("log-metric", {"run_id": run, **metric}),
+        ("log-metric", {"run_uuid": run, **metric}),
+        ("log-batch", {"runId": run, "metrics": [metric]}),
+        ("log-parameter", {"run_id": run, "key": "trees", "value": "1"}),
+        ("update", {"run_id": run, "status": "FAILED"}),
+    ):
+        reply = client.post(f"{api}/runs/{path}", json=said, headers=owner)
+        assert (reply.status_code, reply.json()["code"]) == (403, "access_denied"), (path, reply.text)
+    note = {"run_id": run, "key": "seen", "value": "yes"}
+    assert client.post(f"{api}/runs/set-tag", json=note, headers=owner).status_code == 200
+    seen = client.get(f"{api}/runs/get?run_id={run}", headers=owner).json()["run"]
+    assert "metrics" not in seen["data"]
+    assert ("seen", "yes") in {(tag["key"], tag["value"]) for tag in seen["data"]["tags"]}
 
 
 def test_other_names_of_the_machine_are_refused(mlflow: Served) -> None:

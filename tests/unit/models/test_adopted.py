@@ -1,5 +1,7 @@
 """Models that MLflow saved elsewhere: each native format answers as it did there, and what is pickled is never read."""
 
+import json
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +24,8 @@ from falaj.models.mlflow_model import ForeignModel, order_columns, read_mlflow_m
 from falaj.models.mlflow_writing import load_mlflow
 from falaj.models.runtimes.load import load_bytes
 from falaj.models.training.adopted import adopted, in_service_order, own_columns
+from falaj.models.training.foreign_columns import columns_apart
+from falaj.models.training.sound_trees import check_lightgbm, check_xgboost
 
 NAMES = ("b", "a", "c")
 """In the order in which the models take them; the feature service gives them in the alphabet's."""
@@ -197,10 +201,84 @@ def test_what_is_no_model_is_refused_with_what_to_do(tmp_path: Path) -> None:
     for broken in ("{", '[{"name": 1}]', '[{"type": "tensor"}]', "7"):
         with pytest.raises(DataError, match="signature"):
             read_mlflow_model(_described(folder, signature={"inputs": broken}))
-    for text in ("[1]", "a: [", "\x00"):
+    for text in ("[1]", "a: [", "\x00", "made: 2026-13-45", "[" * 3_000, "flavors: [onnx]"):
         (folder / "MLmodel").write_text(text)
         with pytest.raises(DataError):
             read_mlflow_model(folder)
+
+
+def test_what_no_gateway_could_hold_is_not_read(tmp_path: Path) -> None:
+    folder = _described(tmp_path / "a")
+    with (folder / "model.lgb").open("wb") as file:
+        file.truncate((2 << 30) + 1)
+    with pytest.raises(DataError, match=r"model\.lgb is larger than 2"):
+        read_mlflow_model(folder)
+    with (folder / "MLmodel").open("ab") as file:
+        file.truncate((16 << 20) + 1)
+    with pytest.raises(DataError, match="MLmodel is larger than 16"):
+        read_mlflow_model(folder)
+
+
+@pytest.mark.parametrize("case", ["booster", "ubj", "linear"])
+def test_columns_are_read_in_a_process_of_their_own(case: str, tmp_path: Path) -> None:
+    assert columns_apart(read_mlflow_model(CASES[case](tmp_path / "model")[0])) == NAMES
+
+
+def test_a_damaged_file_ends_only_the_process_that_reads_it() -> None:
+    text = _booster().model_to_string()
+    for kind, content in (("lightgbm", text[: len(text) // 2]), ("lightgbm", text[:40]), ("xgboost", "")):
+        with pytest.raises(DataError):
+            columns_apart(ForeignModel(kind, content.encode(), (), None, {}))  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="skops cannot read"):
+        columns_apart(ForeignModel("sklearn", b"no zip", (), None, {}))
+
+
+@pytest.mark.parametrize(
+    ("field", "made_up"),
+    [
+        ("split_feature", "900000000"),
+        ("left_child", "900000000"),
+        ("right_child", "-90000000"),
+        ("left_child", "0"),  # of the first node: a way without end
+        ("decision_type", "3"),
+    ],
+)
+def test_a_tree_that_names_what_is_not_there_is_refused_before_anybody_walks_it(field: str, made_up: str) -> None:
+    text = re.sub(rf"{field}=-?\d+", f"{field}={made_up}", _booster().model_to_string())
+    text = re.sub(r"tree_sizes=.*\n", "", text)  # which would tell of the change
+    # Where it cannot even be written down again, that ends the process which tries.
+    with pytest.raises(DataError, match=r"tree 0 of the model|ends the process"):
+        columns_apart(ForeignModel("lightgbm", text.encode(), (), None, {}))
+
+
+@pytest.mark.parametrize(
+    ("field", "made_up"),
+    [("split_indices", 900000000), ("left_children", 900000000), ("left_children", 0), ("right_children", -7)],
+)
+def test_a_tree_of_xgboost_is_looked_through_too(field: str, made_up: int) -> None:
+    document = json.loads(bytes(_xgb().save_raw("json")))
+    check_xgboost(document)
+    document["learner"]["gradient_booster"]["model"]["trees"][0][field][0] = made_up
+    with pytest.raises(DataError, match="tree 0 of the model"):
+        own_columns(ForeignModel("xgboost", json.dumps(document).encode(), (), None, {}))
+
+
+@pytest.mark.parametrize("booster", ["dart", "gblinear", "gbtree"])
+def test_every_booster_of_xgboost_is_sound(booster: str) -> None:
+    pruned = {} if booster == "gblinear" else {"gamma": 0.5}
+    check_xgboost(json.loads(bytes(_xgb(booster=booster, **pruned).save_raw("json"))))
+
+
+def test_trees_of_every_kind_are_sound() -> None:
+    kinds = ROWS.assign(b=(ROWS["b"] * 3).round().abs().astype(int), one=1.0)
+    data = {"objective": "binary", "verbose": -1, "num_threads": 1, "min_data_per_group": 1, "cat_smooth": 0}
+    for more, categories in (({}, ["b"]), ({"linear_tree": True}, []), ({"boosting": "dart"}, [])):
+        held = lightgbm.Dataset(kinds, LABELS, categorical_feature=categories, params=more)
+        text = lightgbm.train(data | more, held, 10).model_to_string()
+        assert ("num_cat=0" not in text.split("Tree=1")[0]) is bool(categories)
+        check_lightgbm(text)
+    stump = lightgbm.train(data | {"min_data_in_leaf": 1_000}, lightgbm.Dataset(ROWS, LABELS), 2)
+    check_lightgbm(stump.model_to_string())
 
 
 def test_columns_are_those_of_the_feature_service() -> None:
@@ -264,3 +342,12 @@ def test_models_are_fetched_from_every_kind_of_store(tmp_path: Path) -> None:
     for wrong in ("nothing", "a/b/c", "a@b@c", "", "../x/1"):
         with pytest.raises(InputError):
             mlflow_uri(wrong)
+
+
+def test_no_password_and_no_signature_of_an_address_is_told(tmp_path: Path) -> None:
+    where = "http://zoe:p@ss-word@127.0.0.1:1/model?X-Signature=abc"
+    with pytest.raises(FalajError) as refused:
+        fetch(where, None, tmp_path)
+    told = f"{refused.value.message} {refused.value.hint}"
+    assert "127.0.0.1:1/model" in told
+    assert [secret for secret in ("zoe", "p@ss", "word", "abc") if secret in told] == []

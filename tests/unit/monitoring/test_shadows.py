@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from falaj.monitoring.paired import paired_loss
 from falaj.monitoring.performance import QualityPolicy
 from falaj.monitoring.shadows import Comparison, Pairs, compare
 
@@ -68,3 +69,14 @@ def test_an_outcome_that_is_no_class_proves_nothing() -> None:
     found = compared(fair + strange).paired
     assert found == compared(fair).paired
     assert found is not None and (found.outcomes, found.less.value) == (300, 0.0)
+
+
+@pytest.mark.parametrize("score", [7.0, -7.0, math.inf])
+def test_a_score_that_is_no_probability_loses_what_can_be_lost_and_no_more(score: float) -> None:
+    outcomes, shadow = np.tile([0.0, 1.0], 100), np.full(200, 0.5)
+
+    def lost(wrong: float) -> object:
+        live = np.where(np.arange(200) % 20 == 0, wrong, 0.5)
+        return paired_loss("brier", outcomes, live, shadow, thresholds=(0.5, 0.5), cost=None)
+
+    assert lost(score) == lost(math.nan)

@@ -1,6 +1,8 @@
 """Workers: each step once, in order, from the cache where its key is known, and whatever becomes of other workers."""
 
 import errno
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -407,3 +409,25 @@ def test_run_forever_ends_when_told(bench: Bench) -> None:
     stop.set()
     thread.join(10)
     assert not thread.is_alive()
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from falaj.kernel.clock import SystemClock
+from falaj.pipelines.keys import StepKeys
+from falaj.pipelines.worker import Worker
+from falaj.storage.blobs.local import LocalBlobs
+from falaj.storage.metadata.database import Database
+
+folder, db = Path(sys.argv[1]), Database.memory()
+Worker(db, LocalBlobs(folder), SystemClock(), StepKeys([], ""), {}, work=folder, logs=folder)
+print("sqlalchemy.orm" in sys.modules, "mlflow" in sys.modules)
+db.close()
+"""
+
+
+def test_what_mlflow_brings_along_is_whole_before_any_thread_uses_the_database(tmp_path: Path) -> None:
+    started = f"import sys; sys.path[:] = {sys.path!r}\n{SCRIPT}"
+    done = subprocess.run([sys.executable, "-c", started, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["True", "False"], done.stderr

@@ -2,6 +2,8 @@
 
 import json
 import warnings
+import zipfile
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -16,8 +18,23 @@ from falaj.models.onnx_conversion import to_onnx
 from falaj.models.runtimes.load import load_bytes
 from falaj.models.runtimes.port import Matrix, Scores
 from falaj.models.training.fitted import Fitted, shares
+from falaj.models.training.sound_trees import check_lightgbm, check_xgboost
 
 _UNNAMED_LIGHTGBM = "Column_"
+
+_NOT_SKOPS = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    OSError,
+    EOFError,
+    ImportError,
+    RuntimeError,  # of which are: nested too deep, encrypted, compressed in a way that zipfile does not know
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What skops raises at an archive that is not its own: whatever its parts happen to raise."""
 
 
 def own_columns(foreign: ForeignModel) -> tuple[str, ...]:
@@ -79,9 +96,11 @@ def _lightgbm(content: bytes) -> Any:
     import lightgbm
 
     try:
-        return lightgbm.Booster(model_str=content.decode())
+        booster = lightgbm.Booster(model_str=content.decode())
     except (lightgbm.basic.LightGBMError, UnicodeDecodeError) as error:
         raise _unreadable("LightGBM", error) from None
+    check_lightgbm(booster.model_to_string())
+    return booster
 
 
 def _from_xgboost(foreign: ForeignModel, names: tuple[str, ...], _: Matrix, task: Task) -> Fitted:
@@ -115,6 +134,7 @@ def _xgboost(content: bytes) -> Any:
             booster.load_model(bytearray(content))
     except xgboost.core.XGBoostError as error:
         raise _unreadable("XGBoost", error) from None
+    check_xgboost(json.loads(bytes(booster.save_raw("json"))))
     return booster
 
 
@@ -158,7 +178,7 @@ def _sklearn(content: bytes) -> Any:
         return skops.io.loads(content, trusted=None)
     except UntrustedTypesFoundException as error:
         raise Unsupported(f"the model holds more than scikit-learn's own: {error}", hint="write it as ONNX") from None
-    except (ValueError, KeyError, TypeError, AttributeError, OSError, ImportError) as error:
+    except _NOT_SKOPS as error:
         raise _unreadable("skops", error) from None
 
 
@@ -256,6 +276,5 @@ def _check_objective(found: str, wanted: tuple[str, ...], task: Task) -> None:
 
 
 def _unreadable(library: str, error: Exception) -> DataError:
-    return DataError(
-        f"{library} cannot read the model: {str(error).strip().splitlines()[0][:200]}", hint="log it again"
-    )
+    why = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    return DataError(f"{library} cannot read the model: {why}", hint="log it again")

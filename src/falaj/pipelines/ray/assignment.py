@@ -13,6 +13,7 @@ The folder, the blobs and the project's folder must have the same names on every
 """
 
 import contextlib
+import os
 import shutil
 from pathlib import Path
 
@@ -20,6 +21,7 @@ import msgspec
 
 from falaj.kernel.codec import to_json
 from falaj.pipelines.child import ChildProgress, ChildRequest, ChildResult
+from falaj.storage.disk import write_atomically
 
 NOT_SHARED = 97
 """What a job leaves with whose node does not see the folders."""
@@ -66,15 +68,14 @@ class AssignmentFolder:
     def give(self, assignment: Assignment) -> None:
         """Write down what is to be done."""
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        part = self._waiting.with_suffix(".part")
-        part.touch(mode=0o600)  # arguments are nobody else's business
-        part.write_text(to_json(assignment), encoding="utf-8")
-        part.replace(self._waiting)
+        # Arguments are nobody else's business, and a power cut must leave all of them or none.
+        write_atomically(self._waiting, to_json(assignment).encode())
 
     def given(self) -> Assignment | None:
-        """Return what is to be done, whether or not a job has taken it; None where nothing is."""
+        """Return what is to be done, whether or not a job has taken it; None where nothing is that can be read."""
         for file in (self._waiting, self._taken):
-            with contextlib.suppress(FileNotFoundError):
+            # A damaged one would be met by every next attempt too, under the same name: it is given anew.
+            with contextlib.suppress(FileNotFoundError, msgspec.DecodeError):
                 return msgspec.json.decode(file.read_bytes(), type=Assignment)
         return None
 
@@ -92,8 +93,16 @@ class AssignmentFolder:
         return msgspec.json.decode(self._taken.read_bytes(), type=Assignment)
 
     def is_taken(self) -> bool:
-        """Return whether a job has taken it, and it was not withdrawn since."""
-        return self._taken.exists()
+        """Return whether a job has taken it, and it was not withdrawn since.
+
+        Raises:
+            OSError: The folder cannot be looked at, as when a server of files is away: nobody withdrew it by that.
+        """
+        try:
+            os.stat(self._taken)  # noqa: PTH116 - `exists` says no, whatever went wrong, from Python 3.14 on
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
 
     def began(self) -> float | None:
         """Return when it was taken, in seconds since 1970; None before."""
@@ -126,16 +135,19 @@ class AssignmentFolder:
         """Add what the job has said since the last time to a log; whoever takes the step over goes on there."""
         copied = self.path / "log.copied"
         try:
-            with self.log.open("rb") as said:
-                done = int(copied.read_text()) if copied.exists() else 0
-                said.seek(done)
-                new = said.read()
-        except (FileNotFoundError, ValueError):
+            said = self.log.open("rb")
+        except FileNotFoundError:
             return
-        if new:
+        with said:
+            done = _number(copied)
+            if os.fstat(said.fileno()).st_size <= done:
+                return
+            said.seek(done)
             with target.open("ab") as log:
-                log.write(new)
-            copied.write_text(str(done + len(new)), encoding="ascii")
+                shutil.copyfileobj(said, log)  # in pieces: nobody may have followed for days
+            part = copied.with_suffix(".part")
+            part.write_text(str(said.tell()), encoding="ascii")
+            part.replace(copied)
 
     def withdraw(self) -> None:
         """Take it back: a job that has not begun never does, and one that has ends itself within seconds."""
@@ -147,3 +159,9 @@ class AssignmentFolder:
         with contextlib.suppress(OSError):
             self.withdraw()
         shutil.rmtree(self.path, ignore_errors=True)
+
+
+def _number(file: Path) -> int:
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        return int(file.read_text(encoding="ascii"))
+    return 0

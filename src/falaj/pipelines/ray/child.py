@@ -4,6 +4,7 @@ The command names a folder and nothing else: what the job is to do, and all that
 in neither: the step reads them on its node.
 """
 
+import contextlib
 import os
 import signal
 import sys
@@ -80,8 +81,10 @@ def _say_into(log: Path) -> None:
 def _end_when_withdrawn(folder: AssignmentFolder, ended: threading.Event) -> None:
     """Kill this group when the assignment is taken back: Ray may be too dead to be told to."""
     while not ended.wait(_LOOK_EVERY_S):
-        if not folder.is_taken() and not ended.is_set():
-            os.killpg(os.getpgrp(), signal.SIGKILL)
+        # While the folder cannot be looked at the job goes on, and is looked after again as soon as it can.
+        with contextlib.suppress(OSError):
+            if not folder.is_taken() and not ended.is_set():
+                os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
 def _leave(status: int, why: str) -> None:

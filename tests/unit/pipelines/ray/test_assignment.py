@@ -71,6 +71,36 @@ def test_a_log_is_copied_on_from_where_the_last_worker_was(tmp_path: Path) -> No
     assert log.read_text() == "one\ntwo\nthree\n"
 
 
+def test_a_log_is_copied_on_though_a_worker_died_while_it_noted_how_far_it_was(tmp_path: Path) -> None:
+    job, log = tmp_path / "job", tmp_path / "step.log"
+    job.mkdir()
+    (job / "log.txt").write_text("one\n")
+    (job / "log.copied").touch()
+    AssignmentFolder(job).copy_log(log)
+    AssignmentFolder(job).copy_log(log)
+    assert log.read_text() == "one\n"
+
+
+def test_one_that_a_power_cut_left_empty_is_given_anew(tmp_path: Path) -> None:
+    folder = AssignmentFolder(tmp_path / "job")
+    folder.give(an_assignment())
+    (folder.path / "assignment.json").write_bytes(b"")
+    assert folder.given() is None
+    folder.give(an_assignment())
+    assert folder.take(1.0) == an_assignment()
+
+
+def test_a_folder_that_cannot_be_looked_at_is_not_a_withdrawn_one(tmp_path: Path) -> None:
+    folder = AssignmentFolder(tmp_path / "job")
+    folder.give(an_assignment())
+    folder.take(1.0)
+    # A name that leads in a circle, as a name on a server that is away: something is wrong, and nothing was withdrawn.
+    folder.path.rename(tmp_path / "elsewhere")
+    folder.path.symlink_to(folder.path)
+    with pytest.raises(OSError, match="symbolic links"):
+        folder.is_taken()
+
+
 @pytest.mark.parametrize(
     ("made", "project", "status", "said"),
     [
