@@ -104,6 +104,7 @@ class FalajProject:
         self.gateway_port, self.control_port = free_ports(2)
         self.env: dict[str, str] = {}
         self.hidden: set[str] = set()
+        self._started: list[subprocess.Popen[str]] = []
 
     def copy_to(self, folder: Path) -> "FalajProject":
         """Return a copy with everything in it; only while nothing runs in it."""
@@ -118,7 +119,7 @@ class FalajProject:
 
     def start(self, *words: str, token: str | None = None) -> subprocess.Popen[str]:
         """Start a command and return its process."""
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [COMMAND, *words, *(["--token", token] if token else [])],
             cwd=self.folder,
             env=self.environment(),
@@ -127,6 +128,8 @@ class FalajProject:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self._started = [one for one in self._started if one.returncode is None] + [process]
+        return process
 
     def run(self, *words: str, token: str | None = None, stdin: str = "", within_s: float = 120) -> Output:
         """Run a command to its end, whatever its exit code."""
@@ -186,6 +189,10 @@ class FalajProject:
     def end(self) -> None:
         """Leave nothing of this project running, in whatever state a test left it."""
         self.run("down")
+        for process in self._started:  # of a test that failed before it ended them
+            if process.returncode is None:
+                process.kill()
+                process.communicate()
         for pid in self.processes():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
