@@ -2,7 +2,10 @@
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
 from falaj.kernel.errors import InputError, Unavailable
 from falaj.models.mlflow_model import MODEL_FILE
@@ -63,10 +66,7 @@ def fetch(where: str, tracking: str | None, into: Path) -> tuple[Path, str]:
         from requests.exceptions import RequestException
 
     try:
-        with own_warnings_aside():
-            if tracking is not None:
-                mlflow.set_tracking_uri(tracking)
-                mlflow.set_registry_uri(tracking)
+        with own_warnings_aside(), _asking(mlflow, tracking):
             found = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(into)))
     except RequestException as error:
         raise Unavailable(f"the other MLflow does not answer: {_first_line(error)}", hint="look at --from") from None
@@ -78,6 +78,26 @@ def fetch(where: str, tracking: str | None, into: Path) -> tuple[Path, str]:
     if not (found / MODEL_FILE).is_file():
         raise InputError(f"{told} is no model", hint=f"give the address of the folder that holds its {MODEL_FILE}")
     return found, told if tracking is None else f"{told} of {_without_secrets(tracking)}"
+
+
+@contextmanager
+def _asking(mlflow: ModuleType, tracking: str | None) -> Iterator[None]:
+    """Let MLflow mean the other one for a while: parts of it heed what is set for the process, and nothing else."""
+    if tracking is None:
+        yield
+        return
+    before = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")}
+    mlflow.set_tracking_uri(tracking)
+    mlflow.set_registry_uri(tracking)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(None)
+        mlflow.set_registry_uri(None)
+        for name, value in before.items():  # where MLflow keeps what is set, for child processes too
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 def _first_line(error: Exception) -> str:

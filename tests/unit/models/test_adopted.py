@@ -1,6 +1,7 @@
 """Models that MLflow saved elsewhere: each native format answers as it did there, and what is pickled is never read."""
 
 import json
+import os
 import re
 import warnings
 from collections.abc import Callable
@@ -312,7 +313,7 @@ def test_another_task_is_refused(objective: str, tmp_path: Path) -> None:
 def test_models_are_fetched_from_every_kind_of_store(tmp_path: Path) -> None:
     mlflow = load_mlflow()
     _mlflow("lightgbm")
-    before = mlflow.get_tracking_uri()
+    uris = {"MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"}
     booster = _booster()
     try:
         for number, tracking in enumerate((f"sqlite:///{tmp_path}/other.db", (tmp_path / "files").as_uri())):
@@ -327,6 +328,10 @@ def test_models_are_fetched_from_every_kind_of_store(tmp_path: Path) -> None:
                         booster, name="model", registered_model_name="outside", pip_requirements=["numpy"]
                     )
                 mlflow.MlflowClient().set_registered_model_alias("outside", "champion", "1")
+                for name in (*uris, "MLFLOW_ALLOW_FILE_STORE"):
+                    patch.delenv(name, raising=False)
+                mlflow.set_tracking_uri(None)
+                mlflow.set_registry_uri(None)
                 for where in ("outside/1", "outside@champion", run.info.run_id, f"runs:/{run.info.run_id}/model"):
                     into = tmp_path / f"{number}-{where.replace('/', '_').replace(':', '_')}"
                     into.mkdir()
@@ -336,8 +341,11 @@ def test_models_are_fetched_from_every_kind_of_store(tmp_path: Path) -> None:
                 for wrong in ("outside/7", "nobody/1", "0" * 32, "runs:/x/y"):
                     with pytest.raises(FalajError):
                         fetch(wrong, tracking, tmp_path)
+                assert not uris & set(os.environ) and tracking not in (
+                    mlflow.get_tracking_uri(), mlflow.get_registry_uri(),
+                )  # fmt: skip
     finally:
-        mlflow.set_tracking_uri(before)
+        mlflow.set_tracking_uri(None)
         mlflow.set_registry_uri(None)
     for wrong in ("nothing", "a/b/c", "a@b@c", "", "../x/1"):
         with pytest.raises(InputError):

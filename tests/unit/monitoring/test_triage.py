@@ -241,7 +241,7 @@ def test_what_becomes_more_severe_is_told_once(desk: Desk) -> None:
     assert [(one.event, one.severity, one.summary) for one in desk.told()] == [
         ("opened", "warning", "fraud: drift: drift found"),
         ("escalated", "critical", "fraud: drift (now critical): drift found"),
-        ("resolved", "critical", "fraud: drift: over"),
+        ("resolved", "critical", "fraud: drift: fine again"),
     ]
     with desk.db.read() as connection:
         incident = get_incident(connection, 1)
