@@ -314,6 +314,14 @@ def test_models_are_fetched_from_every_kind_of_store(tmp_path: Path) -> None:
     mlflow = load_mlflow()
     _mlflow("lightgbm")
     uris = {"MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"}
+
+    def forget() -> None:
+        """Let this process mean no MLflow; MLflow itself leaves the registry's address in the environment."""
+        mlflow.set_tracking_uri(None)
+        mlflow.set_registry_uri(None)
+        for name in uris:
+            os.environ.pop(name, None)
+
     booster = _booster()
     try:
         for number, tracking in enumerate((f"sqlite:///{tmp_path}/other.db", (tmp_path / "files").as_uri())):
@@ -328,10 +336,7 @@ def test_models_are_fetched_from_every_kind_of_store(tmp_path: Path) -> None:
                         booster, name="model", registered_model_name="outside", pip_requirements=["numpy"]
                     )
                 mlflow.MlflowClient().set_registered_model_alias("outside", "champion", "1")
-                for name in (*uris, "MLFLOW_ALLOW_FILE_STORE"):
-                    patch.delenv(name, raising=False)
-                mlflow.set_tracking_uri(None)
-                mlflow.set_registry_uri(None)
+                forget()
                 for where in ("outside/1", "outside@champion", run.info.run_id, f"runs:/{run.info.run_id}/model"):
                     into = tmp_path / f"{number}-{where.replace('/', '_').replace(':', '_')}"
                     into.mkdir()
@@ -345,8 +350,7 @@ def test_models_are_fetched_from_every_kind_of_store(tmp_path: Path) -> None:
                     mlflow.get_tracking_uri(), mlflow.get_registry_uri(),
                 )  # fmt: skip
     finally:
-        mlflow.set_tracking_uri(None)
-        mlflow.set_registry_uri(None)
+        forget()
     for wrong in ("nothing", "a/b/c", "a@b@c", "", "../x/1"):
         with pytest.raises(InputError):
             mlflow_uri(wrong)
