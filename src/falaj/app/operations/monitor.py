@@ -38,6 +38,7 @@ def monitor_status(rooms: Rooms, endpoint: str) -> MonitorStatus:
         champion = champion_of(route)
         watched = champion.subject
         kept = latest_verdicts(connection, subject=endpoint, version=watched)
+    declared = rooms.definitions.endpoints.get(endpoint)  # a bare model's is in no definition
     verdicts = {one.verdict.kind: one.verdict for one in kept}
     drift, quality, estimate = verdicts.get("drift"), verdicts.get("performance"), verdicts.get(ESTIMATED)
     realised: dict[str, float | None] = {}
@@ -52,7 +53,7 @@ def monitor_status(rooms: Rooms, endpoint: str) -> MonitorStatus:
         early=quality.evidence["early"] if quality else 0,
         unknown=quality.evidence.get("unknown", 0) if quality else 0,
         intervals=_estimates(quality.evidence) if quality else {},
-        segments=_segments(drift, quality, rooms.definitions.endpoint(endpoint).monitor.segments),
+        segments=_segments(drift, quality, () if declared is None else declared.monitor.segments),
         estimated=_estimates(estimate.evidence) if estimate and estimate.outcome == "PASS" else {},
         estimate=estimate.reason if estimate else _not_estimated(rooms, champion),
     )
