@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from falaj.definitions.task import Task
-from falaj.kernel.errors import ExtraMissing
+from falaj.kernel.extra import library
 from falaj.models.metrics import Floats
 from falaj.models.runtimes.port import Matrix, Scores
 
@@ -95,10 +95,6 @@ def shapley_values(
 
 
 def _library() -> Any:
-    try:
-        with warnings.catch_warnings():  # it draws with what matplotlib is about to drop, and we draw nothing with it
-            warnings.simplefilter("ignore")
-            import shap  # seconds, and only for models that no TreeSHAP reads
-    except ImportError as error:
-        raise ExtraMissing(f"shap is not installed: {error}", hint="pip install 'falaj[explain]'") from None
-    return shap
+    with warnings.catch_warnings():  # it draws with what matplotlib is about to drop, and we draw nothing with it
+        warnings.simplefilter("ignore")
+        return library("shap", "explain")  # seconds, and only for models that no TreeSHAP reads

@@ -6,12 +6,12 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from falaj.features.engines import extra
 from falaj.features.engines.choice import open_engine
 from falaj.features.engines.duckdb import DuckDbEngine
 from falaj.features.engines.port import Questions
 from falaj.features.engines.postgres import PostgresEngine
 from falaj.features.offline import training_frame
+from falaj.kernel import extra
 from falaj.kernel.errors import ExtraMissing, InputError, ProjectError, StorageError
 from falaj.kernel.settings import FeatureSettings, load_settings
 from support.feature_worlds import INSTANT, make_service, row, table

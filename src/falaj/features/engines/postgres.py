@@ -13,11 +13,11 @@ from falaj.definitions.service_spec import ViewSpec
 from falaj.features.arrow_types import ARROW_TYPES
 from falaj.features.dialect import DIALECTS
 from falaj.features.engines.answer import asked_table, in_order, named_columns, rows_of, source_columns
-from falaj.features.engines.extra import library
 from falaj.features.engines.port import Questions
 from falaj.features.engines.support import check_views
 from falaj.features.point_in_time_join import events_sql, features_sql
 from falaj.kernel.errors import DataError, InputError, StorageError
+from falaj.kernel.extra import library
 
 _DIALECT = DIALECTS["postgres"]
 _NO_HEADER = pyarrow.csv.WriteOptions(include_header=False)

@@ -15,10 +15,11 @@ from falaj.definitions.gate import HIGHER_IS_BETTER
 from falaj.definitions.task import Task
 from falaj.definitions.trainer import Trainer, lightgbm, sklearn, xgboost
 from falaj.definitions.tuning import Family
+from falaj.kernel.extra import library
 from falaj.models.runtimes.port import Scores
 from falaj.models.training.fitted import Fitted
 from falaj.models.training.rows import TrainingRows
-from falaj.models.tuning.found import Found, best_of, in_silence, library, measured, metric_of
+from falaj.models.tuning.found import Found, best_of, in_silence, measured, metric_of
 from falaj.models.tuning.trial import Trial
 from falaj.models.tuning.validation import Fold
 

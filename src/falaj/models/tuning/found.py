@@ -1,6 +1,5 @@
 """Found: the trainer that a search ended with, and the trials that led there."""
 
-import importlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ from falaj.definitions.gate import HIGHER_IS_BETTER
 from falaj.definitions.task import Task
 from falaj.definitions.trainer import Trainer
 from falaj.definitions.tuning import METRICS
-from falaj.kernel.errors import DataError, ExtraMissing
+from falaj.kernel.errors import DataError
 from falaj.models.metrics import Scored
 from falaj.models.predicted import Predicted
 from falaj.models.runtimes.port import Scores
@@ -90,22 +89,3 @@ def best_of(trials: Sequence[Trial], metric: str) -> Trial:
 def in_silence(share: float, text: str) -> None:
     """Tell nobody how far a search is."""
     del share, text
-
-
-def library(name: str, extra: str) -> Any:
-    """Return a module of an extra.
-
-    Args:
-        name: The module.
-        extra: What brings it.
-
-    Raises:
-        ExtraMissing: It is not installed; the hint is the line that installs it.
-    """
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise ExtraMissing(
-            f"{name.partition('.')[0]} is not installed, or lacks something: {error}",
-            hint=f"pip install 'falaj[{extra}]'",
-        ) from None

@@ -15,10 +15,11 @@ from falaj.definitions.search import Range
 from falaj.definitions.trainer import Trainer
 from falaj.definitions.tuning import Tuning
 from falaj.kernel.digest import digest_value
+from falaj.kernel.extra import library
 from falaj.models.runtimes.port import Scores
 from falaj.models.training.rounds import Rounds
 from falaj.models.training.rows import TrainingRows
-from falaj.models.tuning.found import Found, best_of, in_silence, library, measured, metric_of
+from falaj.models.tuning.found import Found, best_of, in_silence, measured, metric_of
 from falaj.models.tuning.trial import Journal, Trial
 from falaj.models.tuning.validation import Fold
 

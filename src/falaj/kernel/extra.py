@@ -1,4 +1,4 @@
-"""Extra: libraries of engines that are installed only where they are used."""
+"""Extra: libraries that are installed only where they are used."""
 
 import importlib
 from typing import Any
@@ -15,6 +15,10 @@ def library(name: str, extra: str) -> Any:
 
     Raises:
         ExtraMissing: It is not installed; the hint is the line that installs it.
+
+    Example:
+        >>> library("json", "spark").loads("[1]")
+        [1]
     """
     try:
         return importlib.import_module(name)
