@@ -20,6 +20,7 @@ def list_(session: Session) -> None:
     Example: falaj hub list
     """
     from falaj.lifecycle.hub import offers
+    from falaj.lifecycle.templates import TEMPLATES
 
     found = offers()
 
@@ -29,6 +30,7 @@ def list_(session: Session) -> None:
             click.echo("  ".join(plain(word) for word in (one.kind, one.name, whose, one.about) if word))
         if not found:
             click.echo("no installed package offers anything; install one with pip")
+        click.echo(f"templates of Falaj's own, for 'falaj init --template': {', '.join(TEMPLATES)}")
 
     session.show(found, human)
 
