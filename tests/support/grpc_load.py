@@ -92,6 +92,9 @@ class GrpcLoad:
             except (grpc.RpcError, AssertionError) as error:
                 killed = self.killing and isinstance(error, grpc.RpcError) and error.code().name == "UNAVAILABLE"
                 (self.cut_off if killed else self.failures).append(str(error))
+                # The channel may not have heard yet that its connection is gone, and lose the next request on it too.
+                client.close()
+                client = RawClient(self._port)
             else:
                 self.answered.append(answer)
         client.close()

@@ -1,13 +1,17 @@
 """Commands about the project: init, plan, apply, schema."""
 
+import glob
+import json
 from pathlib import Path
 
 import click
 
+from falaj.app.client import Client
 from falaj.app.values.project import PlanQuery, PlanResult
 from falaj.cli.command import FalajCommand, Session, pass_session, plain
 from falaj.kernel.codec import to_json
 from falaj.lifecycle.project import begin_project, load_definitions
+from falaj.lifecycle.unread_files import unread_files
 
 _REFUSED = 5
 _SIGNS = {"added": ("+", "green"), "changed": ("~", "yellow"), "removed": ("-", "red")}
@@ -48,7 +52,7 @@ def plan(session: Session) -> None:
     Example: falaj plan
     """
     client = session.client()
-    query = PlanQuery(load_definitions(client.folder, client.settings))
+    query = _read(client)
     result = client.perform("project.plan", query, PlanResult)
     refused = any(change.refused for change in result.changes)
     next_step = "'falaj apply' would be refused" if refused else "carry it out with 'falaj apply'"
@@ -65,7 +69,7 @@ def apply(session: Session) -> None:
     Example: falaj apply
     """
     client = session.client()
-    query = PlanQuery(load_definitions(client.folder, client.settings))
+    query = _read(client)
     result = client.perform("project.apply", query, PlanResult)
     session.show(result, lambda: _print(result, "nothing to change", f"applied as epoch {result.epoch}"))
 
@@ -96,6 +100,18 @@ def openapi(session: Session) -> None:
 
     described = document()
     session.show(described, lambda: click.echo(to_json(described, indent=2)))
+
+
+def _read(client: Client) -> PlanQuery:
+    """Read the project's files, and tell of those beside them that declare something and are not read."""
+    definitions = load_definitions(client.folder, client.settings)
+    project = client.settings.project
+    unread = unread_files(client.folder, project)
+    if unread:
+        wanted = json.dumps([*project.files, *map(glob.escape, unread)], ensure_ascii=False)
+        click.echo(f"note: not read, though it declares something: {plain(', '.join(unread))}", err=True)
+        click.echo(f"  {click.style('fix', fg='yellow')}  say so in falaj.toml: [project] files = {wanted}", err=True)
+    return PlanQuery(definitions)
 
 
 def _print(result: PlanResult, nothing: str, last: str) -> None:

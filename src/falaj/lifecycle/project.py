@@ -54,7 +54,7 @@ def begin_project(folder: Path) -> Path | None:
         Conflict: The folder is a project already.
         InputError: The file cannot be written.
     """
-    files = _files(folder, ProjectSettings())
+    files = definition_files(folder, ProjectSettings())
     if not files:
         return None
     path = folder / PROJECT_FILE
@@ -86,7 +86,7 @@ def load_definitions(folder: Path, settings: Settings) -> Definitions:
         ProjectError: There are no such files, or one of them fails; the message names file and line.
         DefinitionError: A definition does not make sense.
     """
-    files = _files(folder, settings.project)
+    files = definition_files(folder, settings.project)
     if not files:
         raise ProjectError(
             f"no definitions in {folder} ({', '.join(settings.project.files)})",
@@ -96,7 +96,7 @@ def load_definitions(folder: Path, settings: Settings) -> Definitions:
     written = [file for file in files if file.suffix in YAML]
     values: list[tuple[str, object]] = []
     with _importable(folder):
-        contents = [(file.relative_to(folder).as_posix(), _content(file)) for file in written]
+        contents = [(file.relative_to(folder).as_posix(), yaml_content(file)) for file in written]
         yaml = YamlFiles(contents, find_module=cache(partial(_module, folder)))
         with found_by(yaml.definition):
             for file in files:
@@ -162,13 +162,14 @@ def trace_pipeline(folder: Path, pipeline: Pipeline, params: Mapping[str, Any]) 
     return TracedPipeline(graph_of(pipeline.name, trace, notify=pipeline.notify), plain, kinds, contexts, rights)
 
 
-def _files(folder: Path, project: ProjectSettings) -> list[Path]:
+def definition_files(folder: Path, project: ProjectSettings) -> list[Path]:
+    """Return the files of a folder that hold definitions, as the project's settings say."""
     return sorted({file for pattern in project.files for file in folder.glob(pattern) if _declares(file)})
 
 
 def _declares(file: Path) -> bool:
     if file.suffix in YAML:
-        raw = _content(file)
+        raw = yaml_content(file)
         if lacks_mark(raw):
             raise ProjectError(
                 f"{file.name} does not say that it is Falaj's", hint=f"begin it with '{MARK}: {VERSION}'"
@@ -178,9 +179,10 @@ def _declares(file: Path) -> bool:
     return any(line.startswith(("import falaj", "from falaj")) for line in text.splitlines())
 
 
-def _content(file: Path) -> bytes:
+def yaml_content(file: Path) -> bytes:
+    """Return what stands in a YAML file, up to a byte more than is allowed, which is refused where it is read."""
     with file.open("rb") as opened:
-        return opened.read(MOST_BYTES + 1)  # one more than is allowed is refused where it is read
+        return opened.read(MOST_BYTES + 1)
 
 
 def _module(folder: Path, name: str) -> dict[str, object]:
