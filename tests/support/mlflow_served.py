@@ -11,6 +11,7 @@ from litestar.testing import TestClient
 from falaj.cli.control_main import application
 from falaj.governance.access import SYSTEM
 from falaj.lifecycle.documents import tracking_of
+from falaj.models.mlflow_writing import load_mlflow
 from support.control_app import App
 from support.rooms_world import World, definitions, opened
 
@@ -33,6 +34,9 @@ def served(folder: Path) -> Iterator[tuple[App, World, dict[str, str]]]:
             with TestClient(app, base_url=HOST, raise_server_exceptions=False) as client:
                 yield client, world, tokens
         finally:
+            mlflow = load_mlflow()  # whose server says for the whole process where its stores are
+            mlflow.set_tracking_uri(None)
+            mlflow.set_registry_uri(None)
             os.environ.clear()  # MLflow is told by the environment
             os.environ.update(before)
 

@@ -29,6 +29,7 @@ _ARTIFACTS = "_MLFLOW_SERVER_ARTIFACT_ROOT"
 _TAGS = "MLFLOW_RUN_CONTEXT"
 _EXPERIMENT = "MLFLOW_EXPERIMENT_ID"
 _NAME_TAG = "falaj.experiment"
+_SQLITE = "sqlite:///"
 
 
 def capture_environment(db: Path, artifacts: Path, experiment: str, tags: Mapping[str, str]) -> dict[str, str]:
@@ -42,7 +43,7 @@ def capture_environment(db: Path, artifacts: Path, experiment: str, tags: Mappin
     """
     return {
         "MLFLOW_DISABLE_TELEMETRY": "true",
-        _URI: f"sqlite:///{db.resolve()}",
+        _URI: f"{_SQLITE}{db.resolve()}",
         # MLflow's store takes it as the place of new experiments' artifacts, which would else be the working folder.
         _ARTIFACTS: artifacts.resolve().as_uri(),
         _TAGS: to_json({**tags, _NAME_TAG: experiment}),
@@ -99,13 +100,14 @@ def experiment_id() -> str:
 
 
 def _db() -> str:
-    return os.environ[_URI].removeprefix("sqlite:///")
+    return os.environ[_URI].removeprefix(_SQLITE)
 
 
 def _register() -> None:
     from falaj.models.mlflow_writing import prepare_database
 
-    prepare_database(Path(_db()))
+    if os.environ.get(_URI, "").startswith(_SQLITE):  # else somebody has said otherwise since
+        prepare_database(Path(_db()))
     from mlflow.tracking.default_experiment.abstract_context import DefaultExperimentProvider
     from mlflow.tracking.default_experiment.registry import _default_experiment_provider_registry
 

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,25 @@ def test_a_notebook_follows_the_project_opened_last_and_never_what_others_have_s
             (tmp_path / folder).mkdir()
             capture_notebook(tmp_path / folder, Settings())
             assert os.environ["MLFLOW_TRACKING_URI"].endswith(f"{folder}/.falaj/mlflow.db")
+
+
+def test_whoever_takes_the_address_back_imports_mlflow_as_ever(tmp_path: Path) -> None:
+    code = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from falaj.models.mlflow_capture import capture_environment, capture_here\n"
+        "here = Path.cwd()\n"
+        "capture_here(capture_environment(here / 'ours.db', here, 'study', {}))\n"
+        "del os.environ['MLFLOW_TRACKING_URI']\n"
+        "import mlflow\n"
+        "print(mlflow.get_tracking_uri())\n"
+    )
+    own = {name: value for name, value in os.environ.items() if not name.lstrip("_").startswith("MLFLOW_")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=own, check=True, capture_output=True, text=True
+    )
+    assert "ours.db" not in done.stdout
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_database_that_nobody_made_yet_holds_no_runs(tmp_path: Path) -> None:
