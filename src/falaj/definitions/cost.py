@@ -10,8 +10,9 @@ from falaj.kernel.errors import DefinitionError
 class Cost(msgspec.Struct, frozen=True):
     """What each kind of decision costs, in any one unit.
 
-    With it the threshold of a version is the one that costs least on training rows, and the metric `cost` is the mean
-    cost of a decision on the test rows.
+    With it the threshold of a version is the one that costs least on training rows which the model that is asked was
+    not fitted to: a fifth is kept from a fit of its own, unless rows are kept back to calibrate. The metric `cost` is
+    the mean cost of a decision on the test rows.
 
     Args:
         false_positive: Of deciding positive where the label is 0.

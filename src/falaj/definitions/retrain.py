@@ -78,7 +78,8 @@ class Retrain(msgspec.Struct, frozen=True):
     Attributes:
         on: The triggers.
         cooldown: The least time between two triggered runs of the model, whichever endpoint asked.
-        min_new_labels: No run starts before so many labels arrived since the last training.
+        min_new_labels: No run starts before there are so many labels more to learn from than at the last training; one
+            whose event is younger than the label's delay does not count yet.
         debounce: How long a trigger must call without a break before it starts a run; schedules need not.
         max_runs_per_day: Most triggered runs of the model within 24 hours; None for any number.
         max_cost_per_day: No run starts while the model's trainings of the last 24 hours, whoever asked for them, cost

@@ -131,7 +131,10 @@ def begin(rooms: Rooms, model: Model, context: StepContext) -> Measurement:
     threshold = 0.0
     if model.task == "classification":
         _check_probabilities(scores)
-        threshold = best_threshold(runtime.predict(past), labels_of(training), model.cost)
+        unseen = context.inputs["train"].get("threshold")
+        if unseen is None:  # as of what was trained elsewhere
+            unseen = best_threshold(runtime.predict(past), labels_of(training), model.cost)
+        threshold = float(unseen)
     holder = rooms.registry.holder(model.name, Stage.PRODUCTION)
     holder = None if holder is None or holder.service is None else holder
     if holder is not None and holder.task != model.task:

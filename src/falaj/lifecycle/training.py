@@ -16,6 +16,7 @@ from falaj.kernel.codec import to_builtins
 from falaj.kernel.errors import Conflict, DataError
 from falaj.lifecycle.continuing import Continued, Parent, continued
 from falaj.lifecycle.dataset import build_dataset, sources_of, table_versions
+from falaj.lifecycle.deciding import unseen_threshold
 from falaj.lifecycle.known_labels import known_labels
 from falaj.lifecycle.learning import learning_of
 from falaj.lifecycle.pipeline import files_digest, pinned
@@ -127,6 +128,7 @@ def train(context: StepContext) -> Outputs:
         "trainer": to_builtins(trainer),
         "params": made.params(found),
         "train_rows": len(learning.rows.labels),
+        "threshold": unseen_threshold(model, trainer, learning, made, parent, context.progress),
         **_told(going_on),
     }
     if fitted.state and fitted.state != fitted.native and going_on is not None:

@@ -106,10 +106,22 @@ def make(
     return Made(fitted, calibration, export(fitted, rows.matrix, place=rows.place, calibration=calibration))
 
 
+def rehearse(trainer: Trainer, rows: TrainingRows, held: TrainingRows, state: bytes = b"") -> NDArray[np.float64]:
+    """Return the scores of rows by a model that was not fitted to them, (held rows,).
+
+    Args:
+        trainer: A plain one.
+        rows: What it is fitted to.
+        held: What it is asked about.
+        state: Of the model that is continued; empty to learn from nothing.
+    """
+    return np.asarray(rows.fit(trainer, threads=_threads(), parent=state).predict(held.matrix), np.float64)
+
+
 def keep_back(
     split: Split, event_us: NDArray[np.int64] | None, labels: NDArray[Any], delay_us: int
 ) -> tuple[Indices, Indices]:
-    """Return which training rows are fitted and which calibrate: by time the latest, else drawn by class.
+    """Return which training rows are fitted and which are kept from it: by time the latest, else drawn by class.
 
     Args:
         split: How test rows were divided.

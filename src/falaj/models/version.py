@@ -32,7 +32,7 @@ class NewVersion(msgspec.Struct, frozen=True, kw_only=True):
         environment_digest: Digest of the installed packages.
         reference_digest: Blob of the reference histograms that drift is measured against; empty for none.
         mlflow_run_id: Where it is tracked; empty for nowhere.
-        labels: How many labels were known when it was trained, mature or not; triggers count from there.
+        labels: How many mature labels were known when it was trained; triggers count from there.
         rows: How many rows its label's source had then, labelled or not; triggers count from there too.
         label_digest: Digest of what it learned: the label's source and column, and the task.
         parent: The version that this one continues; 0 where it was trained anew.

@@ -29,7 +29,8 @@ def choose_threshold(model: Trained, rows: pa.Table, cost: Cost | None = None) -
 
     Args:
         model: The model.
-        rows: Rows that it may be chosen on, such as training rows; no test rows.
+        rows: Rows that the model was not fitted to, and no test rows: those that it was fitted to flatter it, and what
+            costs least there costs more elsewhere.
         cost: What wrong decisions cost.
     """
     scores, labels = _scored(model, rows)

@@ -51,7 +51,7 @@ def end(world: World, state: RunState, error: str | None = None) -> str:
 
 def test_each_trigger_says_where_it_stands(world: World) -> None:
     assert states(world) == {"2 new labels": "quiet", "schedule 'daily'": "quiet"}
-    world.push(event(1, label=0), event(2, label=1))
+    world.push(event(1, label=0), event(2, label=1), event(5_000))
     assert not Triggers(world.rooms).run_pass(world.clock.now())
     (early, _) = shown(world).triggers
     assert (early.state, early.sentence, early.since_us) == ("early", "2 new labels", to_us(world.clock.now()))

@@ -45,6 +45,10 @@ from support.rooms_world import (
 )
 
 HOUR = 3600.0
+DAY = 24 * 60
+"""The number of the event that comes a day after the first one: then the first one's label is mature."""
+LATER = event(10 * DAY)
+"""An event after which the labels of all others are mature."""
 
 
 def retrained(*on: fj.on.Trigger, cooldown: str = "6h", min_new_labels: int = 0, **limits: Any) -> Endpoint:
@@ -145,7 +149,7 @@ def test_a_schedule_that_was_taken_out_for_a_while_is_not_late(world: World) -> 
 
 def test_labels_count_from_the_last_training_whoever_asked_for_it(world: World) -> None:
     declare(world, retrained(fj.on.new_labels(3)))  # it has seen no label when it is declared
-    world.push(*(event(number, label=0) for number in range(100)))
+    world.push(*(event(number, label=0) for number in range(100)), LATER)
     serve(world, labels=100)  # and a person trained on a hundred since
     assert not look(world)
     world.push(event(100, label=1), event(101, label=0), event(102))
@@ -164,26 +168,40 @@ def test_labels_count_from_the_last_training_whoever_asked_for_it(world: World) 
 def test_no_run_below_the_least_new_labels(world: World) -> None:
     declare(world, retrained(fj.on.schedule("hourly"), cooldown="0s", min_new_labels=2))
     world.clock.advance(HOUR)
-    world.push(event(1, label=0), event(1, label=0), event(1, label=1, known=START + timedelta(days=1)))
+    world.push(event(1, label=0), event(1, label=0), event(1, label=1, known=START + timedelta(days=1)), LATER)
     assert not look(world)  # one event, sent twice and corrected
     world.push(event(2, label=0))
     assert look(world)
+
+
+def test_labels_of_events_younger_than_their_delay_are_nothing_to_learn_from_yet(world: World) -> None:
+    declare(world, retrained(fj.on.new_labels(3), min_new_labels=3))
+    world.push(*(event(number, label=number % 2) for number in range(3)))
+    assert not look(world)  # as of the latest event, all three are minutes old, and a label takes a day
+    world.push(event(DAY + 1))
+    assert not look(world)  # two of the three have had their day
+    world.push(event(DAY + 2))
+    assert look(world)
+    assert runs(world)[0].reason == "3 new labels"
 
 
 @settings(max_examples=20, deadline=None)
 @given(
     sent=st.lists(st.tuples(st.integers(0, 5), st.sampled_from([None, 0, 1])), min_size=1, max_size=12),
     named=st.booleans(),
+    delay=st.sampled_from(["0s", "1m", "3m", "1d"]),
 )
-def test_known_labels_are_those_of_distinct_ids(
-    tmp_path_factory: pytest.TempPathFactory, sent: list[tuple[int, int | None]], named: bool
+def test_known_labels_are_the_distinct_ids_that_a_training_learns_from(
+    tmp_path_factory: pytest.TempPathFactory, sent: list[tuple[int, int | None]], named: bool, delay: str
 ) -> None:
-    of = endpoint(of=model(over=view(source(id="id" if named else None))))
+    activity = view(source(id="id" if named else None))
+    of = endpoint(of=model(over=activity, label=fj.Label(activity.source, "is_fraud", delay=delay)))
     with opened(tmp_path_factory.mktemp("labels"), definitions(of)) as world:
         world.push(*(event(number, label=label) for number, label in sent))
-        labelled = [number for number, label in sent if label is not None]
-        wanted = len(set(labelled)) if named else len(labelled)
-        assert known_labels(world.rooms, world.rooms.definitions.model("fraud").label) == wanted
+        label = world.rooms.definitions.model("fraud").label
+        newest = max(number for number, _ in sent)
+        labelled = [n for n, known in sent if known is not None and n + label.delay_us // 60_000_000 <= newest]
+        assert known_labels(world.rooms, label) == (len(set(labelled)) if named else len(labelled))
 
 
 def test_nothing_is_trained_for_an_endpoint_that_serves_nothing(world: World) -> None:
@@ -249,7 +267,7 @@ def test_an_alert_that_lasts_starts_another_run_when_the_first_made_nothing_and_
     end(world, RunState.SUCCEEDED, Outcome(gate))
     world.clock.advance(48 * HOUR)
     assert not look(world), "on the same labels it would make the same version"
-    world.push(event(1, label=1))
+    world.push(event(1, label=1), LATER)
     assert look(world)
     end(world, RunState.SUCCEEDED, Outcome.PASS)
     world.push(event(2, label=1))
@@ -268,6 +286,7 @@ def test_a_run_that_a_person_cancelled_is_not_asked_for_again(world: World) -> N
 
 def test_the_pause_doubles_with_each_run_that_came_to_nothing(world: World) -> None:
     declare(world, retrained(fj.on.new_labels(1), cooldown="0s"))
+    world.push(LATER)
     pauses = []
     for number in range(5):
         world.push(event(number, label=1))
