@@ -3,6 +3,7 @@
 from falaj.definitions.endpoint import Endpoint
 from falaj.kernel.clock import from_us, rfc3339, to_us
 from falaj.kernel.duration import duration_us
+from falaj.lifecycle.outdated import outdated
 from falaj.lifecycle.rooms import Rooms
 from falaj.models.stages import Stage
 from falaj.models.version import ModelVersion
@@ -23,7 +24,7 @@ def hindrance(rooms: Rooms, endpoint: Endpoint, version: ModelVersion) -> str:
         endpoint: Where it is wanted.
         version: Approved; for `soak` to pass it must stand in staging.
     """
-    return _soaking(rooms, version) or unquiet(rooms, endpoint.name, version.model)
+    return outdated(rooms, version) or _soaking(rooms, version) or unquiet(rooms, endpoint.name, version.model)
 
 
 def _soaking(rooms: Rooms, version: ModelVersion) -> str:

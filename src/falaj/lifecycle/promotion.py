@@ -24,6 +24,7 @@ from falaj.lifecycle.catch_up import catch_up
 from falaj.lifecycle.counts import read_counts
 from falaj.lifecycle.each import for_each
 from falaj.lifecycle.hindrances import hindrance
+from falaj.lifecycle.outdated import refuse_outdated
 from falaj.lifecycle.plan import misfit
 from falaj.lifecycle.promoted import KEPT_BACK, WAITS, Promoted
 from falaj.lifecycle.publication import publish_snapshots
@@ -52,8 +53,8 @@ def deploy_version(rooms: Rooms, endpoint: Endpoint, version: int | None, actor:
     Raises:
         AccessDenied: The actor may not do `endpoint.deploy` there.
         NotFound: There is no such version.
-        Conflict: Its gate did not pass, its features cannot be computed, it was refused, it serves already, or a
-            rollout runs.
+        Conflict: Its gate did not pass or compared it with another version than is in production, its features cannot
+            be computed, it was refused, it serves already, or a rollout runs.
     """
     authorise(actor, "endpoint.deploy", endpoint.name)  # before a wish is noted, which is carried out as Falaj's own
     found = _chosen(rooms, endpoint, version)
@@ -64,6 +65,7 @@ def deploy_version(rooms: Rooms, endpoint: Endpoint, version: int | None, actor:
             hint=f"read why: falaj models show {found.model} {found.version} --gate",
         )
     refuse_misfit(rooms, found)
+    refuse_outdated(rooms, found)
     if not is_approved(rooms, found):
         refuse_rejected(rooms, found)
         ask_for_approval(rooms, found, f"to serve {endpoint.name}")
