@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from falaj.app.operations.model import approve
+from falaj.app.values.model import Decide
 from falaj.definitions.policy import Policy
 from falaj.definitions.routing_table import RoutingTable
 from falaj.governance.access import SYSTEM, Actor, Role
@@ -228,6 +230,21 @@ def test_a_question_lapses_and_can_be_asked_anew(world: World) -> None:
     world.approve(version)
     turn(world)
     assert world.serving() == {1: 100}
+
+
+def test_whoever_approves_too_late_asks_anew_where_nothing_else_runs(world: World) -> None:
+    """Without control no reconciler closes the old question, and it must not stand in the way for ever."""
+    world.apply(definitions(policy=Policy(expires="1d")))
+    version = world.register()
+    world.deploy(version)
+    world.clock.advance(24 * 3600)
+    assert approve(world.rooms, EVE, Decide("fraud", 1, "late, and still good")).state == "APPROVED"
+    assert [one.state for one in world.rooms.approvals.find(subject="fraud/1")] == ["APPROVED", "EXPIRED"]
+    assert world.serving() == {1: 100}
+    told = [one.action for one in list_records(world.rooms.db) if one.resource == "fraud/1" and "appro" in one.action]
+    assert sorted(told) == [
+        "model.approval_expired", "model.approve", "model.request_approval", "model.request_approval"
+    ]  # fmt: skip
 
 
 def test_a_policy_may_need_nobody(world: World) -> None:
