@@ -93,8 +93,10 @@ class StepKeys:
     def _own_file(self, module: str, folders: Sequence[str]) -> Path | None:
         # Looked up by path and never imported: resolving `sklearn.svm` by importing would cost seconds.
         loaded = getattr(sys.modules.get(module), "__file__", None)
-        if loaded is not None:
-            return Path(loaded) if self._is_own(loaded) else None
+        if loaded is not None and self._is_own(loaded):
+            return Path(loaded)
+        # Also where this process has another module of that name, such as the standard library's `calendar`: a step's
+        # own process looks for the project's first.
         parts = module.replace(".", "/")
         for folder in folders:
             for path in (f"{folder}/{parts}.py", f"{folder}/{parts}/__init__.py"):

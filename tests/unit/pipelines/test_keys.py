@@ -1,5 +1,6 @@
 """The key changes with everything that the result depends on, and with nothing else."""
 
+import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -106,6 +107,18 @@ def test_a_loaded_module_counts_by_the_file_it_came_from(project: Path) -> None:
     assert steps.rate == 5
     before = _key(project)
     (project / "keyed_taxes.py").write_text("rate = 6\n")
+    assert _key(project) != before
+
+
+@pytest.mark.parametrize("name", ["statistics", "msgspec"])
+def test_a_module_that_bears_the_name_of_another_counts_too(project: Path, name: str) -> None:
+    """A step's process imports the project's own, whatever this one has loaded under that name."""
+    importlib.import_module(name)
+    steps = project / "keyed_shop/steps.py"
+    steps.write_text(f"{steps.read_text()}import {name}\n")
+    (project / f"{name}.py").write_text("HOLIDAYS = 2026\n")
+    before = _key(project)
+    (project / f"{name}.py").write_text("HOLIDAYS = 2027\n")
     assert _key(project) != before
 
 
