@@ -11,7 +11,7 @@ import pytest
 
 from falaj.kernel.errors import DefinitionError
 from falaj.pipelines.graph import Step
-from falaj.pipelines.keys import StepKeys, environment_digest
+from falaj.pipelines.keys import InstalledNow, StepKeys, environment_digest
 from falaj.pipelines.outputs import Output, Outputs
 
 
@@ -144,3 +144,16 @@ def test_an_installed_distribution_changes_the_environment(tmp_path: Path) -> No
     (tmp_path / "lightgbm-4.6.0.dist-info").mkdir()
     assert environment_digest([str(tmp_path)]) != before
     assert environment_digest() == environment_digest()
+
+
+def test_what_is_installed_while_a_worker_lives_changes_its_keys(project: Path, tmp_path: Path) -> None:
+    installed = tmp_path / "installed"
+    (installed / "shop-1.0.dist-info").mkdir(parents=True)
+    keys, step = StepKeys([project], InstalledNow([str(installed)])), Step(name="a", function="keyed_shop.steps:train")
+    before = keys.key(step, "run_1", {})
+    assert keys.key(step, "run_1", {}) == before
+    (installed / "shop-1.0.dist-info").rename(installed / "shop-1.1.dist-info")
+    after = keys.key(step, "run_1", {})
+    assert after != before
+    (installed / "shop-1.1.dist-info").rename(installed / "shop-1.0.dist-info")
+    assert keys.key(step, "run_1", {}) == before
