@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import falaj as fj
 from falaj.cost.meter import Usage
 from falaj.definitions.endpoint import Endpoint
+from falaj.governance.access import SYSTEM
 from falaj.kernel.clock import to_us
 from falaj.kernel.errors import Conflict, DefinitionError, FalajError
 from falaj.lifecycle.each import for_each
@@ -31,6 +32,7 @@ from falaj.pipelines.runs import Run, RunState, list_runs
 from falaj.pipelines.submission import end_run
 from support.rooms_world import (
     ADA,
+    EVE,
     START,
     Deaths,
     Killed,
@@ -273,6 +275,34 @@ def test_an_alert_that_lasts_starts_another_run_when_the_first_made_nothing_and_
     world.push(event(2, label=1))
     world.clock.advance(48 * HOUR)
     assert not look(world), "what passed its gate waits for whoever lets it serve"
+
+
+def test_an_alert_that_lasts_starts_another_run_when_the_first_version_was_refused(world: World) -> None:
+    declare(world, retrained(fj.on.drift(), cooldown="1h"))
+    drift(world)
+    assert look(world)
+    end(world, RunState.SUCCEEDED, Outcome.PASS)
+    asked = world.rooms.approvals.request("model", "fraud/2", SYSTEM)
+    world.push(event(1, label=1))
+    world.clock.advance(48 * HOUR)
+    assert not look(world), "it waits for an answer"
+    world.rooms.approvals.reject(asked.id, EVE, "too few of the new cards")
+    assert look(world)
+
+
+def test_an_alert_that_lasts_starts_another_run_when_the_first_version_came_back(world: World) -> None:
+    declare(world, retrained(fj.on.drift(), cooldown="1h"))
+    drift(world)
+    assert look(world)
+    end(world, RunState.SUCCEEDED, Outcome.PASS)
+    second = world.rooms.registry.get("fraud", 2)
+    world.approve(second)
+    world.deploy(second)
+    world.push(event(1, label=1))
+    world.clock.advance(48 * HOUR)
+    assert not look(world), "its canary is under way"
+    roll_back_endpoint(world.rooms, "fraud", ADA, "it errs")
+    assert look(world)
 
 
 def test_a_run_that_a_person_cancelled_is_not_asked_for_again(world: World) -> None:
