@@ -20,7 +20,7 @@ from falaj.kernel.errors import Conflict, DefinitionError, FalajError
 from falaj.lifecycle.each import for_each
 from falaj.lifecycle.judging import wish_once
 from falaj.lifecycle.known_labels import known_labels
-from falaj.lifecycle.occasions import Occasion
+from falaj.lifecycle.occasions import Occasion, Occasions
 from falaj.lifecycle.promotion import roll_back_endpoint, withdraw_endpoint
 from falaj.lifecycle.triggers import Triggers, calling
 from falaj.lifecycle.watching import Watching
@@ -33,6 +33,7 @@ from falaj.pipelines.submission import end_run
 from support.rooms_world import (
     ADA,
     EVE,
+    SCHEMA,
     START,
     Deaths,
     Killed,
@@ -204,6 +205,22 @@ def test_known_labels_are_the_distinct_ids_that_a_training_learns_from(
         newest = max(number for number, _ in sent)
         labelled = [n for n, known in sent if known is not None and n + label.delay_us // 60_000_000 <= newest]
         assert known_labels(world.rooms, label) == (len(set(labelled)) if named else len(labelled))
+
+
+def test_labels_of_another_column_are_counted_anew(tmp_path: Path) -> None:
+    """The table is the same one, and what was counted of it is another label."""
+    rows = source(schema=SCHEMA | {"late": "int64"})
+
+    def wanted(column: str) -> Endpoint:
+        label = fj.Label(rows, column, delay="1d")
+        return endpoint(of=model(over=view(rows), label=label), retrain=fj.retrain(on=[fj.on.new_labels(3)]))
+
+    with opened(tmp_path, definitions(wanted("is_fraud"))) as world:
+        world.push(*(event(number, label=0, late=None) for number in range(5)))
+        occasions = Occasions(world.rooms)
+        assert occasions.fresh_labels(the_endpoint(world)) == 5
+        world.apply(definitions(wanted("late")))
+        assert occasions.fresh_labels(the_endpoint(world)) == 0
 
 
 def test_nothing_is_trained_for_an_endpoint_that_serves_nothing(world: World) -> None:
