@@ -8,6 +8,8 @@ policy needs nobody.
 
 from datetime import datetime
 
+import sqlalchemy as sa
+
 from falaj.data.prediction_table import FEEDBACK
 from falaj.definitions.challenger import Challenger
 from falaj.definitions.endpoint import Endpoint
@@ -21,7 +23,7 @@ from falaj.lifecycle.each import for_each
 from falaj.lifecycle.rooms import Rooms
 from falaj.lifecycle.shadowing import compare_shadow
 from falaj.lifecycle.watching import champion_of
-from falaj.lifecycle.wishes import wish, wishes
+from falaj.lifecycle.wishes import Wish, wish, wishes
 from falaj.models.stages import is_blessed
 from falaj.models.version import ModelVersion
 from falaj.monitoring.alerts import Alert, tell
@@ -110,6 +112,17 @@ def challenge(rooms: Rooms, endpoint: Endpoint, route: EndpointRoute, now_us: in
             told = f"{reason}: {proposed or 'it is proposed in its place'}"
             tell(connection, Alert(KIND, "info", endpoint.name, told, evidence, now_us))
     return True
+
+
+def is_proven(connection: sa.Connection, one: Wish) -> bool:
+    """Return whether a version that is wanted at an endpoint has shown, as its challenger, to be better.
+
+    Args:
+        connection: To the metadata database.
+        one: The wish.
+    """
+    found = latest_verdicts(connection, kind=KIND, subject=one.endpoint, version=f"{one.model}/{one.version}")
+    return bool(found) and found[0].verdict.outcome == "PASS"
 
 
 def _judged(
