@@ -22,7 +22,7 @@ from falaj.lifecycle.step_tracking import step_tracking
 from falaj.pipelines.capacity import Capacity, Room
 from falaj.pipelines.child import ChildResources
 from falaj.pipelines.executors import ChildProcess, InProcess
-from falaj.pipelines.keys import StepKeys, environment_digest
+from falaj.pipelines.keys import InstalledNow, StepKeys
 from falaj.pipelines.ray.executor import OnRay
 from falaj.pipelines.ray.jobs import Jobs, refuse_unsafe
 from falaj.pipelines.task import Executor, Task
@@ -151,7 +151,7 @@ def workers_for(rooms: Rooms) -> list[Worker]:
     where there is one.
     """
     settings = rooms.settings.pipelines
-    keys = StepKeys([rooms.folder], environment_digest())
+    keys = StepKeys([rooms.folder], InstalledNow())
     resources = ChildResources("falaj.app.backends:rooms_for_step", {"folder": str(rooms.folder)})
 
     def tracking(task: Task) -> dict[str, str]:

@@ -75,7 +75,8 @@ def approve(session: Session, *, model: str, version: int, comment: str) -> None
     Example: falaj approve fraud 1 --comment "gate report read" --token flj_...
     """
     done = session.client().perform("model.approve", Decide(model, version, comment), Decided)
-    session.show(done, lambda: click.echo(f"{model} version {version}: {done.state.lower()} by {done.by}"))
+    more = f"\nnext: {done.next}" if done.next else ""
+    session.show(done, lambda: click.echo(f"{model} version {version}: {done.state.lower()} by {done.by}{more}"))
 
 
 @click.command(cls=FalajCommand)

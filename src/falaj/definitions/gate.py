@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from falaj.definitions.slices import Slices, check_column, check_slices, plain_slices
+from falaj.definitions.slices import Slices, check_column, check_slices, plain_slices, value_text
 from falaj.kernel.errors import DefinitionError
 
 HIGHER_IS_BETTER = {
@@ -331,7 +331,13 @@ def fairness(
         max_unknown: With a greater share of test rows of no known group the check does not pass, but is INCONCLUSIVE.
     """
     return Fairness(
-        attribute, demographic_parity, equalised_odds, tuple(groups), min_positives, min_negatives, float(max_unknown)
+        attribute,
+        demographic_parity,
+        equalised_odds,
+        tuple(map(value_text, groups)),
+        min_positives,
+        min_negatives,
+        float(max_unknown),
     )
 
 

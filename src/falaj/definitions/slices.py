@@ -1,6 +1,7 @@
 """Slices: the columns by whose values test rows are looked at part by part."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from falaj.kernel.errors import DefinitionError
 from falaj.kernel.names import check_name
@@ -60,5 +61,20 @@ def check_column(where: str, column: str) -> None:
 def plain_slices(slices: Slices) -> Slices:
     """Return slices with tuples in place of lists, and values as the texts that name them."""
     if isinstance(slices, Mapping):
-        return {column: tuple(str(value) for value in values) for column, values in slices.items()}
+        return {column: tuple(value_text(value) for value in values) for column, values in slices.items()}
     return slices if isinstance(slices, str) else tuple(slices)
+
+
+def value_text(value: Any) -> str:
+    """Return the text that names a slice or a group: one for equal values of different types, and no two for one.
+
+    Example:
+        >>> [value_text(value) for value in (3, 3.0, 0.1, True, "OM", 9400001.0, 9400002.0)]
+        ['3', '3', '0.1', 'true', 'OM', '9400001', '9400002']
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
+    if not isinstance(value, float):
+        return str(value)
+    # Never rounded: values that differ in their last digit are different slices.
+    return str(int(value)) if value.is_integer() else repr(float(value))

@@ -108,7 +108,7 @@ class Approvals:
     def request(
         self, kind: str, subject: str, by: Actor, *, reason: str = "", deadline: datetime | None = None
     ) -> Approval:
-        """Ask for an approval; a question that is already pending is returned as it is.
+        """Ask for an approval; a question that is already pending, and has not lapsed, is returned as it is.
 
         Raises:
             AccessDenied: `by` may not do `approval.request`.
@@ -129,11 +129,13 @@ class Approvals:
         deadline: datetime | None = None,
     ) -> Approval:
         """Ask inside a transaction that is already open, so that the question stands or falls with its cause."""
-        pending = (APPROVAL.c.kind == kind) & (APPROVAL.c.subject == subject) & (APPROVAL.c.state == "PENDING")
-        row = connection.execute(sa.select(APPROVAL).where(pending)).first()
+        now_us = to_us(self._clock.now())
+        about = (APPROVAL.c.kind == kind) & (APPROVAL.c.subject == subject)
+        # Nothing else closes it where no reconciler runs, and whoever is told to ask again must be able to.
+        self._close_lapsed(connection, now_us, about)
+        row = connection.execute(sa.select(APPROVAL).where(about, APPROVAL.c.state == "PENDING")).first()
         if row is not None:
             return _approval(row)
-        now_us = to_us(self._clock.now())
         deadline_us = None if deadline is None else to_us(deadline)
         if deadline_us is not None and deadline_us <= now_us:
             raise InputError(
@@ -199,15 +201,17 @@ class Approvals:
     def expire(self) -> list[Approval]:
         """Close the questions whose deadline has passed and return them: one short idempotent pass."""
         now_us = to_us(self._clock.now())
-        late = (APPROVAL.c.state == "PENDING") & (APPROVAL.c.deadline <= now_us)
         with self._db.read() as connection:
-            if connection.execute(sa.select(APPROVAL.c.id).where(late).limit(1)).first() is None:
+            if connection.execute(sa.select(APPROVAL.c.id).where(_late(now_us)).limit(1)).first() is None:
                 return []
         with self._db.write() as connection:
-            closed = APPROVAL.update().where(late).values(state="EXPIRED", decided=now_us).returning(APPROVAL)
-            expired = [_approval(row) for row in connection.execute(closed).fetchall()]
-            for lapsed in expired:
-                record(connection, self._clock, "system", f"{lapsed.kind}.approval_expired", lapsed.subject)
+            return self._close_lapsed(connection, now_us, sa.true())
+
+    def _close_lapsed(self, connection: sa.Connection, now_us: int, which: sa.ColumnElement[bool]) -> list[Approval]:
+        closed = APPROVAL.update().where(_late(now_us), which).values(state="EXPIRED", decided=now_us)
+        expired = [_approval(row) for row in connection.execute(closed.returning(APPROVAL)).fetchall()]
+        for lapsed in expired:
+            record(connection, self._clock, "system", f"{lapsed.kind}.approval_expired", lapsed.subject)
         return expired
 
     def _decide(self, id: str, by: Actor, comment: str, state: ApprovalState) -> Approval:
@@ -228,6 +232,10 @@ class Approvals:
             decided = {"state": str(state), "decided_by": by.name, "decided": now_us, "comment": comment}
             connection.execute(APPROVAL.update().where(APPROVAL.c.id == id).values(**decided))
             return _require(connection, id)
+
+
+def _late(now_us: int) -> sa.ColumnElement[bool]:
+    return (APPROVAL.c.state == "PENDING") & (APPROVAL.c.deadline <= now_us)
 
 
 def _check_open(asked: Approval, now_us: int) -> None:

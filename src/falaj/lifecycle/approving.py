@@ -8,7 +8,9 @@ from falaj.kernel.clock import from_us, to_us
 from falaj.kernel.duration import duration_us
 from falaj.kernel.errors import Conflict
 from falaj.lifecycle.rooms import Rooms
+from falaj.lifecycle.wishes import wishes
 from falaj.models.version import ModelVersion
+from falaj.rollout.table import current_routes
 
 
 def is_approved(rooms: Rooms, version: ModelVersion) -> bool:
@@ -62,3 +64,32 @@ def ask_once(rooms: Rooms, version: ModelVersion, actor: Actor, reason: str) -> 
     if wanted and not rooms.approvals.find(kind="model", subject=version.subject):
         deadline = approval_deadline(rooms, version.model)
         rooms.approvals.request("model", version.subject, actor, reason=reason, deadline=deadline)
+
+
+def still_needed(rooms: Rooms, version: ModelVersion) -> str:
+    """Return what somebody must do before an approved version goes out, as one sentence; empty where nobody must.
+
+    A version that is wanted nowhere stays where it is, however many approve it.
+
+    Args:
+        rooms: The project.
+        version: Somebody has just approved it.
+    """
+    policy = rooms.definitions.policy_of(version.model)
+    missing = policy.approvals - len(rooms.registry.approvers(version, policy))
+    if missing > 0 and not policy.auto_promote:
+        return f"{missing} more of {policy.approvals} approvals, each by another person"
+    with rooms.db.read() as connection:
+        wanted = wishes(connection)
+        routes = current_routes(connection)
+    decides = {one.subject for route in routes.values() for one in route.variants if one.role == "live"}
+    if version.subject in decides or any(
+        (one.model, one.version) == (version.model, version.version) for one in wanted
+    ):
+        return ""
+    endpoints = [one.name for one in rooms.definitions.endpoints.values() if one.model.name == version.model]
+    if not endpoints:
+        return ""
+    other = next((one for one in wanted if one.endpoint in endpoints), None)
+    why = f"version {other.version} is wanted on {other.endpoint!r}" if other else "it is wanted on no endpoint"
+    return f"{why}; to let it out: falaj deploy {other.endpoint if other else endpoints[0]} --version {version.version}"

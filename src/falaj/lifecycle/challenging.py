@@ -8,6 +8,8 @@ policy needs nobody.
 
 from datetime import datetime
 
+import sqlalchemy as sa
+
 from falaj.data.prediction_table import FEEDBACK
 from falaj.definitions.challenger import Challenger
 from falaj.definitions.endpoint import Endpoint
@@ -21,7 +23,7 @@ from falaj.lifecycle.each import for_each
 from falaj.lifecycle.rooms import Rooms
 from falaj.lifecycle.shadowing import compare_shadow
 from falaj.lifecycle.watching import champion_of
-from falaj.lifecycle.wishes import wish, wishes
+from falaj.lifecycle.wishes import Wish, wish, wishes
 from falaj.models.stages import is_blessed
 from falaj.models.version import ModelVersion
 from falaj.monitoring.alerts import Alert, tell
@@ -59,7 +61,13 @@ class Challenging:
         shadow = shadow_of(route)
         if shadow is None or endpoint.challenger is None:
             return False
-        seen = (endpoint.challenger, shadow.subject, champion_of(route).subject, self._rooms.tables.version(FEEDBACK))
+        seen = (
+            endpoint.challenger,
+            shadow.subject,
+            champion_of(route).subject,
+            self._rooms.tables.version(FEEDBACK),
+            _in_its_way(self._rooms, endpoint.name, shadow.version),
+        )
         if self._seen.get(endpoint.name) == seen:
             return False
         kept = challenge(self._rooms, endpoint, route, now_us)
@@ -88,7 +96,12 @@ def challenge(rooms: Rooms, endpoint: Endpoint, route: EndpointRoute, now_us: in
     paired = mine[0].comparison.paired if mine else None
     version = rooms.registry.get(span.variant.model, span.variant.version)
     outcome, reason = _judged(wanted, paired, version, champion.version, cut=cut)
-    evidence = {"champion": champion.subject, "paired": to_builtins(paired), "asked": to_builtins(wanted)}
+    evidence = {
+        "champion": champion.subject,
+        "paired": to_builtins(paired),
+        "asked": to_builtins(wanted),
+        "in_its_way": _in_its_way(rooms, endpoint.name, version.version),
+    }
     verdict = Verdict(KIND, endpoint.name, outcome, reason, evidence, now_us, version.subject)
     if _is_told(rooms, verdict):
         return False
@@ -99,6 +112,17 @@ def challenge(rooms: Rooms, endpoint: Endpoint, route: EndpointRoute, now_us: in
             told = f"{reason}: {proposed or 'it is proposed in its place'}"
             tell(connection, Alert(KIND, "info", endpoint.name, told, evidence, now_us))
     return True
+
+
+def is_proven(connection: sa.Connection, one: Wish) -> bool:
+    """Return whether a version that is wanted at an endpoint has shown, as its challenger, to be better.
+
+    Args:
+        connection: To the metadata database.
+        one: The wish.
+    """
+    found = latest_verdicts(connection, kind=KIND, subject=one.endpoint, version=f"{one.model}/{one.version}")
+    return bool(found) and found[0].verdict.outcome == "PASS"
 
 
 def _judged(
@@ -122,14 +146,27 @@ def _judged(
 
 
 def _is_told(rooms: Rooms, now: Verdict) -> bool:
-    """Return whether the last finding about the same two says the same; what is proven stays so, and is told once."""
+    """Return whether the last finding about the same two says the same; what is proven stays so, and is told once.
+
+    It is told again where it could not be proposed because another version was wanted, and none is any more.
+    """
     with rooms.db.read() as connection:
         last = latest_verdicts(connection, kind=KIND, subject=now.subject, version=now.version)
     if not last or last[0].verdict.evidence["champion"] != now.evidence["champion"]:
         return False
     before = last[0].verdict
     same = before.evidence["asked"] == now.evidence["asked"]
-    return same and (before.outcome == "PASS" or (before.outcome, before.evidence) == (now.outcome, now.evidence))
+    if before.outcome == "PASS":
+        freed = before.evidence.get("in_its_way") is not None and now.evidence["in_its_way"] is None
+        return same and not freed
+    return same and (before.outcome, before.evidence["paired"]) == (now.outcome, now.evidence["paired"])
+
+
+def _in_its_way(rooms: Rooms, endpoint: str, version: int) -> int | None:
+    """Return the other version that is wanted at an endpoint; None where none is."""
+    with rooms.db.read() as connection:
+        others = [one.version for one in wishes(connection) if one.endpoint == endpoint and one.version != version]
+    return others[0] if others else None
 
 
 def _propose(rooms: Rooms, endpoint: str, version: ModelVersion, reason: str) -> str:
@@ -140,11 +177,11 @@ def _propose(rooms: Rooms, endpoint: str, version: ModelVersion, reason: str) ->
         return "it is not proposed, since somebody refused it"
     with rooms.db.read() as connection:
         past = [one.candidate for one in rollouts.history(connection, endpoint)]
-        others = [one for one in wishes(connection) if one.endpoint == endpoint and one.version != version.version]
+    other = _in_its_way(rooms, endpoint, version.version)
     if any(one.subject == version.subject for one in past):
         return "it is not proposed, since it was rolled out here before"
-    if others:
-        return f"it is not proposed, since version {others[0].version} is wanted there"
+    if other is not None:
+        return f"it is not proposed yet, since version {other} is wanted there"
     wish(rooms, endpoint, version, SYSTEM)
     if not is_approved(rooms, version):
         ask_for_approval(rooms, version, reason)

@@ -10,6 +10,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import inspect
+import keyword
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -186,15 +187,22 @@ def _template(offer: Offer) -> list[Path]:
 
 def _import(offer: Offer, file: Path) -> list[Path]:
     module, _, name = offer.value.partition(":")
-    line = f"from {module} import {name} as {offer.name}"
-    told = f"{line}  # step {offer.name!r} of {offer.package} {offer.version}"
-    told += f", by {offer.author}\n" if offer.author else "\n"
+    alias = offer.name.replace("-", "_").replace(".", "_")  # a package may call its offers as Python calls nothing
+    for word in (*module.split("."), name, alias):
+        if not word.isidentifier() or keyword.iskeyword(word):
+            raise InputError(
+                f"step {offer.name!r} of package {offer.package} cannot be imported as {alias!r} from {offer.value!r}",
+                hint="its author must name a step of a module, as name = 'package.module:step'",
+            )
+    line = f"from {module} import {name} as {alias}"
+    said = " ".join(f"step {offer.name!r} of {offer.package} {offer.version}".split())
+    told = f"{line}  # {said}, by {' '.join(offer.author.split())}\n" if offer.author else f"{line}  # {said}\n"
     before = file.read_text(encoding="utf-8") if file.exists() else '"""Steps that installed packages share."""\n\n'
-    taken = [one for one in before.splitlines() if f" as {offer.name} " in f"{one} "]
+    taken = [one for one in before.splitlines() if f" as {alias} " in f"{one} "]
     if any(one.startswith(f"{line} ") or one == line for one in taken):
         return []
     if taken:
-        raise Conflict(f"{file} imports another {offer.name!r}: {taken[0]}", hint="remove that line first")
+        raise Conflict(f"{file} imports another {alias!r}: {taken[0]}", hint="remove that line first")
     with chosen_path(file):
         file.write_text(before + told, encoding="utf-8")
     return [file]

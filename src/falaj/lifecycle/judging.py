@@ -15,13 +15,14 @@ from falaj.kernel.clock import to_us
 from falaj.kernel.codec import to_builtins
 from falaj.kernel.digest import digest_value
 from falaj.lifecycle.approving import ask_once
+from falaj.lifecycle.challenging import is_proven
 from falaj.lifecycle.continuing import label_digest
 from falaj.lifecycle.documents import track, tracking_of, write_documents
 from falaj.lifecycle.examples import LABEL
 from falaj.lifecycle.measuring import Measurement, begin, findings_of, production_evidence
 from falaj.lifecycle.rooms import Rooms
 from falaj.lifecycle.training import artifacts_of, model_of, run_actor, run_of, service_of
-from falaj.lifecycle.wishes import wanted_by, wish
+from falaj.lifecycle.wishes import wanted_by, wish, wishes
 from falaj.models.evaluation import evaluation_of
 from falaj.models.gate_report import Evidence, GateReport, save_report
 from falaj.models.gates import judge
@@ -149,13 +150,20 @@ def wish_once(rooms: Rooms, endpoint: str, version: ModelVersion) -> None:
     """Let what a trigger trained go out by itself once somebody has approved it, or the policy needs nobody.
 
     A step that is tried again after a crash must not send out anew what was aborted or rolled back meanwhile, and an
-    endpoint that was withdrawn stays so until a person deploys to it. What a person waits for is not replaced either.
+    endpoint that was withdrawn stays so until a person deploys to it. What a person waits for is not replaced either,
+    nor a challenger that has shown to be better on live decisions.
     """
     with rooms.db.read() as connection:
         awaited = wanted_by(connection, endpoint) not in (None, SYSTEM.name)
         past = [one.candidate for one in rollouts.history(connection, endpoint)]
-        serves = current_route(connection, endpoint) is not None
-    if serves and not awaited and not any((one.model, one.version) == (version.model, version.version) for one in past):
+        route = current_route(connection, endpoint)
+        proven = any(is_proven(connection, one) for one in wishes(connection) if one.endpoint == endpoint)
+    if (
+        route
+        and not awaited
+        and not proven
+        and not any((one.model, one.version) == (version.model, version.version) for one in past)
+    ):
         wish(rooms, endpoint, version, SYSTEM)
 
 

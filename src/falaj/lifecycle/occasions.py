@@ -5,6 +5,7 @@ from datetime import datetime
 import msgspec
 
 from falaj.definitions.endpoint import Endpoint
+from falaj.definitions.model import Label
 from falaj.definitions.retrain import Trigger
 from falaj.definitions.routing_table import EndpointRoute
 from falaj.kernel.clock import from_us
@@ -39,8 +40,8 @@ class Occasions:
 
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
-        self._labels: dict[str, tuple[int, int]] = {}
-        self._rows: dict[str, tuple[int, int]] = {}
+        self._labels: dict[str, tuple[tuple[Label, int], int]] = {}
+        self._rows: dict[str, tuple[tuple[str, int], int]] = {}
 
     def calling(
         self, endpoint: Endpoint, route: EndpointRoute, schedules_since_us: int, now: datetime
@@ -105,14 +106,14 @@ class Occasions:
         return Occasion(trigger, f"verdict:{kept[0].seq}", sentence)
 
     def _known_labels(self, endpoint: Endpoint) -> int:
-        """Return how many labels are known; counted anew when the table has changed."""
+        """Return how many labels are known; counted anew when the table has changed, or the label is another one."""
         label = endpoint.model.label
         version = self._rooms.tables.version(f"source/{label.source.name}")
         if version is None:
             return 0
         cached = self._labels.get(endpoint.name)
-        if cached is None or cached[0] != version:
-            cached = self._labels[endpoint.name] = version, known_labels(self._rooms, label, version)
+        if cached is None or cached[0] != (label, version):
+            cached = self._labels[endpoint.name] = (label, version), known_labels(self._rooms, label, version)
         return cached[1]
 
     def _fresh_rows(self, endpoint: Endpoint) -> tuple[int, int]:
@@ -122,8 +123,8 @@ class Occasions:
         if version is None:
             return 0, 0
         cached = self._rows.get(endpoint.name)
-        if cached is None or cached[0] != version:
+        if cached is None or cached[0] != (table, version):
             rows = self._rooms.tables.read(table, [], version=version).count_rows()
-            cached = self._rows[endpoint.name] = version, rows
+            cached = self._rows[endpoint.name] = (table, version), rows
         versions = self._rooms.registry.versions(endpoint.model.name)
         return cached[1] - (versions[0].rows if versions else 0), cached[1]

@@ -56,7 +56,7 @@ def register_candidate(
         The version's number, the gate's outcome, its checks, the metrics, and the report's digest.
 
     Raises:
-        InputError: It takes other columns than the model's feature service gives, or the versions are of other sources.
+        InputError: It takes other columns than the model's feature service gives, or is of another task.
         Conflict: The run has registered another version of the model.
     """
     given = _fitting(context, rooms, model, candidate)
@@ -156,6 +156,13 @@ def _fitting(context: StepContext, rooms: Rooms, model: Model, candidate: Candid
             raise InputError(
                 f"the model takes {', '.join(found)}, and model {model.name!r} is given {', '.join(wanted)}",
                 hint="train it on what build_dataset gives: features=data['features']",
+            )
+        # A forest of numbers between 0 and 1 would pass for probabilities, and be given a threshold.
+        task = "regression" if signature.output == "prediction" else "classification"
+        if task != model.task:
+            raise InputError(
+                f"the model was trained as a {task}, and model {model.name!r} is a {model.task}",
+                hint=f"train it with task={model.task!r}",
             )
         columns = tuple(spec.name for spec in signature.inputs)
     else:

@@ -35,7 +35,7 @@ def step_tracking(rooms: Rooms, task: Task, code: str) -> dict[str, str]:
         RUN_TAG: run.id,
         STEP_TAG: task.step.name,
         TRY_TAG: str(task.attempt),
-        KEY_TAG: task.checkpoint.name,
+        KEY_TAG: task.key,
         "falaj.code_digest": code,
         "mlflow.runName": task.step.name,
         "mlflow.user": run.actor,

@@ -1,8 +1,9 @@
 """Triggers: what starts a training run by itself. A trigger starts a run, never a promotion.
 
 An occasion has called for a run without a break for as long as the debounce says, and has not been answered: one alert
-starts one run, and another only where that one failed, or made no version that passed its gate and labels came since.
-What holds a run back is in `brakes`.
+starts one run, and another only where that one failed, or labels came since and it made no version that may still
+serve: its gate did not pass, somebody refused it, or its canary came back. What
+holds a run back is in `brakes`.
 """
 
 from datetime import datetime
@@ -17,14 +18,17 @@ from falaj.kernel.codec import to_builtins
 from falaj.kernel.digest import digest_value
 from falaj.kernel.duration import duration_us
 from falaj.kernel.errors import Conflict
+from falaj.lifecycle.approving import is_rejected
 from falaj.lifecycle.brakes import Brake, brakes
 from falaj.lifecycle.each import for_each
 from falaj.lifecycle.occasions import Occasion, Occasions
 from falaj.lifecycle.pipeline import training_graph
 from falaj.lifecycle.rooms import Rooms
 from falaj.models.stages import is_blessed
+from falaj.models.version import ModelVersion
 from falaj.pipelines.runs import RunState, get_run
 from falaj.pipelines.submission import submit_in
+from falaj.rollout import rollouts
 from falaj.rollout.table import current_route
 from falaj.storage.metadata.schema import metadata
 
@@ -172,14 +176,22 @@ class Triggers:
         return bool(run_id) and get_run(self._rooms.db, run_id).state in (RunState.FAILED, RunState.TIMED_OUT)
 
     def _in_vain(self, endpoint: Endpoint, run_id: str) -> bool:
-        """Return whether a run made nothing that may serve, and another one would learn from more than it did."""
+        """Return whether a run made nothing that may still serve, and another one would learn from more than it did."""
         if not run_id or get_run(self._rooms.db, run_id).state is not RunState.SUCCEEDED:
             return False
         model = endpoint.model.name
         policy = self._rooms.definitions.policy_of(model)
         made = [version for version in self._rooms.registry.versions(model) if version.run_id == run_id]
-        blessed = any(is_blessed(version, policy) for version in made)
-        return not blessed and self._occasions.fresh_labels(endpoint) > 0
+        hoped_for = any(is_blessed(one, policy) and not self._is_over(endpoint, one) for one in made)
+        return not hoped_for and self._occasions.fresh_labels(endpoint) > 0
+
+    def _is_over(self, endpoint: Endpoint, version: ModelVersion) -> bool:
+        """Return whether a version was refused, removed, or sent back from the endpoint's traffic."""
+        with self._rooms.db.read() as connection:
+            past = rollouts.history(connection, endpoint.name)
+        ended = {"aborted", "rolled_back"}
+        sent_back = any(one.candidate.subject == version.subject and one.status in ended for one in past)
+        return sent_back or version.removed or is_rejected(self._rooms, version)
 
 
 def _digest(endpoint: Endpoint) -> str:

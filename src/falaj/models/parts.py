@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from falaj.definitions.cost import Cost
+from falaj.definitions.slices import value_text
 from falaj.definitions.task import Task
 from falaj.models.bootstrap import Interval, bootstrap, interval_of
 from falaj.models.few_errors import relative_to, with_few_changes, with_few_errors
@@ -236,15 +237,7 @@ def texts_of(values: Sequence[Any]) -> list[str]:
         >>> texts_of(["OM", None, 3, 2.0, True, float("nan")])
         ['OM', '(missing)', '3', '2', 'true', '(missing)']
     """
-    return [_text(value) for value in values]
-
-
-def _text(value: Any) -> str:
-    if value is None or value != value:
-        return MISSING
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return [MISSING if value is None or value != value else value_text(value) for value in values]
 
 
 def numbers(values: Mapping[str, float]) -> dict[str, float | None]:

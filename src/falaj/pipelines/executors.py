@@ -19,7 +19,7 @@ from falaj.kernel.codec import to_json
 from falaj.pipelines.attempt import Result, attempt
 from falaj.pipelines.child import ChildProgress, ChildResources, ChildResult
 from falaj.pipelines.context import EndState, StepContext, StopSignal
-from falaj.pipelines.process import process_start
+from falaj.pipelines.process import cpu_seconds_of, process_start
 from falaj.pipelines.task import Report, Task, given_result, request_of, why_ended
 
 GRACE_S = 2.0
@@ -125,15 +125,35 @@ class ChildProcess:
                 start_new_session=True,
                 bufsize=0,
             )
+        spent = _Spent(child)
+
+        def look() -> None:
+            spent.look()
+            _pass_on(Path(request.progress_file), report)
+
         try:
             _pid_file(task.folder).write_text(f"{child.pid} {process_start(child.pid)}", encoding="ascii")
             _send(child, to_json(request).encode() + b"\n")
-            state = _watch(child, stop, lambda: _pass_on(Path(request.progress_file), report))
+            state = _watch(child, stop, look)
         finally:
+            spent.look()
             _end_group(child)
         if state is not None:
-            return Result(state=state, error=why_ended(state, task.step))
-        return _read_result(Path(request.result_file), child.returncode)
+            return Result(state=state, error=why_ended(state, task.step), cpu_seconds=spent.cpu_seconds)
+        return _read_result(Path(request.result_file), child.returncode, spent.cpu_seconds)
+
+
+class _Spent:
+    """What a child has used so far: one that is ended from outside tells nothing of it."""
+
+    def __init__(self, child: "subprocess.Popen[bytes]") -> None:
+        self._child = child
+        self.cpu_seconds = 0.0
+
+    def look(self) -> None:
+        """Note it as it is now."""
+        if self._child.returncode is None:  # else the number may be another process's by now
+            self.cpu_seconds = max(self.cpu_seconds, cpu_seconds_of(self._child.pid))
 
 
 def _cards(task: Task) -> dict[str, str]:
@@ -211,11 +231,12 @@ def _pass_on(file: Path, report: Report) -> None:
         report(progress.share, progress.text)
 
 
-def _read_result(file: Path, status: int) -> Result:
+def _read_result(file: Path, status: int, cpu_seconds: float) -> Result:
     try:
         read = msgspec.json.decode(file.read_bytes(), type=ChildResult)
     except (OSError, msgspec.DecodeError):
         how = f"was killed by signal {-status}" if status < 0 else f"left with status {status}"
         hint = "; was it out of memory?" if status == -signal.SIGKILL else ""
-        return Result(state=EndState.LOST, error=f"the step's process {how} and gave no result{hint}")
+        error = f"the step's process {how} and gave no result{hint}"
+        return Result(state=EndState.LOST, error=error, cpu_seconds=cpu_seconds)
     return given_result(read)

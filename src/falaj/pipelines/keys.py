@@ -5,7 +5,7 @@ import importlib.util
 import os
 import platform
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +21,15 @@ class StepKeys:
 
     Args:
         roots: Folders whose modules are the project's own code.
-        environment: Digest of everything installed; see `environment_digest`.
+        environment: Digest of everything installed, see `environment_digest`; or what returns it as it is now.
     """
 
-    def __init__(self, roots: Sequence[Path], environment: str) -> None:
+    def __init__(self, roots: Sequence[Path], environment: str | Callable[[], str]) -> None:
         # Both as given and resolved: a module's file may be named either way.
         self._roots = list(
             dict.fromkeys(name for root in roots for name in (str(root.absolute()), str(root.resolve())))
         )
-        self._environment = environment
+        self._environment: Callable[[], str] = environment if callable(environment) else lambda: environment
         self._parsed: dict[tuple[str, int, int], tuple[str, tuple[str, ...]]] = {}
 
     def key(
@@ -56,7 +56,7 @@ class StepKeys:
         own = f"{run_id}/{step.name}/{step.again}" if step.again or not step.cache else ""
         code = self.code(step.function)
         return digest_value(
-            {"function": step.function, "code": code, "environment": self._environment, "run": own, **given}
+            {"function": step.function, "code": code, "environment": self._environment(), "run": own, **given}
         )
 
     def code(self, function: str) -> str:
@@ -93,8 +93,10 @@ class StepKeys:
     def _own_file(self, module: str, folders: Sequence[str]) -> Path | None:
         # Looked up by path and never imported: resolving `sklearn.svm` by importing would cost seconds.
         loaded = getattr(sys.modules.get(module), "__file__", None)
-        if loaded is not None:
-            return Path(loaded) if self._is_own(loaded) else None
+        if loaded is not None and self._is_own(loaded):
+            return Path(loaded)
+        # Also where this process has another module of that name, such as the standard library's `calendar`: a step's
+        # own process looks for the project's first.
         parts = module.replace(".", "/")
         for folder in folders:
             for path in (f"{folder}/{parts}.py", f"{folder}/{parts}/__init__.py"):
@@ -127,6 +129,34 @@ def environment_digest(import_path: Iterable[str] | None = None) -> str:
         path.relative_to(package).as_posix(): digest_bytes(path.read_bytes()) for path in sorted(package.rglob("*.py"))
     }
     return digest_value([platform.python_version(), platform.machine(), sys.platform, sorted(installed), own])
+
+
+class InstalledNow:
+    """The environment's digest, made anew once something was installed or removed.
+
+    Whoever works for weeks starts steps in processes of their own, which load what is installed by then.
+
+    Args:
+        import_path: Folders to look for distributions in; `sys.path` by default.
+    """
+
+    def __init__(self, import_path: Sequence[str] | None = None) -> None:
+        self._path = import_path
+        self._seen: tuple[list[tuple[str, int]], str] | None = None
+
+    def __call__(self) -> str:
+        """Return the digest; for as long as no folder's list of files changes it is the one before."""
+        changed = [(entry, _changed_ns(entry)) for entry in (sys.path if self._path is None else self._path) if entry]
+        if self._seen is None or self._seen[0] != changed:
+            self._seen = changed, environment_digest(self._path)
+        return self._seen[1]
+
+
+def _changed_ns(folder: str) -> int:
+    try:
+        return os.stat(folder).st_mtime_ns  # noqa: PTH116 for each key: a Path each would cost more
+    except OSError:
+        return 0
 
 
 def _source_of(module: str, function: str) -> Path:

@@ -83,6 +83,20 @@ def process_start(pid: int) -> str | None:
     return shown.stdout.strip() or None
 
 
+def cpu_seconds_of(pid: int) -> float:
+    """Return the core-seconds that a process has used, those of its ended children included; 0 where nobody says.
+
+    Example:
+        >>> cpu_seconds_of(2**30)
+        0.0
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
 @functools.cache
 def _boot() -> str:
     try:

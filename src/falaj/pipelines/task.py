@@ -24,7 +24,7 @@ class Task(msgspec.Struct, frozen=True):
         inputs: By needed step, plain values and digests.
         files: Where the files of input digests lie.
         folder: Of this attempt; made by whoever runs it.
-        checkpoint: Of the step's key.
+        checkpoint: Of the step's key, or its own while another attempt has that.
         log: The file that the step's words are added to.
         key: The step's content key.
         arguments: What a step function is called with; None for a function of the context.

@@ -4,6 +4,7 @@ import logging
 import shutil
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from falaj.kernel.errors import FalajError
 from falaj.pipelines.arguments import DIGEST, Needed, divided, gathered, is_wanted, kept_in, resolved
 from falaj.pipelines.attempt import Result, sentence
 from falaj.pipelines.capacity import Capacity, Room
+from falaj.pipelines.checkpoints import held_checkpoint
 from falaj.pipelines.claims import Claim, Claims
 from falaj.pipelines.completion import Completion, CrashPoint, no_crash
 from falaj.pipelines.context import EndState, StopSignal
@@ -212,7 +214,17 @@ class Worker:
             done = Result(state=EndState.SUCCEEDED)
             self._completion.succeeded(claim, key, known, done, cached=True, log=str(log))
             return
-        task = self._task(claim, key, arguments, log)
+        step = f"{claim.run_id}.{claim.step.name}"
+        with self._checkpoint(claim, key, step) as checkpoint:
+            self._attempt(claim, self._task(claim, key, arguments, log, checkpoint), signal, log)
+
+    def _checkpoint(self, claim: Claim, key: str, step: str) -> AbstractContextManager[Path]:
+        executor = self._elsewhere.get(claim.step.executor)
+        if executor is not None:  # a job outlives whoever follows it, and with it what that one holds
+            return nullcontext(executor.shared / "checkpoints" / key)
+        return held_checkpoint(self._work / "checkpoints", key, step)
+
+    def _attempt(self, claim: Claim, task: Task, signal: StopSignal, log: Path) -> None:
         result = self._run(claim, task, signal)
         if result is None:
             return
@@ -222,7 +234,7 @@ class Worker:
         else:
             outputs = self._stored(result)
             self._crash_at("stored")
-            held = self._completion.succeeded(claim, key, outputs, result, cached=False, log=str(log))
+            held = self._completion.succeeded(claim, task.key, outputs, result, cached=False, log=str(log))
             if held:
                 shutil.rmtree(task.checkpoint, ignore_errors=True)
         if held and result.job_over:
@@ -247,7 +259,7 @@ class Worker:
     def _keep_file(self, path: str) -> str:
         return self._blobs.put_file((self._folder or Path()) / path)
 
-    def _task(self, claim: Claim, key: str, arguments: dict[str, Any] | None, log: Path) -> Task:
+    def _task(self, claim: Claim, key: str, arguments: dict[str, Any] | None, log: Path, checkpoint: Path) -> Task:
         if arguments is None:
             inputs = {
                 need: {name: output.plain for name, output in outputs.items()} for need, outputs in claim.inputs.items()
@@ -255,12 +267,11 @@ class Worker:
             used = digests(claim.inputs.values())
         else:
             inputs, used = {}, [kept[DIGEST] for kept in kept_in(list(arguments.values()))]
-        folder, checkpoints = self._place(claim), self._work / "checkpoints"
+        folder = self._place(claim)
         executor = self._elsewhere.get(claim.step.executor)
         if executor is not None:
             # By the attempt that was the first to ask for it: the same for every worker that comes after.
             folder = executor.place(claim.job or job_name(claim.run_id, claim.step.name, claim.epoch))
-            checkpoints = executor.shared / "checkpoints"
         else:
             shutil.rmtree(folder, ignore_errors=True)
         task = Task(
@@ -270,7 +281,7 @@ class Worker:
             inputs,
             {digest: self._blobs.path(digest) for digest in used},
             folder,
-            checkpoints / key,
+            checkpoint,
             log,
             key,
             arguments,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from falaj.definitions.cost import Cost
 from falaj.definitions.gate import robust
 from falaj.definitions.step import step
+from falaj.definitions.task import check_gates_of
 from falaj.kernel.errors import DataError
 from falaj.models.evaluation import best_threshold, checked_rows
 from falaj.models.explaining import Subject
@@ -32,7 +33,12 @@ def choose_threshold(model: Trained, rows: pa.Table, cost: Cost | None = None) -
         rows: Rows that the model was not fitted to, and no test rows: those that it was fitted to flatter it, and what
             costs least there costs more elsewhere.
         cost: What wrong decisions cost.
+
+    Raises:
+        DataError: The model predicts a number, a label is missing, or there are no rows.
     """
+    if model["task"] == "regression":
+        raise DataError("a threshold is of decisions, and a regression makes none", hint="leave choose_threshold out")
     scores, labels = _scored(model, rows)
     return best_threshold(scores, labels, cost)
 
@@ -126,7 +132,7 @@ def explain(model: Trained, rows: pa.Table, seed: int = 0) -> dict[str, Any]:
 def robustness(
     model: Trained,
     rows: pa.Table,
-    metric: str = "auc",
+    metric: str = "",
     under: list[str] | None = None,
     mutable: list[str] | None = None,
     strength: float = 0.1,
@@ -139,8 +145,8 @@ def robustness(
     Args:
         model: The model.
         rows: Test rows.
-        metric: The metric's name.
-        under: Some of "missing", "noise", "units", and "attack"; the first three by default.
+        metric: The metric's name; "auc" by default, of a regression "rmse".
+        under: Some of "missing", "noise", "units", and of a classification "attack"; the first three by default.
         mutable: The columns that an attacker can change; needed for an attack.
         strength: How far noise and attack move a number, in its standard deviations on these rows.
         threshold: From which score on a decision is positive.
@@ -151,13 +157,16 @@ def robustness(
         `worst`: the worst of each kind, with the interval of what it costs the metric.
 
     Raises:
-        DefinitionError: There is no such metric or perturbation.
+        DefinitionError: There is no such metric or perturbation, or the model's task does not have it.
         DataError: There are no rows, or a label is missing.
     """
     kinds: Any = under or ["missing", "noise", "units"]
-    check = robust(metric, by=0.0, under=kinds, against="itself", mutable=mutable or (), strength=strength)
+    task = task_of(model["task"])
+    wanted = metric or ("rmse" if task == "regression" else "auc")
+    check = robust(wanted, by=0.0, under=kinds, against="itself", mutable=mutable or (), strength=strength)
+    check_gates_of(model["label"], task, [check])
     scores, labels = _scored(model, rows)
-    signature, sides = signature_of(model), Sides(labels, scores, threshold, cost=cost, task=task_of(model["task"]))
+    signature, sides = signature_of(model), Sides(labels, scores, threshold, cost=cost, task=task)
     matrix = matrix_of(signature, rows)
     subject = Asked(runtime_of(model).predict, signature, matrix, deviations_of(signature, matrix))
     found = measure_robustness(check, sides, subject, None, seed=seed)

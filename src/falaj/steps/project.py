@@ -155,7 +155,7 @@ def register(model: Any, name: str, context: StepContext, versions: dict[str, in
 
     Raises:
         NotFound: The project has no such model.
-        InputError: It takes other columns than the model's feature service gives, or is no model.
+        InputError: It takes other columns than the model's feature service gives, is of another task, or is no model.
         Conflict: The run has registered another version of the model.
     """
     if not context.run_id:

@@ -17,6 +17,7 @@ from falaj.kernel.clock import ManualClock, to_us
 from falaj.kernel.errors import DefinitionError
 from falaj.lifecycle.approving import ask_for_approval
 from falaj.lifecycle.challenging import KIND, Challenging
+from falaj.lifecycle.judging import wish_once
 from falaj.lifecycle.promotion import Promotions
 from falaj.lifecycle.wishes import wanted_by, wishes
 from falaj.models.gate_report import Outcome
@@ -24,7 +25,7 @@ from falaj.monitoring.alerts import list_alerts
 from falaj.monitoring.verdicts import latest_verdicts
 from falaj.serving.prediction_log import PredictionLog
 from falaj.storage.eventlog.segments import SegmentWriter
-from support.rooms_world import ADA, START, Deaths, Killed, World, definitions, endpoint, model, opened
+from support.rooms_world import ADA, EVE, START, Deaths, Killed, World, definitions, endpoint, model, opened
 
 CHALLENGER = fj.Challenger(min_outcomes=200)
 
@@ -139,8 +140,44 @@ def test_a_gate_that_did_not_pass_and_what_somebody_else_wants_are_in_its_way(tm
         world.deploy(world.register())
         decided(world, "gateway-0", 0, 500, noise=0.1)
         Challenging(world.rooms).run_pass(world.clock.now())
-        assert "it is not proposed, since version 3 is wanted there" in told(world)[0]
+        assert "it is not proposed yet, since version 3 is wanted there" in told(world)[0]
         assert wanted(world) == [3]
+
+
+def test_it_is_proposed_once_nothing_else_is_wanted_any_more(tmp_path: Path) -> None:
+    with world_of(tmp_path) as world:
+        begun(world)
+        world.deploy(world.register())
+        decided(world, "gateway-0", 0, 500, noise=0.1)
+        looking = Challenging(world.rooms)
+        looking.run_pass(world.clock.now())
+        assert not looking.run_pass(world.clock.now())
+        assert not Challenging(world.rooms).run_pass(world.clock.now())  # nothing changed, and it is told
+        (other,) = world.rooms.approvals.find(subject="fraud/3")
+        world.rooms.approvals.reject(other.id, EVE, "too slow")
+        Promotions(world.rooms).run_pass(world.clock.now())
+        assert wanted(world) == []
+        assert looking.run_pass(world.clock.now())
+        assert (wanted(world), world.pending()) == ([2], ["fraud/2"])
+        assert not looking.run_pass(world.clock.now())
+        assert sorted(one.rpartition(": ")[2] for one in told(world)) == [
+            "it is not proposed yet, since version 3 is wanted there",
+            "it is proposed in its place",
+        ]
+
+
+def test_what_a_trigger_trains_does_not_take_the_place_of_what_is_proven(tmp_path: Path) -> None:
+    with world_of(tmp_path) as world:
+        begun(world)
+        decided(world, "gateway-0", 0, 500, noise=0.1)
+        Challenging(world.rooms).run_pass(world.clock.now())
+        third = world.register(actor=SYSTEM.name)
+        ask_for_approval(world.rooms, third, "new labels")
+        wish_once(world.rooms, "fraud", third)
+        assert wanted(world) == [2]
+        world.approve(world.rooms.registry.get("fraud", 2))
+        Promotions(world.rooms).run_pass(world.clock.now())
+        assert world.serving() == {1: 90, 2: 10}
 
 
 def test_without_a_person_only_where_the_policy_says_so(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from falaj.kernel.errors import Conflict, InputError, NotFound
-from falaj.lifecycle.hub import Offer, add, find, offers, show
+from falaj.lifecycle.hub import FILE, Offer, add, find, offers, show
 from falaj.lifecycle.templates import write_template
 from support.shared_package import install
 
@@ -59,6 +59,22 @@ def test_a_step_is_added_as_a_line_that_says_whose_it_is(site: Path, tmp_path: P
     with pytest.raises(Conflict, match="imports another 'clean'"):
         add(find(found, "other-steps:clean"), tmp_path)
     assert file.read_text().splitlines()[-1] == line
+
+
+def test_a_line_that_is_added_is_one_line_of_python_whatever_a_package_calls_its_step(tmp_path: Path) -> None:
+    offer = Offer("step", "clean-rows.fast", "acme", "1.0", "Ann\nimport acme_spy", "acme.steps:clean", "")
+    (file,) = add(offer, tmp_path)
+    line = (
+        "from acme.steps import clean as clean_rows_fast  # step 'clean-rows.fast' of acme 1.0, by Ann import acme_spy"
+    )
+    assert file.read_text().splitlines()[-1] == line
+    compile(file.read_text(), FILE, "exec")
+    assert add(offer, tmp_path) == []
+    written = file.read_text()
+    for name, value in (("class", "acme.steps:clean"), ("more", "acme.steps:Steps.clean"), ("1st", "acme.steps:clean")):
+        with pytest.raises(InputError, match="cannot be imported as"):
+            add(Offer("step", name, "acme", "1.0", "", value, ""), tmp_path)
+    assert file.read_text() == written
 
 
 def test_a_template_is_added_beside_what_is_there_and_over_nothing(site: Path, tmp_path: Path) -> None:

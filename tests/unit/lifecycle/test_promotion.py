@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from falaj.app.operations.model import approve
+from falaj.app.values.model import Decide
 from falaj.definitions.policy import Policy
 from falaj.definitions.routing_table import RoutingTable
 from falaj.governance.access import SYSTEM, Actor, Role
@@ -15,6 +17,8 @@ from falaj.governance.audit import verify as verify_audit
 from falaj.kernel.codec import from_msgpack
 from falaj.kernel.errors import AccessDenied, Conflict, NotFound
 from falaj.lifecycle.alignment import align_stages
+from falaj.lifecycle.approving import ask_for_approval
+from falaj.lifecycle.judging import wish_once
 from falaj.lifecycle.promotion import Promotions, Rollouts, begin_wished, roll_back_endpoint, withdraw_endpoint
 from falaj.lifecycle.wishes import wish, wishes
 from falaj.models.gate_report import Outcome
@@ -228,6 +232,46 @@ def test_a_question_lapses_and_can_be_asked_anew(world: World) -> None:
     world.approve(version)
     turn(world)
     assert world.serving() == {1: 100}
+
+
+def test_whoever_approves_too_late_asks_anew_where_nothing_else_runs(world: World) -> None:
+    """Without control no reconciler closes the old question, and it must not stand in the way for ever."""
+    world.apply(definitions(policy=Policy(expires="1d")))
+    version = world.register()
+    world.deploy(version)
+    world.clock.advance(24 * 3600)
+    assert approve(world.rooms, EVE, Decide("fraud", 1, "late, and still good")).state == "APPROVED"
+    assert [one.state for one in world.rooms.approvals.find(subject="fraud/1")] == ["APPROVED", "EXPIRED"]
+    assert world.serving() == {1: 100}
+    told = [one.action for one in list_records(world.rooms.db) if one.resource == "fraud/1" and "appro" in one.action]
+    assert sorted(told) == [
+        "model.approval_expired", "model.approve", "model.request_approval", "model.request_approval"
+    ]  # fmt: skip
+
+
+def test_whoever_approves_what_is_wanted_no_more_hears_that_it_stays(world: World) -> None:
+    """A training that a trigger started takes the place of what another one proposed."""
+    bring(world)
+    older, newer = (world.register(actor="system") for _ in range(2))
+    for version in (older, newer):
+        ask_for_approval(world.rooms, version, "drift")
+        wish_once(world.rooms, "fraud", version)
+    told = approve(world.rooms, EVE, Decide("fraud", older.version, "good"))
+    assert told.next == "version 3 is wanted on 'fraud'; to let it out: falaj deploy fraud --version 2"
+    turn(world)
+    assert world.serving() == {1: 100}
+    assert approve(world.rooms, EVE, Decide("fraud", newer.version, "good")).next == ""
+    assert world.serving() == {1: 90, 3: 10}
+    fourth = world.register()
+    ask_for_approval(world.rooms, fourth, "by hand")
+    told = approve(world.rooms, EVE, Decide("fraud", fourth.version, ""))
+    assert told.next == "it is wanted on no endpoint; to let it out: falaj deploy fraud --version 4"
+
+
+def test_whoever_approves_first_of_two_hears_that_one_is_missing(world: World) -> None:
+    world.apply(definitions(policy=Policy(approvals=2)))
+    world.deploy(world.register())
+    assert approve(world.rooms, EVE, Decide("fraud", 1, "")).next == "1 more of 2 approvals, each by another person"
 
 
 def test_a_policy_may_need_nobody(world: World) -> None:

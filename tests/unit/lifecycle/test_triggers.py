@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 import falaj as fj
 from falaj.cost.meter import Usage
 from falaj.definitions.endpoint import Endpoint
+from falaj.governance.access import SYSTEM
 from falaj.kernel.clock import to_us
 from falaj.kernel.errors import Conflict, DefinitionError, FalajError
 from falaj.lifecycle.each import for_each
 from falaj.lifecycle.judging import wish_once
 from falaj.lifecycle.known_labels import known_labels
-from falaj.lifecycle.occasions import Occasion
+from falaj.lifecycle.occasions import Occasion, Occasions
 from falaj.lifecycle.promotion import roll_back_endpoint, withdraw_endpoint
 from falaj.lifecycle.triggers import Triggers, calling
 from falaj.lifecycle.watching import Watching
@@ -31,6 +32,8 @@ from falaj.pipelines.runs import Run, RunState, list_runs
 from falaj.pipelines.submission import end_run
 from support.rooms_world import (
     ADA,
+    EVE,
+    SCHEMA,
     START,
     Deaths,
     Killed,
@@ -204,6 +207,22 @@ def test_known_labels_are_the_distinct_ids_that_a_training_learns_from(
         assert known_labels(world.rooms, label) == (len(set(labelled)) if named else len(labelled))
 
 
+def test_labels_of_another_column_are_counted_anew(tmp_path: Path) -> None:
+    """The table is the same one, and what was counted of it is another label."""
+    rows = source(schema=SCHEMA | {"late": "int64"})
+
+    def wanted(column: str) -> Endpoint:
+        label = fj.Label(rows, column, delay="1d")
+        return endpoint(of=model(over=view(rows), label=label), retrain=fj.retrain(on=[fj.on.new_labels(3)]))
+
+    with opened(tmp_path, definitions(wanted("is_fraud"))) as world:
+        world.push(*(event(number, label=0, late=None) for number in range(5)))
+        occasions = Occasions(world.rooms)
+        assert occasions.fresh_labels(the_endpoint(world)) == 5
+        world.apply(definitions(wanted("late")))
+        assert occasions.fresh_labels(the_endpoint(world)) == 0
+
+
 def test_nothing_is_trained_for_an_endpoint_that_serves_nothing(world: World) -> None:
     declare(world, retrained(fj.on.schedule("hourly"), cooldown="0s"))
     withdraw_endpoint(world.rooms, "fraud", ADA)
@@ -273,6 +292,34 @@ def test_an_alert_that_lasts_starts_another_run_when_the_first_made_nothing_and_
     world.push(event(2, label=1))
     world.clock.advance(48 * HOUR)
     assert not look(world), "what passed its gate waits for whoever lets it serve"
+
+
+def test_an_alert_that_lasts_starts_another_run_when_the_first_version_was_refused(world: World) -> None:
+    declare(world, retrained(fj.on.drift(), cooldown="1h"))
+    drift(world)
+    assert look(world)
+    end(world, RunState.SUCCEEDED, Outcome.PASS)
+    asked = world.rooms.approvals.request("model", "fraud/2", SYSTEM)
+    world.push(event(1, label=1))
+    world.clock.advance(48 * HOUR)
+    assert not look(world), "it waits for an answer"
+    world.rooms.approvals.reject(asked.id, EVE, "too few of the new cards")
+    assert look(world)
+
+
+def test_an_alert_that_lasts_starts_another_run_when_the_first_version_came_back(world: World) -> None:
+    declare(world, retrained(fj.on.drift(), cooldown="1h"))
+    drift(world)
+    assert look(world)
+    end(world, RunState.SUCCEEDED, Outcome.PASS)
+    second = world.rooms.registry.get("fraud", 2)
+    world.approve(second)
+    world.deploy(second)
+    world.push(event(1, label=1))
+    world.clock.advance(48 * HOUR)
+    assert not look(world), "its canary is under way"
+    roll_back_endpoint(world.rooms, "fraud", ADA, "it errs")
+    assert look(world)
 
 
 def test_a_run_that_a_person_cancelled_is_not_asked_for_again(world: World) -> None:

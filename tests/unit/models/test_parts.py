@@ -2,16 +2,18 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from falaj.definitions.cost import Cost
-from falaj.definitions.gate import no_worse_than_production
+from falaj.definitions.gate import at_least, fairness, no_worse_than_production
 from falaj.models.bootstrap import bootstrap
 from falaj.models.findings import Findings
 from falaj.models.gate_report import Outcome
 from falaj.models.judgement.metric import judge_change
 from falaj.models.metrics import Floats, Scored
-from falaj.models.parts import Part, Sides, measure_part, measure_slices
+from falaj.models.parts import Part, Sides, measure_part, measure_slices, texts_of
 
 COST = Cost(1, 10)
 
@@ -156,3 +158,34 @@ def test_of_very_many_values_the_frequent_and_the_required_are_measured() -> Non
 def test_rows_of_one_class_have_no_auc_and_no_intervals() -> None:
     part = measure_part(Sides(np.zeros(50, np.int64), np.linspace(0, 1, 50), 0.5), seed=0)
     assert part == Part(50, 0, part.metrics) and part.metrics["auc"] is None and part.metrics["accuracy"] == 0.5
+
+
+@given(st.floats(-1e300, 1e300))
+def test_numbers_that_differ_in_their_last_digit_are_two_slices(number: float) -> None:
+    here, beside = texts_of([number, float(np.nextafter(number, np.inf))])
+    assert here != beside
+
+
+@given(st.integers(-(2**53), 2**53))
+def test_a_whole_number_is_one_slice_in_a_column_of_either_kind(number: int) -> None:
+    assert texts_of([number]) == texts_of([float(number)]) == [str(number)]
+
+
+def test_places_with_long_numbers_are_judged_apart() -> None:
+    """Three million-odd codes must not pass for one place whose good rows hide the bad ones."""
+    sides = rows(3, 900, better=4.0)
+    codes = np.repeat([9_400_001.0, 9_400_002.0, 9_400_003.0], 300)
+    worse = sides.candidate.copy()
+    worse[codes == codes[-1]] = np.random.default_rng(0).random(300)
+    (found,) = measure_slices(
+        Sides(sides.labels, worse, 0.5), {"code": texts_of(codes.tolist())}, {}, seed=0, names=["auc"]
+    )
+    measured = {part.value: part.metrics["auc"] or 0.0 for part in found.parts}
+    assert measured.keys() == {"9400001", "9400002", "9400003"}
+    assert measured["9400001"] > 0.9 > 0.7 > measured["9400003"]
+
+
+def test_named_slices_and_groups_bear_the_names_that_rows_have() -> None:
+    values = [True, 2.0, 3, "OM"]
+    assert at_least("auc", 0.5, slices={"code": values}).slices == {"code": tuple(texts_of(values))}  # type: ignore[dict-item]
+    assert fairness("code", demographic_parity=0.1, groups=values).groups == tuple(texts_of(values))  # type: ignore[arg-type]

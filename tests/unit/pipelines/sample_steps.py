@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,15 @@ def wait_for_ever(context: StepContext) -> dict[str, Any]:
     temporary.replace(started)
     while True:
         signal.pause()
+
+
+def work_until_killed(context: StepContext) -> dict[str, Any]:
+    """Use a core-second, and be killed as by a machine that is out of memory."""
+    note(context)
+    while time.process_time() < 1.0:
+        pass
+    os.kill(os.getpid(), signal.SIGKILL)
+    return {}
 
 
 def run_until_stopped(context: StepContext) -> dict[str, Any]:

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from falaj.cost.report import report
+from falaj.kernel.settings import CostSettings
 from falaj.pipelines.executors import end_leftover
 from falaj.pipelines.process import process_start
-from falaj.pipelines.runs import RunState, get_run
+from falaj.pipelines.runs import RunState, get_run, run_attempts
 from falaj.pipelines.submission import cancel
 from unit.pipelines.worker_bench import Bench
 
@@ -122,3 +124,19 @@ def test_a_starting_child_loads_no_sql_and_no_dataframes() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_what_a_killed_child_used_is_paid_for(bench: Bench) -> None:
+    """Else a training that runs out of memory each time would cost nothing, and no budget would stop it."""
+    run = bench.run(bench.step("a", "work_until_killed", executor="child"))
+    spent = [tried.cpu_seconds for tried in run_attempts(bench.db, run.id)]
+    assert len(spent) == 3 and min(spent) > 0.5
+    (line,) = report(bench.db, CostSettings())
+    assert line.used.cpu_seconds == pytest.approx(sum(spent))
+
+
+def test_what_a_child_used_until_its_time_was_over_is_paid_for(bench: Bench) -> None:
+    params = {"started": str(bench.folder / "started")}
+    run = bench.run(bench.step("a", "wait_for_ever", executor="child", timeout_s=1.0, params=params))
+    (tried,) = run_attempts(bench.db, run.id)
+    assert tried.state == "TIMED_OUT" and tried.cpu_seconds > 0

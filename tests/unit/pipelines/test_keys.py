@@ -1,5 +1,6 @@
 """The key changes with everything that the result depends on, and with nothing else."""
 
+import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ import pytest
 
 from falaj.kernel.errors import DefinitionError
 from falaj.pipelines.graph import Step
-from falaj.pipelines.keys import StepKeys, environment_digest
+from falaj.pipelines.keys import InstalledNow, StepKeys, environment_digest
 from falaj.pipelines.outputs import Output, Outputs
 
 
@@ -109,6 +110,18 @@ def test_a_loaded_module_counts_by_the_file_it_came_from(project: Path) -> None:
     assert _key(project) != before
 
 
+@pytest.mark.parametrize("name", ["statistics", "msgspec"])
+def test_a_module_that_bears_the_name_of_another_counts_too(project: Path, name: str) -> None:
+    """A step's process imports the project's own, whatever this one has loaded under that name."""
+    importlib.import_module(name)
+    steps = project / "keyed_shop/steps.py"
+    steps.write_text(f"{steps.read_text()}import {name}\n")
+    (project / f"{name}.py").write_text("HOLIDAYS = 2026\n")
+    before = _key(project)
+    (project / f"{name}.py").write_text("HOLIDAYS = 2027\n")
+    assert _key(project) != before
+
+
 @pytest.mark.parametrize("module", ["no_such_module", "no_such.module", "sys", "__main__", "keyed_shop.absent"])
 def test_a_module_without_source_is_refused(project: Path, module: str) -> None:
     if module == "__main__":
@@ -131,3 +144,16 @@ def test_an_installed_distribution_changes_the_environment(tmp_path: Path) -> No
     (tmp_path / "lightgbm-4.6.0.dist-info").mkdir()
     assert environment_digest([str(tmp_path)]) != before
     assert environment_digest() == environment_digest()
+
+
+def test_what_is_installed_while_a_worker_lives_changes_its_keys(project: Path, tmp_path: Path) -> None:
+    installed = tmp_path / "installed"
+    (installed / "shop-1.0.dist-info").mkdir(parents=True)
+    keys, step = StepKeys([project], InstalledNow([str(installed)])), Step(name="a", function="keyed_shop.steps:train")
+    before = keys.key(step, "run_1", {})
+    assert keys.key(step, "run_1", {}) == before
+    (installed / "shop-1.0.dist-info").rename(installed / "shop-1.1.dist-info")
+    after = keys.key(step, "run_1", {})
+    assert after != before
+    (installed / "shop-1.1.dist-info").rename(installed / "shop-1.0.dist-info")
+    assert keys.key(step, "run_1", {}) == before

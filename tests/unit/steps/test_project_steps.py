@@ -115,6 +115,22 @@ def test_a_model_that_takes_other_columns_is_refused(world: World, tmp_path: Pat
         steps.register.function({}, "fraud", context)
 
 
+def test_a_model_of_another_task_is_refused(world: World, tmp_path: Path) -> None:
+    """Numbers that happen to lie between 0 and 1 are no probabilities."""
+    run_id, given = called(world, "build_dataset", name="fraud")
+    context = StepContext(
+        run_id=run_id, step="register_number", attempt=1, params={}, inputs={}, files={}, folder=tmp_path,
+        checkpoint=tmp_path / "checkpoint", open_resources=lambda: world.rooms,
+    )  # fmt: skip
+    rows = world.rooms.datasets.load(given["digest"])
+    trainer = fj.sklearn("sklearn.ensemble.RandomForestRegressor", n_estimators=5, max_depth=3)
+    trained = steps.train(rows, "label", trainer=trainer, features=given["features"], task="regression")
+    before = len(world.rooms.registry.versions("fraud"))
+    with pytest.raises(InputError, match="was trained as a regression, and model 'fraud' is a classification"):
+        steps.register.function(trained, "fraud", context)
+    assert len(world.rooms.registry.versions("fraud")) == before
+
+
 @pytest.mark.parametrize(
     ("function", "arguments", "error"),
     [

@@ -10,7 +10,7 @@ import pytest
 
 import falaj as fj
 from falaj import steps
-from falaj.kernel.errors import DataError, Unsupported
+from falaj.kernel.errors import DataError, DefinitionError, Unsupported
 from falaj.models.evaluation import evaluate
 
 START = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
@@ -168,3 +168,20 @@ def test_a_number_is_no_group_and_another_label_is_not_cut_down_to_one(table: pa
     halves = pa.table({"amount": [1.0, 2.0, 3.0], "late": [0.0, 0.5, 1.0]})
     with pytest.raises(DataError, match="labels must be 0 or 1"):
         steps.evaluate(model, halves)
+
+
+def test_a_number_is_perturbed_by_its_own_metric_and_has_neither_threshold_nor_attack() -> None:
+    """Labels that happen to be 0 or 1 make no decisions of predicted numbers."""
+    rng = np.random.default_rng(4)
+    heat = rng.normal(size=400)
+    rows = pa.table({"heat": heat, "rides": np.round(2 * heat)})
+    model = steps.train(rows, "rides", task="regression", trainer=fj.lightgbm(num_trees=5))
+    (worst,) = steps.robustness(model, rows, under=["missing"])["worst"]
+    assert (worst["metric"], worst["value"] > worst["baseline"]) == ("rmse", True)
+    with pytest.raises(DefinitionError, match="lets positives score low"):
+        steps.robustness(model, rows, under=["attack"], mutable=["heat"])
+    with pytest.raises(DefinitionError, match="has no metric 'auc'"):
+        steps.robustness(model, rows, metric="auc")
+    ones = rows.set_column(1, "rides", pa.array((heat > 0).astype(np.float64)))
+    with pytest.raises(DataError, match="a threshold is of decisions"):
+        steps.choose_threshold(model, ones)

@@ -23,7 +23,7 @@ from falaj.governance.access import Actor
 from falaj.governance.approvals import Approval, ApprovalState
 from falaj.kernel.errors import AccessDenied, Conflict, FalajError
 from falaj.lifecycle.adopted_models import adopt_bare, adopt_model
-from falaj.lifecycle.approving import ask_for_approval, is_approved
+from falaj.lifecycle.approving import ask_for_approval, is_approved, still_needed
 from falaj.lifecycle.bare_models import add_bare
 from falaj.lifecycle.pipeline import training_graph
 from falaj.lifecycle.promotion import begin_wished
@@ -129,7 +129,7 @@ def approve(rooms: Rooms, actor: Actor, params: Decide) -> Decided:
     except FalajError as error:
         message = f"version {params.version} is approved, but its rollout did not begin: {error.message}"
         raise type(error)(message, hint=error.hint) from error
-    return Decided(params.model, params.version, decided.state, actor.name)
+    return Decided(params.model, params.version, decided.state, actor.name, still_needed(rooms, version))
 
 
 def reject(rooms: Rooms, actor: Actor, params: Decide) -> Decided:

@@ -111,12 +111,14 @@ class Decided(msgspec.Struct, frozen=True):
         version: The version.
         state: APPROVED or REJECTED.
         by: Who decided.
+        next: What an approved version still needs before it goes out, as one sentence; empty where nothing of anybody.
     """
 
     model: str
     version: int
     state: str
     by: str
+    next: str = ""
 
 
 class AddModel(msgspec.Struct, frozen=True):
