@@ -9,10 +9,11 @@ from typing import Any, Literal
 import msgspec
 
 from falaj.kernel.alert_settings import AlertSettings
-from falaj.kernel.errors import DefinitionError, ProjectError
+from falaj.kernel.errors import ProjectError
+from falaj.kernel.gateway_settings import AccessLogSettings, GatewaySettings, LimitSettings, TracingSettings
 from falaj.kernel.pipeline_settings import PipelineSettings
 from falaj.kernel.python_settings import PythonSettings
-from falaj.kernel.rate import Rate
+from falaj.kernel.ranges import check_address, check_ranges, http_url
 from falaj.kernel.ray_settings import RaySettings
 from falaj.kernel.settings_source import overlay, refusal
 
@@ -22,37 +23,6 @@ _NO_NAME = (
     "run it in a project's folder, or give the settings by the environment: FALAJ_PROJECT_NAME, which is control's "
     "[project] name, FALAJ_STORAGE_ONLINE, FALAJ_STORAGE_ONLINE_URL and FALAJ_STORAGE_SHARED"
 )
-MOST_WORKERS = 64
-"""Of one gateway on one machine."""
-
-
-def http_url(host: str, port: int) -> str:
-    """Return the address of an HTTP server.
-
-    Example:
-        >>> http_url("127.0.0.1", 8600), http_url("::1", 8600)
-        ('http://127.0.0.1:8600', 'http://[::1]:8600')
-    """
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _check_address(host: str, port: int) -> None:
-    if not host.strip():
-        raise ValueError("host is empty, which would listen on every network")
-    _check_ranges(port)
-
-
-def _check_ranges(port: int | None = None, **positive: float) -> None:
-    if port is not None and not 1 <= port <= 65_535:
-        raise ValueError(f"port {port} is not between 1 and 65535")
-    for name, value in positive.items():
-        if not value > 0:
-            raise ValueError(f"{name} {value} is not above 0")
-
-
-def _check_share(sample_ratio: float) -> None:
-    if not 0 <= sample_ratio <= 1:
-        raise ValueError(f"sample_ratio {sample_ratio} is not between 0 and 1")
 
 
 class ProjectSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -111,7 +81,7 @@ class StorageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fsync_ms: int = 1000
 
     def __post_init__(self) -> None:
-        _check_ranges(
+        check_ranges(
             online_map_gib=self.online_map_gib,
             online_connect_ms=self.online_connect_ms,
             online_timeout_ms=self.online_timeout_ms,
@@ -128,167 +98,6 @@ class StorageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         secrets = ("database", "database_password", "online_url", "online_password")  # a URL may hold a password
         fields = msgspec.structs.asdict(self)
         return f"StorageSettings({fields | {name: '***' for name in secrets if fields[name]}})"
-
-
-class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The data plane.
-
-    Attributes:
-        host: Address to listen on; anything but loopback needs access control, which is always on.
-        port: TCP port shared by all workers.
-        grpc_port: TCP port of gRPC, shared by all workers too; 0 for none. Needs the extra `falaj[grpc]`.
-        name: What tells its workers from those of other machines that share `storage.shared`; empty for the machine's
-            own name there.
-        workers: Number of one-worker processes at the start.
-        min_workers: Fewest of them; 0 for `workers`, which are then never ended.
-        max_workers: Most of them; 0 for `workers`, and then none is added.
-        target_ms: Workers are added while decisions take longer, or wait as long to be read. Queue and latency are
-            what tells: batches grow with load, so processor time says little.
-        shrink_s: How long little must have been asked before a worker is ended; longer after each that was missed.
-        max_body_bytes: Larger requests are refused with 413.
-        max_rows: Most rows in one request; more are refused with 400. An endpoint may have a lower bound.
-        max_connections: Open at the same time in one worker; more are answered 503 and closed. Of gRPC, whose
-            connections carry many calls, an eighth of it may be open besides.
-        max_queue_rows: Rows that may wait; above it requests get 503 and Retry-After.
-        max_queue_bytes: Bytes of the requests that may wait; above it the same.
-        mixed_runtimes: Ask each model's fastest runtime for the size of a batch, though a row's score may then differ
-            in the last digits by what else is in the batch. Without it a row has one score, and a batch of many rows
-            may take longer where falaj[kernels] is not installed.
-        idle_timeout_s: Keep-alive connections without a request are closed after it, and so are silent streams of gRPC.
-        request_timeout_s: A request whose bytes stop coming is closed after it.
-        metrics_like: Peers under whose names `/metrics` gives its counts as well: some of kserve, mlserver and seldon,
-            separated by commas. Empty by default, since every further series is paid for by whoever stores it.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = 8600
-    grpc_port: int = 0
-    name: str = ""
-    workers: int = 1
-    min_workers: int = 0
-    max_workers: int = 0
-    target_ms: float = 5.0
-    shrink_s: float = 60.0
-    max_body_bytes: int = 4 * 1024 * 1024
-    max_rows: int = 10_000
-    max_connections: int = 10_000
-    max_queue_rows: int = 20_000
-    max_queue_bytes: int = 256 << 20
-    mixed_runtimes: bool = False
-    idle_timeout_s: float = 75.0
-    request_timeout_s: float = 10.0
-    metrics_like: str = ""
-
-    @property
-    def peer_names(self) -> frozenset[str]:
-        """The peers of `metrics_like`."""
-        return frozenset(name.strip() for name in self.metrics_like.split(",") if name.strip())
-
-    @property
-    def url(self) -> str:
-        """Where it answers."""
-        return http_url(self.host, self.port)
-
-    def __post_init__(self) -> None:
-        _check_address(self.host, self.port)
-        if self.grpc_port:
-            _check_ranges(self.grpc_port)
-            if self.grpc_port == self.port:
-                raise ValueError(f"grpc_port {self.grpc_port} is the port of HTTP")
-        _check_ranges(
-            workers=self.workers,
-            target_ms=self.target_ms,
-            shrink_s=self.shrink_s,
-            max_body_bytes=self.max_body_bytes,
-            max_rows=self.max_rows,
-            max_connections=self.max_connections,
-            max_queue_rows=self.max_queue_rows,
-            max_queue_bytes=self.max_queue_bytes,
-            idle_timeout_s=self.idle_timeout_s,
-            request_timeout_s=self.request_timeout_s,
-        )
-        least, most = self.min_workers or self.workers, self.max_workers or self.workers
-        if not 0 < least <= self.workers <= most <= MOST_WORKERS:
-            raise ValueError(
-                f"workers {self.workers}, min_workers {self.min_workers} and max_workers {self.max_workers} are not in "
-                f"order, or above {MOST_WORKERS}"
-            )
-        if not all(letter.isalnum() or letter in "-._" for letter in self.name):
-            raise ValueError(f"name {self.name!r} has other characters than letters, digits, '-', '.' and '_'")
-        unknown = self.peer_names - {"kserve", "mlserver", "seldon"}
-        if unknown:
-            raise ValueError(f"metrics_like {sorted(unknown)[0]!r} is none of kserve, mlserver, seldon")
-
-
-class TracingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """W3C trace context and OpenTelemetry spans of the gateway.
-
-    Attributes:
-        enabled: Whether a caller's `traceparent` is kept in the record and echoed. Off by default: it is read for each
-            request.
-        otlp_url: Where spans are sent, by OTLP over HTTP, such as `http://127.0.0.1:4318/v1/traces`; empty for nowhere.
-        sample_ratio: Share of the requests without a caller's trace that are traced. A caller's own decision is kept.
-        otlp_headers: Sent to the collector, as `name=value,name=value`; better given as `FALAJ_TRACING_OTLP_HEADERS`
-            than in the file where it is secret.
-    """
-
-    enabled: bool = False
-    otlp_url: str = ""
-    sample_ratio: float = 0.01
-    otlp_headers: str = ""
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """The headers by name."""
-        pairs = (pair.partition("=") for pair in self.otlp_headers.split(",") if pair.strip())
-        return {name.strip().lower(): value.strip() for name, _, value in pairs}
-
-    def __post_init__(self) -> None:
-        _check_share(self.sample_ratio)
-        if self.otlp_url and not self.otlp_url.startswith(("http://", "https://")):
-            raise ValueError(f"otlp_url {self.otlp_url!r} is no http or https address")
-
-
-class AccessLogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The gateway's access log: JSON lines, without tokens, bodies, queries or entity keys.
-
-    Attributes:
-        enabled: Whether there is one.
-        sample_ratio: Share of the answers that get a line.
-        to: `file` for `log/access/WORKER.jsonl` in the state folder, or `stderr`.
-        max_mib: Size in MiB at which a file is rotated.
-        keep: How many rotated files of a worker stay.
-    """
-
-    enabled: bool = False
-    sample_ratio: float = 1.0
-    to: Literal["file", "stderr"] = "file"
-    max_mib: int = 64
-    keep: int = 4
-
-    def __post_init__(self) -> None:
-        _check_share(self.sample_ratio)
-        _check_ranges(max_mib=self.max_mib)
-        if self.keep < 0:
-            raise ValueError(f"keep {self.keep} is below 0")
-
-
-class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What tenants may ask of the gateways of one machine; tokens have limits of their own.
-
-    Attributes:
-        tenants: Tenant to the rows that all its tokens together may ask for in a time, such as
-            `tenants = { shop = "5000/s", trial = "100/m burst 500" }`.
-    """
-
-    tenants: dict[str, str] = {}
-
-    def __post_init__(self) -> None:
-        for name, text in self.tenants.items():
-            try:
-                Rate.parse(text, field=f"tenants.{name}")
-            except DefinitionError as error:
-                raise ValueError(f"{error.message}; {error.hint}") from None
 
 
 class ControlSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -312,8 +121,8 @@ class ControlSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return http_url(self.host, self.port)
 
     def __post_init__(self) -> None:
-        _check_address(self.host, self.port)
-        _check_ranges(reconcile_s=self.reconcile_s, lease_s=self.lease_s)
+        check_address(self.host, self.port)
+        check_ranges(reconcile_s=self.reconcile_s, lease_s=self.lease_s)
 
 
 class EventSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -332,7 +141,7 @@ class EventSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_body_mib: int = 64
 
     def __post_init__(self) -> None:
-        _check_ranges(max_waiting=self.max_waiting, max_body_mib=self.max_body_mib)
+        check_ranges(max_waiting=self.max_waiting, max_body_mib=self.max_body_mib)
         if self.min_free_mib < 0:
             raise ValueError(f"min_free_mib {self.min_free_mib} is below 0")
 
@@ -362,7 +171,7 @@ class FeatureSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for name in ("memory_gib", "threads"):
             value = getattr(self, name)
             if value is not None:
-                _check_ranges(**{name: value})
+                check_ranges(**{name: value})
 
     def __repr__(self) -> str:
         fields = msgspec.structs.asdict(self) | ({"postgres_url": "***"} if self.postgres_url else {})
@@ -385,7 +194,7 @@ class ConsistencySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     decisions: int = 500
 
     def __post_init__(self) -> None:
-        _check_ranges(every_s=self.every_s, decisions=self.decisions)
+        check_ranges(every_s=self.every_s, decisions=self.decisions)
 
 
 class CostSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

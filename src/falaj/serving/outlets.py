@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 
 from falaj.kernel.clock import Clock
-from falaj.kernel.settings import AccessLogSettings, TracingSettings
+from falaj.kernel.gateway_settings import AccessLogSettings, TracingSettings
 from falaj.serving.access_log import AccessLog
 from falaj.serving.observer import Observer, Tracing
 from falaj.serving.span_export import SpanExport

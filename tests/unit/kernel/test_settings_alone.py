@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from falaj.kernel.errors import ProjectError
-from falaj.kernel.settings import GatewaySettings, load_settings
+from falaj.kernel.gateway_settings import GatewaySettings
+from falaj.kernel.settings import load_settings
 
 ENVIRON = {"FALAJ_PROJECT_NAME": "fraud", "FALAJ_STORAGE_SHARED": "/mnt/fraud", "FALAJ_GATEWAY_MAX_WORKERS": "4"}
 
