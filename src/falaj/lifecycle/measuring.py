@@ -84,7 +84,7 @@ class Measurement:
         production: The version in production; None when there is none, or when it gave what is not a number.
         holder: The version that is in production; None when none is.
         service: The candidate's features.
-        unchanged: Whether production answers by the candidate's own file, features and threshold.
+        unchanged: Whether production answers by the candidate's own file and features.
         seed: Of all that is drawn at random: from the digests of the dataset and of both models, so that it replays.
     """
 
@@ -176,8 +176,8 @@ def _runtime(rooms: Rooms, model: Model, artifact: ArtifactRef, features: int) -
 
 
 def _agree(one: Scorer, other: Scorer | None) -> bool:
-    """Return whether one file was asked for the same scores, by features and threshold that are the same."""
-    return other is not None and one.threshold == other.threshold and np.array_equal(one.scores, other.scores)
+    """Return whether one file was asked for the same scores, by features that are the same."""
+    return other is not None and np.array_equal(one.scores, other.scores)
 
 
 def _encoded(signature: Signature, rows: pa.Table) -> Matrix:

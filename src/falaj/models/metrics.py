@@ -12,6 +12,9 @@ from falaj.definitions.cost import Cost
 Floats = NDArray[np.float64]
 
 CALIBRATION_BINS = 10
+OF_DECISIONS = ("precision", "recall", "f1", "accuracy", "cost")
+"""Of a threshold beside the scores."""
+
 RANKING = ("auc", "average_precision")
 LOSSES = ("log_loss", "brier")
 
@@ -73,8 +76,8 @@ class Scored:
     @property
     def metrics(self) -> tuple[str, ...]:
         """The metrics that it can give."""
-        known = (*RANKING, "precision", "recall", "f1", "accuracy", *LOSSES, "ece")
-        return known if self.cost is None else (*known, "cost")
+        known = (*RANKING, *OF_DECISIONS, *LOSSES, "ece")
+        return tuple(name for name in known if name != "cost" or self.cost is not None)
 
     def measure(self, weights: Floats, names: Iterable[str]) -> dict[str, Floats]:
         """Return metrics of weightings; NaN for what the rows of one weighting do not define.

@@ -13,7 +13,7 @@ from falaj.definitions.slices import value_text
 from falaj.definitions.task import Task
 from falaj.models.bootstrap import Interval, bootstrap, interval_of
 from falaj.models.few_errors import relative_to, with_few_changes, with_few_errors
-from falaj.models.metrics import Floats, Scored
+from falaj.models.metrics import OF_DECISIONS, Floats, Scored
 from falaj.models.predicted import Predicted
 
 MINIMUM_PER_CLASS = 10
@@ -99,7 +99,8 @@ class Sides(msgspec.Struct, frozen=True):
         production_threshold: Production's threshold.
         cost: What decisions cost.
         task: What was predicted.
-        same: Whether production answers by the same file, features and threshold: then nothing can change.
+        same: Whether production answers by the same file and features: then only another threshold can change what
+            is decided, and nothing the scores themselves.
     """
 
     labels: NDArray[Any]
@@ -120,6 +121,10 @@ class Sides(msgspec.Struct, frozen=True):
     def positives(self) -> int | None:
         """Rows of class 1; None of a regression."""
         return None if self.task == "regression" else int(self.labels.sum())
+
+    def may_change(self, metric: str) -> bool:
+        """Return whether production's value of a metric could be another than the candidate's on any rows."""
+        return not self.same or (metric in OF_DECISIONS and self.threshold != self.production_threshold)
 
     def scored(self, scores: Floats, threshold: float) -> Scored | Predicted:
         """Return what measures one side's scores."""
@@ -193,8 +198,9 @@ def measure_part(
     intervals, changes = named[""], named["change"]
     if isinstance(candidate, Scored):  # how far off a predicted number can be has no bound
         intervals = with_few_errors(candidate, intervals)
-        if isinstance(production, Scored) and not sides.same:
-            changes = with_few_changes(candidate, production, changes)
+        if isinstance(production, Scored):
+            free = {name: one for name, one in changes.items() if sides.may_change(name)}
+            changes = changes | with_few_changes(candidate, production, free)
     relative = relative_to(changes, part.baseline, named["relative"])
     return msgspec.structs.replace(part, intervals=intervals, changes=changes, relative=relative)
 

@@ -76,6 +76,10 @@ def test_of_production_itself_nothing_is_worse() -> None:
     sides = perfect(12)
     same = Sides(sides.labels, sides.candidate, 0.5, sides.candidate, 0.5, same=True)
     assert measure_part(same, seed=0, names=["auc"]).changes["auc"] == Interval(0.0, 0.0, 1_000)
+    stricter = Sides(sides.labels, sides.candidate, 0.6, sides.candidate, 0.5, same=True)
+    changes = measure_part(stricter, seed=0, names=["auc", "brier", "recall"]).changes
+    assert changes["auc"] == changes["brier"] == Interval(0.0, 0.0, 1_000)  # scores know no threshold
+    assert changes["recall"].low < 0 < changes["recall"].high  # what lies between the two may be on other rows
 
 
 @pytest.mark.parametrize(("hits", "count"), [(0, 10), (3, 10), (10, 10), (499, 500)])
