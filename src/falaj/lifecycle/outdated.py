@@ -42,7 +42,7 @@ def refuse_outdated(rooms: Rooms, version: ModelVersion) -> None:
     if why:
         raise Conflict(
             f"version {version.version} of model {version.model!r} may not move: {why}",
-            hint=f"have it judged against that one: falaj train {version.model}, which learns anew only what changed",
+            hint=f"have it judged against that one: falaj train {version.model}, which fits anew only what changed",
         )
 
 

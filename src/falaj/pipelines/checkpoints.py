@@ -6,69 +6,107 @@ both had, each would overwrite what the other goes on from, and the first to end
 
 import contextlib
 import fcntl
+import hashlib
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+_OFFSETS = 2**62
+
+
+class _Locks:
+    """Names that are held in a folder, by this process's threads and by other processes.
+
+    One file is locked byte by byte, a name at its digest's place: nothing is made and removed for a name. The kernel
+    forgets a process's locks of a file when it closes any descriptor of it, so that there is one for all names.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.held: set[str] = set()
+        self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+
+    def take(self, name: str) -> bool:
+        """Hold a name from now on; False while somebody else does."""
+        if name in self.held:
+            return False
+        try:
+            fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _offset(name))
+        except (BlockingIOError, PermissionError):
+            return False
+        self.held.add(name)
+        return True
+
+    def give(self, name: str) -> None:
+        """Hold a name no longer."""
+        fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, _offset(name))
+        self.held.discard(name)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._descriptor)
+
+
+_locks: dict[Path, _Locks] = {}
+_turn = threading.Lock()
+
 
 @contextlib.contextmanager
-def held_checkpoint(folder: Path, key: str, step: str) -> Iterator[Path]:
+def held_checkpoint(folder: Path, lock: Path, key: str, step: str) -> Iterator[Path]:
     """Give the folder of a key to an attempt, or one of its step's own while another attempt has that.
 
-    The kernel lets a folder go when its holder dies, and a later attempt of either finds what was left in it. One that
-    is empty in the end is removed.
+    The kernel lets a folder go when its holder dies, and a later attempt of either finds what was left in it. It is not
+    made here: few steps want one. One that is empty in the end is removed.
 
     Args:
         folder: Where checkpoints lie, on a local disk.
+        lock: The file by which they are held.
         key: The step's content key.
         step: Which step of which run.
 
     Example:
         >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as where, held_checkpoint(Path(where), "k", "run_1.fit") as first:
-        ...     with held_checkpoint(Path(where), "k", "run_2.fit") as second:
+        >>> place = Path(tempfile.mkdtemp())
+        >>> with held_checkpoint(place / "kept", place / "lock", "k", "run_1.fit") as first:
+        ...     with held_checkpoint(place / "kept", place / "lock", "k", "run_2.fit") as second:
         ...         print(first.name, second.name)
         k k.run_2.fit
     """
-    shared, own = folder / key, folder / f"{key}.{step}"
-    place = own if own.exists() else shared
-    held = _hold(place)
-    if held is None:
+    file, own = lock.absolute(), folder / f"{key}.{step}"
+    place = own if own.exists() else folder / key
+    held = _take(file, place.name)
+    if not held:
         place = own
-        held = _hold(own)
+        held = _take(file, own.name)
     try:
         yield place
     finally:
-        for empty in (place, folder):
-            with contextlib.suppress(OSError):  # something was left in it, or it went with the step's success
-                empty.rmdir()
-        if held is not None:
-            os.close(held)
+        with contextlib.suppress(OSError):  # something was left in it, or it went with the step's success
+            place.rmdir()
+        if held:
+            _give(file, place.name)
 
 
-def _hold(folder: Path) -> int | None:
-    """Make a folder and return its descriptor, by which it is locked; None while another one is."""
-    while True:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(folder, os.O_RDONLY)
-        except (FileNotFoundError, FileExistsError):
-            if folder.is_file():
-                raise
-            continue  # whoever had it, or one beside it, has just removed it
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            return None
-        if _is_there(folder, descriptor):
-            return descriptor
-        os.close(descriptor)
+def _take(file: Path, name: str) -> bool:
+    with _turn:
+        if file not in _locks:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            _locks[file] = _Locks(file)
+        taken = _locks[file].take(name)
+        _close_unused(file)
+        return taken
 
 
-def _is_there(folder: Path, descriptor: int) -> bool:
-    """Return whether a folder is still the one that was opened, and not removed or made anew."""
-    try:
-        return folder.stat().st_ino == os.fstat(descriptor).st_ino
-    except FileNotFoundError:
-        return False
+def _give(file: Path, name: str) -> None:
+    with _turn:
+        _locks[file].give(name)
+        _close_unused(file)
+
+
+def _close_unused(file: Path) -> None:
+    if not _locks[file].held:
+        _locks.pop(file).close()
+
+
+def _offset(name: str) -> int:
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest()) % _OFFSETS

@@ -49,7 +49,7 @@ class Worker:
         clock: Judges leases and timeouts.
         keys: Computes content keys.
         executors: By the name that steps ask for.
-        work: Folder for the attempts' working folders and for checkpoints.
+        work: Folder for the attempts' working folders and for checkpoints; the file that locks those lies beside it.
         logs: Folder for the steps' logs.
         lease_s: How long a claim lasts without a heartbeat.
         folder: The project's, where arguments name files; None where none do.
@@ -222,7 +222,8 @@ class Worker:
         executor = self._elsewhere.get(claim.step.executor)
         if executor is not None:  # a job outlives whoever follows it, and with it what that one holds
             return nullcontext(executor.shared / "checkpoints" / key)
-        return held_checkpoint(self._work / "checkpoints", key, step)
+        lock = self._work.with_name(f"{self._work.name}.lock")
+        return held_checkpoint(self._work / "checkpoints", lock, key, step)
 
     def _attempt(self, claim: Claim, task: Task, signal: StopSignal, log: Path) -> None:
         result = self._run(claim, task, signal)

@@ -50,22 +50,29 @@ def test_two_runs_that_come_to_one_step_at_once_take_nothing_from_each_other(sql
         worker.join()
     found = [get_run(sqlite_bench.db, run_id) for run_id in runs]
     assert [run.state for run in found] == [RunState.SUCCEEDED] * 2, [run.error for run in found]
-    assert not (sqlite_bench.folder / "work" / "checkpoints").exists()
+    assert [*(sqlite_bench.folder / "work" / "checkpoints").iterdir()] == []
 
 
 def test_what_is_left_in_either_folder_is_found_again(tmp_path: Path) -> None:
-    with held_checkpoint(tmp_path, "k", "one") as first, held_checkpoint(tmp_path, "k", "two") as second:
+    with (
+        held_checkpoint(tmp_path / "kept", tmp_path / "lock", "k", "one") as first,
+        held_checkpoint(tmp_path / "kept", tmp_path / "lock", "k", "two") as second,
+    ):
         for place in (first, second):
-            place.mkdir(exist_ok=True)
+            place.mkdir(parents=True)
             (place / "trials").write_text(place.name)
-    with held_checkpoint(tmp_path, "k", "two") as again, held_checkpoint(tmp_path, "k", "three") as third:
+    with (
+        held_checkpoint(tmp_path / "kept", tmp_path / "lock", "k", "two") as again,
+        held_checkpoint(tmp_path / "kept", tmp_path / "lock", "k", "three") as third,
+    ):
         assert ((again / "trials").read_text(), (third / "trials").read_text()) == ("k.two", "k")
 
 
 def test_a_folder_in_which_nothing_was_left_is_removed(tmp_path: Path) -> None:
-    with held_checkpoint(tmp_path / "checkpoints", "k", "one") as place:
-        assert place.is_dir()
-    assert [*tmp_path.iterdir()] == []
+    with held_checkpoint(tmp_path / "kept", tmp_path / "lock", "k", "one") as place:
+        assert not place.exists()  # whoever wants one makes it
+        place.mkdir(parents=True)
+    assert [*(tmp_path / "kept").iterdir()] == []
 
 
 def test_many_that_come_and_go_at_once_never_share_a_folder(tmp_path: Path) -> None:
@@ -74,11 +81,12 @@ def test_many_that_come_and_go_at_once_never_share_a_folder(tmp_path: Path) -> N
 
     def come_and_go(name: str) -> None:
         for _ in range(200):
-            with held_checkpoint(tmp_path / "checkpoints", "k", name) as place:
+            with held_checkpoint(tmp_path / "kept", tmp_path / "lock", "k", name) as place:
                 with taken:
                     inside[place.name] += 1
-                    if inside[place.name] > 1 or not place.is_dir():
+                    if inside[place.name] > 1:
                         faults.append(place.name)
+                place.mkdir(parents=True, exist_ok=True)
                 with taken:
                     inside[place.name] -= 1
 
@@ -92,10 +100,12 @@ def test_the_folder_of_whoever_was_killed_is_free(tmp_path: Path) -> None:
     code = (
         "import os, signal, sys, pathlib\n"
         "from falaj.pipelines.checkpoints import held_checkpoint\n"
-        "with held_checkpoint(pathlib.Path(sys.argv[1]), 'k', 'one') as place:\n"
+        "here = pathlib.Path(sys.argv[1])\n"
+        "with held_checkpoint(here / 'kept', here / 'lock', 'k', 'one') as place:\n"
+        "    place.mkdir(parents=True)\n"
         "    (place / 'trials').write_text('half')\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False).returncode == -9
-    with held_checkpoint(tmp_path, "k", "two") as place:
+    with held_checkpoint(tmp_path / "kept", tmp_path / "lock", "k", "two") as place:
         assert (place / "trials").read_text() == "half"
