@@ -34,7 +34,7 @@ def test_train_gate_approve_deploy_decide_explain(tmp_path: Path) -> None:
     viewer = project.token("looker", "viewer")
     assert project.refused("approve", "fraud", "1", token=viewer)["code"] == "access_denied"
     assert project.json("approve", "fraud", "1", "--comment", "report read", token=officer(project)) == {
-        "model": "fraud", "version": 1, "state": "APPROVED", "by": "officer",
+        "model": "fraud", "version": 1, "state": "APPROVED", "by": "officer", "next": "",
     }  # fmt: skip
     # The wish was noted: with the approval it serves, without another command.
     assert [v["stage"] for v in project.json("models", "list", "fraud")] == ["production"]
