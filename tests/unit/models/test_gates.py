@@ -261,6 +261,16 @@ def test_asking_callers_for_less_is_compatible() -> None:
     assert judge([at_least("auc", 0.9)], with_(CANDIDATE, service=less), PRODUCTION, at_us=0).outcome is Outcome.PASS
 
 
+def test_a_version_with_productions_own_file_says_so_and_may_go() -> None:
+    again = with_(CANDIDATE, artifact=PRODUCTION.artifact)
+    for candidate, told in ((CANDIDATE, False), (again, True), (with_(again, service=None), False)):
+        report = judge([at_least("auc", 0.9)], candidate, PRODUCTION, at_us=0)
+        found = [check for check in report.checks if check.name == "answers otherwise than production"]
+        assert [check.outcome for check in found] == [Outcome.SKIPPED] * told
+    assert judge([at_least("auc", 0.9)], again, PRODUCTION, at_us=0).outcome is Outcome.PASS
+    assert judge([at_least("auc", 0.9)], again, None, at_us=0).outcome is Outcome.PASS
+
+
 def test_a_failure_outweighs_too_little_evidence() -> None:
     candidate = with_(measured(positives=2), parity=None)
     assert judge([at_least("auc", 0.9)], candidate, at_us=0).outcome is Outcome.FAIL
