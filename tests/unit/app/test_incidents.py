@@ -16,6 +16,7 @@ from falaj.kernel.clock import to_us
 from falaj.kernel.errors import AccessDenied, Conflict, InputError, NotFound
 from falaj.kernel.settings import Settings
 from falaj.lifecycle.alerting import Triage
+from falaj.lifecycle.approval_notices import ApprovalNotices
 from falaj.lifecycle.promotion import roll_back_endpoint
 from falaj.monitoring.alert_message import messages_after
 from falaj.monitoring.alerts import Alert, list_alerts, open_alert, resolve_alert
@@ -124,6 +125,17 @@ def test_what_a_person_resolves_is_closed_and_told(world: World) -> None:
     assert events(world) == [("opened", ""), ("resolved", "ada")]
     found(world)  # it was no sale
     assert [one.state for one in do(world, "incident.list")] == ["open", "resolved"]
+
+
+def test_a_version_that_waits_for_an_approval_is_listed_when_it_is_asked_for(world: World) -> None:
+    world.deploy(world.register())
+    ApprovalNotices(world.rooms).run_pass(world.clock.now())
+    Triage(world.rooms).run_pass(world.clock.now())
+    assert do(world, "incident.list") == []
+    assert [one.severity for one in do(world, "incident.list", severity="info")] == ["info"]
+    found(world)
+    assert [one.severity for one in do(world, "incident.list")] == ["warning"]
+    assert do(world, "incident.list", severity="critical") == []
 
 
 def test_who_was_told_is_told_that_somebody_attends_to_it_and_nobody_else_is(world: World) -> None:
