@@ -15,6 +15,7 @@ from falaj.kernel.alert_settings import AlertSettings, RouteSettings
 from falaj.kernel.clock import to_us
 from falaj.kernel.errors import AccessDenied, Conflict, InputError, NotFound
 from falaj.kernel.settings import Settings
+from falaj.lifecycle.alert_rules import ALERT_RULES
 from falaj.lifecycle.alerting import Triage
 from falaj.lifecycle.approval_notices import ApprovalNotices
 from falaj.lifecycle.promotion import roll_back_endpoint
@@ -136,6 +137,22 @@ def test_a_version_that_waits_for_an_approval_is_listed_when_it_is_asked_for(wor
     found(world)
     assert [one.severity for one in do(world, "incident.list")] == ["warning"]
     assert do(world, "incident.list", severity="critical") == []
+
+
+def test_a_silence_of_what_no_alert_is_about_is_refused(world: World) -> None:
+    for rule, meant in (("drft", "did you mean 'drift'"), ("", "known: "), ("pipelines*", "did you mean 'pipeline'")):
+        with pytest.raises(InputError, match="is none that an alert has") as refused:
+            do(world, "alert.silence", subject="*", lasts="1h", comment="known", rule=rule)
+        assert meant in refused.value.hint
+    found(world, rule="of_a_plugin")
+    for rule in ("of_a_plugin", "data_*", "*"):
+        assert do(world, "alert.silence", subject="*", lasts="1h", comment="known", rule=rule).rule == rule
+
+
+def test_the_rules_that_people_read_of_are_those_that_there_are() -> None:
+    told = (Path(__file__).parents[3] / "docs/how-to/be-told.md").read_text()
+    sentence = told[told.index("Rules are `drift`") : told.index("Without a rule of")]
+    assert {one for one in ALERT_RULES if f"`{one}`" not in sentence} == set()
 
 
 def test_who_was_told_is_told_that_somebody_attends_to_it_and_nobody_else_is(world: World) -> None:
