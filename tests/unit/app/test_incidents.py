@@ -235,6 +235,21 @@ def test_the_post_mortem_has_the_figures_and_keeps_to_its_tables(world: World) -
             assert line.replace("\\|", "").count("|") in (3, 4, 6), line
 
 
+def test_the_post_mortem_leaves_out_what_did_not_alarm(world: World) -> None:
+    calm = {"alarm": False, "judged": True, "effect": 0.01, "floor": 0.1}
+    columns = {f"quiet_{n}": {"shape": calm, "missing": calm} for n in range(50)}
+    columns["amount"] = {"shape": {**calm, "alarm": True, "effect": 0.412}, "missing": calm}
+    evidence = {"drifted": ["amount"], "columns": columns, "streaks": {"amount": 3}}
+    with world.rooms.db.write() as connection:
+        open_alert(connection, Alert("drift", "warning", "fraud", "amount drifted", evidence, now(world)))
+    Triage(world.rooms).run_pass(world.clock.now())
+    text = do(world, "incident.post_mortem", incident=1).text
+    assert "| drifted | amount |" in text
+    assert "| columns.amount.shape.effect | 0.412 |" in text
+    assert "quiet" not in text and "alarm |" not in text
+    assert "more, of what did not alarm too, in `falaj monitor`" in text
+
+
 def test_routes_say_how_they_fare_and_no_secret(world: World) -> None:
     found(world)
     log, hook = do(world, "alert.routes")
