@@ -53,6 +53,7 @@ def test_a_number_is_learned_served_measured_and_shadowed(project: FalajProject)
     assert project.json("deploy", "demand")["state"] == "serves"
     assert "RMSE" in project.falaj("models", "list").out
     gate = project.falaj("models", "show", "rides", "1", "--gate").out
+    assert project.json("models", "show", "rides", "1", "--gate")["model"] == "rides"  # the report alone
     assert "rmse" in gate and "positive" not in gate and "r2 of one feature alone" in gate
     assert project.json("train", "rides", "--reason", "a second one")["version"] == 2
     project.up()

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from falaj.lifecycle.alerting import Triage, deliveries
 from falaj.lifecycle.approval_notices import ApprovalNotices
+from falaj.lifecycle.approving import date_questions
 from falaj.lifecycle.catch_up import land_events
 from falaj.lifecycle.challenging import Challenging
 from falaj.lifecycle.consistency import ScheduledVerify
@@ -93,7 +94,7 @@ class Sampling:
 
 
 class Expiry:
-    """Reconciler: closes approvals whose deadline has passed.
+    """Reconciler: closes approvals whose deadline has passed, by the policy that is in force now.
 
     Args:
         rooms: The project.
@@ -107,7 +108,8 @@ class Expiry:
     def run_pass(self, now: datetime) -> bool:
         """Do one pass."""
         del now
-        return bool(self._rooms.approvals.expire())
+        dated = date_questions(self._rooms)
+        return bool(self._rooms.approvals.expire()) or dated
 
 
 def reconcilers(rooms: Rooms) -> list[Reconciler]:

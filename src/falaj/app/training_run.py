@@ -1,7 +1,7 @@
 """A training run as its caller sees it: started, followed to its end, and what came of it."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -120,12 +120,23 @@ def follow_run(client: Client, run_id: str, on_step: OnStep | None) -> RunDetail
         client: Carries operations out.
         run_id: The run.
         on_step: Called with each step whenever it changes.
+
+    Raises:
+        RunLeft: Somebody stopped this process.
     """
-    if client.control() is None:
+    changes, controlled = _Changes(on_step), client.control() is not None
+    try:
+        if controlled:
+            return _watch(client, run_id, changes)
         from falaj.app.local import work_here
 
-        return work_here(client.folder, client.settings, client.token, run_id, _Changes(on_step))
-    changes, pause = _Changes(on_step), threading.Event()
+        return work_here(client.folder, client.settings, client.token, run_id, changes)
+    except KeyboardInterrupt:
+        raise RunLeft(run_id, controlled=controlled, on_ray=changes.on_ray) from None
+
+
+def _watch(client: Client, run_id: str, changes: "_Changes") -> RunDetail:
+    pause = threading.Event()
     while True:
         detail = client.perform("run.show", RunQuery(run_id), RunDetail)
         changes(detail)
@@ -134,14 +145,42 @@ def follow_run(client: Client, run_id: str, on_step: OnStep | None) -> RunDetail
         pause.wait(_LOOK_EVERY_S)
 
 
+class RunLeft(KeyboardInterrupt):
+    """Somebody stopped following a run that has not ended.
+
+    Args:
+        run_id: The run.
+        controlled: Whether a control works on it.
+        on_ray: The steps that Ray was doing.
+
+    Example:
+        >>> RunLeft("run_7", controlled=False, on_ray=()).hint
+        'go on with it: falaj runs resume run_7; or end it: falaj runs cancel run_7'
+    """
+
+    def __init__(self, run_id: str, *, controlled: bool, on_ray: Sequence[str]) -> None:
+        how = "follow" if controlled else "resume"
+        if controlled:
+            self.message = f"run {run_id} goes on: control works on it"
+        elif on_ray:
+            self.message = f"stopped; run {run_id} waits, and its jobs go on on Ray: {', '.join(on_ray)}"
+        else:
+            self.message = f"stopped; run {run_id} waits, and nobody works on it"
+        way = "follow it" if controlled else "go on with it"
+        self.hint = f"{way}: falaj runs {how} {run_id}; or end it: falaj runs cancel {run_id}"
+        super().__init__(self.message)
+
+
 class _Changes:
     """Reports each step once per change."""
 
     def __init__(self, on_step: OnStep | None) -> None:
         self._on_step = on_step
         self._seen: dict[str, tuple[object, ...]] = {}
+        self.on_ray: tuple[str, ...] = ()
 
     def __call__(self, detail: RunDetail) -> None:
+        self.on_ray = tuple(one.name for one in detail.steps if (one.executor, one.state) == ("ray", "RUNNING"))
         for step in detail.steps:
             state = (step.state, step.text, step.tries)
             if self._seen.get(step.name) != state and step.state != "PENDING":

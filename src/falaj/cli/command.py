@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from falaj.app.client import Client
+from falaj.app.training_run import RunLeft
 from falaj.kernel.codec import to_json
 from falaj.kernel.errors import (
     AccessDenied,
@@ -160,6 +161,8 @@ def report_error(error: BaseException, *, as_json: bool) -> int:
     code, message, hint, exit_code = "internal", f"{type(error).__name__}: {error}", "run again with --debug", 1
     if isinstance(error, KeyboardInterrupt):
         code, message, hint, exit_code = "interrupted", "stopped", "", 130
+        if isinstance(error, RunLeft):
+            message, hint = error.message, error.hint
     elif isinstance(error, click.ClickException):
         code, message, hint, exit_code = "usage", error.format_message(), "", 2
         if isinstance(error, click.UsageError) and error.ctx is not None:

@@ -78,7 +78,8 @@ def _rests_on(found: Findings) -> Iterator[str]:
     if explanation is None:
         return
     if explanation.attributions:
-        yield f"scores rest on, by {explanation.by}:"
+        what = "predictions" if found.whole.positives is None else "scores"
+        yield f"{what} rest on, by {explanation.by}:"
     for one in explanation.attributions[:_MOST]:
         arrow = "" if one.direction is None or abs(one.direction) < 0.3 else "up" if one.direction > 0 else "down"
         yield f"  {one.feature:<40} {one.amount:>8.4f}  {arrow}".rstrip()

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from falaj.app.values.bounds import MOST_ROWS
 from falaj.app.values.incident import (
     Acknowledge,
     CommentOn,
@@ -16,8 +17,10 @@ from falaj.app.values.incident import (
 )
 from falaj.cli.alert import alert_line
 from falaj.cli.command import FalajGroup, Session, counted, pass_session, plain
+from falaj.kernel.alert_settings import Severity
 from falaj.kernel.clock import from_us, rfc3339
 from falaj.kernel.errors import Conflict
+from falaj.monitoring.incidents import SEVERITIES
 
 _COLOURS = {"open": "red", "acknowledged": "yellow", "resolved": "green"}
 
@@ -31,18 +34,26 @@ def incidents() -> None:
 
 @incidents.command("list")
 @click.option("--open", "only_open", is_flag=True, help="Only those that are not resolved.")
+@click.option("--severity", type=click.Choice(SEVERITIES), default="warning", show_default=True, help="The least.")
+@click.option("--all", "severity", flag_value="info", help="Of any severity, as a version that waits for an approval.")
 @pass_session
-def list_(session: Session, *, only_open: bool) -> None:
+def list_(session: Session, *, only_open: bool, severity: Severity) -> None:
     """List incidents, the newest first.
 
     Example: falaj incidents list --open
     """
-    found = session.client().perform("incident.list", IncidentsQuery(only_open), list[IncidentStatus])
+    client = session.client()
+    found = client.perform("incident.list", IncidentsQuery(only_open, severity=severity), list[IncidentStatus])
 
     def human() -> None:
         for one in found:
             click.echo(incident_line(one))
-        if not found:
+        every = IncidentsQuery(only_open, MOST_ROWS, "info")
+        less = [] if severity == "info" else client.perform("incident.list", every, list[IncidentStatus])
+        besides = sum(SEVERITIES.index(one.severity) < SEVERITIES.index(severity) for one in less)
+        if besides:
+            click.echo(f"{'besides' if found else 'no incidents but'} {besides} of less severity: --all lists them")
+        elif not found:
             click.echo("no incidents")
 
     session.show(found, human)

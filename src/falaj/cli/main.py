@@ -121,8 +121,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         _refuse_other_encodings(words)
         code = cli.main(words, prog_name="falaj", standalone_mode=False)
-    except click.exceptions.Abort:
-        code = report_error(KeyboardInterrupt(), as_json=as_json)
+    except click.exceptions.Abort as aborted:
+        code = report_error(aborted.__cause__ or KeyboardInterrupt(), as_json=as_json)
     except click.exceptions.Exit as done:
         code = done.exit_code
     except click.exceptions.NoArgsIsHelpError as nothing:

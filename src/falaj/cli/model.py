@@ -224,4 +224,4 @@ def show(
         for name, value in facts.metrics.items():
             click.echo(f"  {name:<20} {'–' if value is None else f'{value:.5f}'}")
 
-    session.show(found, human)
+    session.show(found.gate if document == "gate" else found, human)

@@ -11,6 +11,7 @@ from falaj.app.client import Client
 from falaj.app.values.run import OutputQuery, StepOutput
 from falaj.cli.command import FalajCommand, Session, pass_session, plain
 from falaj.cli.run_name import run_named
+from falaj.cli.value_text import value_lines
 from falaj.kernel.errors import InputError
 from falaj.storage.disk import failure
 
@@ -37,7 +38,8 @@ def output(session: Session, *, run: str, step: str, out: Path | None) -> None:
         if not found:
             click.echo("nothing: no step that comes last has succeeded")
         for one in found:
-            click.echo(f"{click.style(one.step, fg='cyan')}  {_json(one)}")
+            for line in value_lines(one.step, one.value):
+                click.echo(line)
             for file in one.files:
                 click.echo(f"  {plain(file.name)}  {file.kind}  {file.size_bytes:,} bytes  {plain(file.path)}")
         for path in (path for paths in copied for path in paths):

@@ -23,7 +23,8 @@ class Policy(msgspec.Struct, frozen=True):
         approvals: How many approvals by others a promotion needs, each by another person.
         models: The models that it is for; empty for all that no other policy names.
         approvers: Whose approvals count: roles, or `actor:NAME`; empty for every role that may approve.
-        expires: How long a question for an approval stays open, such as "7d"; empty for as long as it takes.
+        expires: How long a question for an approval stays open, such as "7d", and how long an approval waits for the
+            others that are needed; empty for as long as it takes.
         soak: How long an approved version stands in staging before it gets traffic.
         quiet: Let no version out while an alert is open that is about neither another endpoint nor the drift or the
             quality of what the version is to replace.
@@ -74,3 +75,12 @@ class Policy(msgspec.Struct, frozen=True):
     def counts(self, actor: str, role: str) -> bool:
         """Return whether an approval by this person is one that the policy asks for."""
         return not self.approvers or role in self.approvers or f"{_ACTOR}{actor}" in self.approvers
+
+    def asks(self) -> str:
+        """Return whom it asks, for people.
+
+        Example:
+            >>> Policy(approvals=2, approvers=["approver", "actor:ada"]).asks()
+            'approver or actor:ada'
+        """
+        return " or ".join(self.approvers or APPROVERS)

@@ -1,6 +1,7 @@
 """Approvals: one actor asks, another decides, and a wait is a row with a deadline."""
 
 import enum
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -23,6 +24,7 @@ class ApprovalState(enum.StrEnum):
     APPROVED = "APPROVED"
     REJECTED = "REJECTED"
     EXPIRED = "EXPIRED"
+    SUPERSEDED = "SUPERSEDED"
 
 
 APPROVAL = sa.Table(
@@ -72,7 +74,7 @@ class Approval(msgspec.Struct, frozen=True):
         state: Where it stands.
         decided_by: Who decided, if anyone has.
         decided: When.
-        comment: What they said.
+        comment: What they said, or what took the place of what was asked about.
         deadline: When the question lapses; None for never.
         told: The state that people were last told of; empty before anyone was.
     """
@@ -206,6 +208,29 @@ class Approvals:
                 return []
         with self._db.write() as connection:
             return self._close_lapsed(connection, now_us, sa.true())
+
+    def put_deadline(self, asked: Approval, deadline_us: int | None) -> None:
+        """Let a question that waits lapse at another time; who was told of it is told that."""
+        waits = (APPROVAL.c.id == asked.id) & (APPROVAL.c.state == "PENDING")
+        detail = {"approval": asked.id, "deadline": deadline_us, "before": asked.deadline}
+        with self._db.write() as connection:
+            if connection.execute(APPROVAL.update().where(waits).values(deadline=deadline_us, told="")).rowcount:
+                record(connection, self._clock, "system", f"{asked.kind}.approval_deadline", asked.subject, detail)
+
+    def supersede(self, connection: sa.Connection, kind: str, subjects: Sequence[str], why: str) -> None:
+        """Close the questions that wait about some subjects, in the transaction that made them needless.
+
+        Args:
+            connection: The transaction.
+            kind: What is asked about.
+            subjects: Which ones.
+            why: What took their place.
+        """
+        waits = (APPROVAL.c.kind == kind) & APPROVAL.c.subject.in_(subjects) & (APPROVAL.c.state == "PENDING")
+        values = {"state": "SUPERSEDED", "decided": to_us(self._clock.now()), "comment": why}
+        closed = connection.execute(APPROVAL.update().where(waits).values(**values).returning(APPROVAL.c.subject))
+        for subject in sorted(closed.scalars()):
+            record(connection, self._clock, "system", f"{kind}.approval_superseded", subject, {"reason": why})
 
     def _close_lapsed(self, connection: sa.Connection, now_us: int, which: sa.ColumnElement[bool]) -> list[Approval]:
         closed = APPROVAL.update().where(_late(now_us), which).values(state="EXPIRED", decided=now_us)

@@ -13,7 +13,7 @@ from falaj.governance.access import SYSTEM
 from falaj.kernel.clock import to_us
 from falaj.kernel.errors import AccessDenied, Conflict
 from falaj.lifecycle.rooms import Rooms
-from falaj.lifecycle.wishes import wishes
+from falaj.lifecycle.wishes import close_older, wishes
 from falaj.models.stages import Stage, holder, stages, transitions
 from falaj.monitoring.alerts import list_alerts, resolve_alert
 from falaj.rollout import rollouts, table
@@ -135,6 +135,7 @@ def _enter_production(rooms: Rooms, connection: sa.Connection, model: str, versi
         _to_production(rooms, connection, model, version, policy, reason)
     except (AccessDenied, Conflict):  # refused, or the policy became stricter, while its rollout ran
         _to_production(rooms, connection, model, version, AS_SERVED, f"{reason}; its approvals hold no more")
+    close_older(rooms, connection, model, version)
 
 
 def _to_production(

@@ -97,7 +97,7 @@ def _alert(rooms: Rooms, asked: Approval, version: ModelVersion, now_us: int) ->
 
 
 def _question(asked: Approval, version: ModelVersion, policy: Policy, missing: int, evidence: dict[str, Any]) -> str:
-    who = " or ".join(policy.approvers or APPROVERS)
+    who = policy.asks()
     needs = f"{missing} approval{'s' * (missing != 1)} of {policy.approvals}" if policy.approvals > 1 else "an approval"
     until = "" if asked.deadline is None else f" The question lapses at {evidence['expires']}."
     why = f" Reason: {asked.reason[:_MOST_SAID]}." if asked.reason else ""
@@ -113,6 +113,8 @@ def _outcome(asked: Approval, version: ModelVersion, policy: Policy, missing: in
     about = f"version {version.version} of model {version.model!r}"
     if asked.state is ApprovalState.EXPIRED:
         return f"{about}: nobody answered until {evidence['expires']}; {evidence['command']} asks anew and approves"
+    if asked.state is ApprovalState.SUPERSEDED:
+        return f"{about} waits for no approval any more: {asked.comment}"
     words = f": {asked.comment[:_MOST_SAID]}" if asked.comment else ""
     if asked.state is ApprovalState.REJECTED:
         return f"{about} was refused by {asked.decided_by}{words}"

@@ -21,6 +21,7 @@ def is_approved(rooms: Rooms, version: ModelVersion) -> bool:
 
 def ask_for_approval(rooms: Rooms, version: ModelVersion, reason: str) -> None:
     """Ask for an approval in the name of the version's own actor, who therefore may not give it."""
+    date_questions(rooms, version.subject)
     known = {one.name: one for one in rooms.actors.list()}
     maker = known.get(version.actor)
     asker = SYSTEM if maker is None else Actor(maker.name, maker.role)
@@ -32,6 +33,26 @@ def approval_deadline(rooms: Rooms, model: str) -> datetime | None:
     """Return when a question that is asked now lapses, by the model's policy; None for never."""
     expires = rooms.definitions.policy_of(model).expires
     return from_us(to_us(rooms.clock.now()) + duration_us(expires)) if expires else None
+
+
+def date_questions(rooms: Rooms, subject: str | None = None) -> bool:
+    """Let each question that waits lapse when the policy in force now says, whatever was in force when it was asked.
+
+    Args:
+        rooms: The project.
+        subject: Look at this version's alone.
+
+    Returns:
+        Whether any lapses at another time than before.
+    """
+    changed = False
+    for asked in rooms.approvals.find(kind="model", subject=subject, state=ApprovalState.PENDING):
+        expires = rooms.definitions.policy_of(asked.subject.rpartition("/")[0]).expires
+        deadline_us = asked.requested + duration_us(expires) if expires else None
+        if deadline_us != asked.deadline:
+            rooms.approvals.put_deadline(asked, deadline_us)
+            changed = True
+    return changed
 
 
 def is_rejected(rooms: Rooms, version: ModelVersion) -> bool:
@@ -53,6 +74,15 @@ def refuse_rejected(rooms: Rooms, version: ModelVersion) -> None:
             f"{newest.comment or 'no comment'}",
             hint="train another one",
         )
+
+
+def whom_it_waits_for(rooms: Rooms, version: ModelVersion) -> str:
+    """Return who must approve a version before it goes out, and how, as one sentence."""
+    policy = rooms.definitions.policy_of(version.model)
+    missing = policy.approvals - len(rooms.registry.approvers(version, policy))
+    number = f"{missing} of {policy.approvals} approvals are missing, by" if policy.approvals > 1 else "asked is"
+    maker = "" if version.actor == SYSTEM.name else f", not {version.actor}, who had it made"
+    return f"{number} {policy.asks()}{maker}: falaj approve {version.model} {version.version}"
 
 
 def ask_once(rooms: Rooms, version: ModelVersion, actor: Actor, reason: str) -> None:
@@ -78,7 +108,7 @@ def still_needed(rooms: Rooms, version: ModelVersion) -> str:
     policy = rooms.definitions.policy_of(version.model)
     missing = policy.approvals - len(rooms.registry.approvers(version, policy))
     if missing > 0 and not policy.auto_promote:
-        return f"{missing} more of {policy.approvals} approvals, each by another person"
+        return f"{missing} more of {policy.approvals} approvals, each by another person: {policy.asks()}"
     with rooms.db.read() as connection:
         wanted = wishes(connection)
         routes = current_routes(connection)

@@ -7,18 +7,20 @@ No data and no training stands behind them, so there is no gate; the policy's ap
 
 from pathlib import Path
 
+import sqlalchemy as sa
+
 from falaj.definitions.routing_table import ArtifactRef
 from falaj.definitions.signature import Signature
 from falaj.governance.access import SYSTEM, Actor, authorise
 from falaj.kernel.errors import Conflict, NotFound
 from falaj.kernel.names import check_name, did_you_mean
-from falaj.lifecycle.approving import ask_for_approval, is_approved, refuse_rejected
+from falaj.lifecycle.approving import ask_for_approval, is_approved, refuse_rejected, whom_it_waits_for
 from falaj.lifecycle.candidate import variant_of
 from falaj.lifecycle.hindrances import unquiet
 from falaj.lifecycle.promoted import KEPT_BACK, WAITS, Promoted
 from falaj.lifecycle.publication import publish_snapshots
 from falaj.lifecycle.rooms import Rooms
-from falaj.lifecycle.wishes import Wish, forget, wish, wishes, withdraw_wishes
+from falaj.lifecycle.wishes import Wish, close_older, forget, wish, wishes, withdraw_wishes
 from falaj.models.bare_file import read_bare_file
 from falaj.models.version import ModelVersion, NewVersion
 from falaj.rollout import table
@@ -115,7 +117,7 @@ def deploy_bare(rooms: Rooms, actor: Actor, name: str, number: int | None) -> Pr
             name,
             version.version,
             WAITS,
-            f"somebody other than {version.actor} approves it: falaj approve {name} {version.version}",
+            whom_it_waits_for(rooms, version),
         )
     why = unquiet(rooms, name, name)
     if why:
@@ -148,6 +150,10 @@ def begin_bare(rooms: Rooms, wanted: Wish) -> bool:
 
 
 def _put_in_place(rooms: Rooms, actor: Actor, version: ModelVersion) -> Rollout:
+    def within(connection: sa.Connection) -> None:
+        withdraw_wishes(connection, version.model)  # whatever was wanted before
+        close_older(rooms, connection, version.model, version.version)
+
     return replace(
         rooms.db,
         rooms.clock,
@@ -156,7 +162,7 @@ def _put_in_place(rooms: Rooms, actor: Actor, version: ModelVersion) -> Rollout:
         version.model,
         variant_of(version),
         publish=lambda: publish_snapshots(rooms),
-        within=lambda connection: withdraw_wishes(connection, version.model),  # whatever was wanted before
+        within=within,
     )
 
 

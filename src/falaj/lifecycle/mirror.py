@@ -18,6 +18,9 @@ from falaj.pipelines.submission import submit
 _AGAIN_AFTER_US = 600_000_000
 """A mirroring that failed, all its tries, is tried again after ten minutes: the disk may have room again by then."""
 
+HOUSEKEEPING = "mirror:"
+"""What the names of Falaj's own graphs begin with that nobody asked to run; no pipeline of a project has a colon."""
+
 
 class MirrorStages:
     """Reconciler: submits a run that mirrors a model's stages whenever they differ from what was mirrored last.
@@ -40,7 +43,7 @@ class MirrorStages:
     def _mirror(self, model: str, now: datetime) -> bool:
         rooms = self._rooms
         stages = {str(version): stage for version, stage in stages_of(rooms, model).items()}
-        pipeline = f"mirror:{model}"
+        pipeline = f"{HOUSEKEEPING}{model}"
         newest = next(iter(list_runs(rooms.db, pipeline=pipeline, limit=1)), None)
         if newest is not None and newest.params.get("stages") == stages:
             again_us = (newest.ended or 0) + _AGAIN_AFTER_US

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from falaj.definitions.event import Event
 from falaj.definitions.pipeline import Pipeline
 from falaj.definitions.project import digest_of
-from falaj.governance.access import SYSTEM
+from falaj.governance.access import SYSTEM, Actor, Role
 from falaj.kernel.clock import from_us, rfc3339, to_us
 from falaj.kernel.errors import Conflict, FalajError
 from falaj.lifecycle.own_runs import submit_traced
@@ -124,7 +124,7 @@ class PipelineStarts:
         try:
             traced = trace_pipeline(rooms.folder, pipeline, params)
             with rooms.db.write() as connection:
-                submit_traced(connection, rooms, traced, SYSTEM, reason, f"pipeline:{pipeline.name}")
+                submit_traced(connection, rooms, traced, self._applier(), reason, f"pipeline:{pipeline.name}")
                 _store(connection, pipeline.name, after)
                 now_us = to_us(rooms.clock.now())
                 resolve_alert(connection, RULE, pipeline.name, f"pipeline {pipeline.name!r} started", now_us)
@@ -134,6 +134,15 @@ class PipelineStarts:
             self._cannot_start(pipeline.name, error)
             return False
         return True
+
+    def _applier(self) -> Actor:
+        """Return who put the definitions in force: what their code does by itself is their doing, within their role.
+
+        As Falaj's own it could make versions that they then approve themselves.
+        """
+        name = self._rooms.applied.actor
+        role = next((one.role for one in self._rooms.actors.list() if one.name == name), None)
+        return SYSTEM if role is None else Actor(name, Role(role))
 
     def _cannot_start(self, name: str, error: FalajError) -> None:
         """Say so and leave the occasion: whoever corrects the file has not missed it."""

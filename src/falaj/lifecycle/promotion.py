@@ -17,7 +17,7 @@ from falaj.governance.access import EVERYTHING, SYSTEM, Actor, authorise
 from falaj.kernel.duration import duration_us
 from falaj.kernel.errors import Conflict, FalajError
 from falaj.lifecycle.alignment import align_stages
-from falaj.lifecycle.approving import ask_for_approval, is_approved, is_rejected, refuse_rejected
+from falaj.lifecycle.approving import ask_for_approval, is_approved, is_rejected, refuse_rejected, whom_it_waits_for
 from falaj.lifecycle.bare_models import begin_bare
 from falaj.lifecycle.candidate import variant_of
 from falaj.lifecycle.catch_up import catch_up
@@ -74,7 +74,7 @@ def deploy_version(rooms: Rooms, endpoint: Endpoint, version: int | None, actor:
             endpoint.name,
             found.version,
             WAITS,
-            f"somebody other than {found.actor} approves it: falaj approve {found.model} {found.version}",
+            whom_it_waits_for(rooms, found),
         )
     # The wish holds the version in staging until its rollout stands, whatever reconciler passes in between.
     with rooms.promoting:

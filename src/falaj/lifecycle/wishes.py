@@ -1,5 +1,6 @@
 """Wishes: which version is to be rolled out to an endpoint as soon as that is allowed; one row per endpoint."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -32,11 +33,36 @@ class Wish(NamedTuple):
 
 
 def wish(rooms: Rooms, endpoint: str, version: ModelVersion, actor: Actor) -> None:
-    """Note that a version is to be rolled out once it is approved; a newer wish replaces an older one."""
+    """Note that a version is to be rolled out once it is approved; a newer wish replaces an older one.
+
+    Nobody is asked about an older version any more that is wanted nowhere since.
+    """
     row = {"model": version.model, "version": version.version, "actor": actor.name}
     with audited(rooms.db, rooms.clock, actor, "endpoint.wish", endpoint, dict(row)) as connection:
+        replaced = [one.version for one in wishes(connection) if (one.endpoint, one.model) == (endpoint, version.model)]
         connection.execute(WISH.delete().where(WISH.c.endpoint == endpoint))
         connection.execute(WISH.insert().values(endpoint=endpoint, at=to_us(rooms.clock.now()), **row))
+        close_older(rooms, connection, version.model, version.version, replaced)
+
+
+def close_older(
+    rooms: Rooms, connection: sa.Connection, model: str, version: int, of: Iterable[int] | None = None
+) -> None:
+    """Close the questions about older versions whose place one took, in the transaction that put it there.
+
+    What is still wanted on an endpoint goes on waiting.
+
+    Args:
+        rooms: The project.
+        connection: The transaction.
+        model: The model.
+        version: The one that is wanted, or serves, now.
+        of: Versions to look at; all older ones by default.
+    """
+    wanted = {one.version for one in wishes(connection) if one.model == model}
+    given = range(1, version) if of is None else of
+    subjects = [f"{model}/{older}" for older in given if older < version and older not in wanted]
+    rooms.approvals.supersede(connection, "model", subjects, f"version {version} replaced it")
 
 
 def wishes(connection: sa.Connection) -> list[Wish]:

@@ -97,7 +97,8 @@ def _implicit(candidate: Evidence, production: Evidence | None) -> Iterator[Chec
             probe.error or f"it answered {probe.calls:,} single rows",
             implicit=True,
         )
-    name = "served scores equal the trained model's"
+    told = "predictions" if candidate.findings.whole.positives is None else "scores"
+    name = f"served {told} equal the trained model's"
     if parity is None or parity.max_abs is None:
         yield failed(name, "they were not compared, or a score is not a number", implicit=True)
     else:

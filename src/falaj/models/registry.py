@@ -184,10 +184,10 @@ class Registry:
 
         Args:
             version: The version.
-            policy: Whose approvals count.
+            policy: Whose approvals count, and for how long.
         """
         with self._db.read() as connection:
-            return tuple(valid_approvals(connection, version, policy))
+            return tuple(valid_approvals(connection, version, policy, to_us(self._clock.now())))
 
     def in_use(self, model: str) -> list[ModelVersion]:
         """Return the versions whose artifact and features must stay ready: staging, production, and its predecessor.

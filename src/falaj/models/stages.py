@@ -12,6 +12,7 @@ from falaj.governance.audit import record
 from falaj.governance.identity import ACTOR
 from falaj.kernel.clock import Clock, to_us
 from falaj.kernel.codec import canonical_json, from_json
+from falaj.kernel.duration import duration_us
 from falaj.kernel.errors import AccessDenied, Conflict
 from falaj.models.gate_report import Outcome
 from falaj.models.version import ModelVersion
@@ -125,7 +126,7 @@ def move(
     if to in (Stage.STAGING, Stage.PRODUCTION):
         _check_gate(version, to, policy)
     if to is Stage.PRODUCTION and not policy.auto_promote:
-        approvals = _approvals(connection, version, policy)
+        approvals = _approvals(connection, version, policy, to_us(clock.now()))
     if to in (Stage.STAGING, Stage.PRODUCTION) and version.gate_outcome is Outcome.INCONCLUSIVE:
         reason = f"{reason} (inconclusive gate accepted)".strip()
     previous = holder(connection, version.model, to) if to in _LEFT_BEHIND else None
@@ -184,30 +185,40 @@ def _check_gate(version: ModelVersion, to: Stage, policy: Policy) -> None:
     )
 
 
-def valid_approvals(connection: sa.Connection, version: ModelVersion, policy: Policy) -> dict[str, str]:
+def valid_approvals(connection: sa.Connection, version: ModelVersion, policy: Policy, now_us: int) -> dict[str, str]:
     """Return the approvals that hold for a version now: who gave them, and their identifiers.
 
     Those by the version's own actor never count, nor those of people whom the policy does not ask; a rejection ends
-    all before it; and a version that left production needs to be looked at anew.
+    all before it; and a version that left production needs to be looked at anew. While too few stand together, each
+    lapses as long after it was given as a question does after it was asked.
     """
     about = (APPROVAL.c.kind == "model") & (APPROVAL.c.subject == version.subject) & APPROVAL.c.decided.is_not(None)
     decided = connection.execute(sa.select(APPROVAL).where(about).order_by(APPROVAL.c.decided, APPROVAL.c.id)).all()
     past = transitions(connection, version.model, version.version)
     since = max((move.at_us for move in past if move.from_stage is Stage.PRODUCTION), default=-1)
     roles = {row.name: row.role for row in connection.execute(sa.select(ACTOR))} if policy.approvers else {}
-    found: dict[str, str] = {}
+    found: dict[str, tuple[str, int]] = {}
     for row in decided:
         if row.state == "REJECTED":
             found.clear()
         elif row.state == "APPROVED" and row.decided > since and row.decided_by != version.actor:
             if not policy.counts(row.decided_by, roles.get(row.decided_by, "")):
                 continue
-            found[row.decided_by] = row.id
-    return found
+            _drop_lapsed(found, policy, row.decided)
+            found[row.decided_by] = (row.id, row.decided)
+    _drop_lapsed(found, policy, now_us)
+    return {who: id for who, (id, _) in found.items()}
 
 
-def _approvals(connection: sa.Connection, version: ModelVersion, policy: Policy) -> tuple[str, ...]:
-    found = valid_approvals(connection, version, policy)
+def _drop_lapsed(found: dict[str, tuple[str, int]], policy: Policy, at_us: int) -> None:
+    """Drop what lapsed before a moment; as many as the policy asks for, once together, stay."""
+    if policy.expires and len(found) < policy.approvals:
+        for who in [who for who, (_, given_us) in found.items() if given_us + duration_us(policy.expires) <= at_us]:
+            del found[who]
+
+
+def _approvals(connection: sa.Connection, version: ModelVersion, policy: Policy, now_us: int) -> tuple[str, ...]:
+    found = valid_approvals(connection, version, policy, now_us)
     if len(found) < policy.approvals:
         by = f", from {', '.join(policy.approvers)}" if policy.approvers else ""
         raise AccessDenied(

@@ -178,9 +178,13 @@ def get_incident(connection: sa.Connection, number: int) -> Incident:
     return _incident(row)
 
 
-def list_incidents(connection: sa.Connection, *, only_open: bool = False, limit: int = 100) -> list[Incident]:
-    """Return incidents, the newest first."""
+def list_incidents(
+    connection: sa.Connection, *, only_open: bool = False, limit: int = 100, severity: Severity = "info"
+) -> list[Incident]:
+    """Return incidents of a severity and above, the newest first."""
     query = sa.select(INCIDENT).order_by(INCIDENT.c.id.desc()).limit(limit)
+    if severity != SEVERITIES[0]:
+        query = query.where(INCIDENT.c.severity.in_(SEVERITIES[SEVERITIES.index(severity) :]))
     if only_open:
         query = query.where(INCIDENT.c.resolved_at.is_(None))
     return [_incident(row) for row in connection.execute(query)]

@@ -69,14 +69,28 @@ def _alert_row(one: AlertRecord) -> str:
 
 
 def _evidence(one: AlertRecord) -> Iterator[str]:
-    rows = list(_flat("", one.alert.evidence))
+    every = list(_flat("", one.alert.evidence))
+    rows = list(_flat("", _alarming(one.alert.evidence)))
     if not rows:
         return
     yield f"\n### {_cell(one.alert.rule)} of {_cell(one.alert.subject)}: the numbers\n\n| Number | Value |\n|---|---|"
     for name, value in rows[:_MOST_FIGURES]:
         yield f"| {_cell(name)} | {_cell(value)} |"
-    if len(rows) > _MOST_FIGURES:
-        yield f"\nand {len(rows) - _MOST_FIGURES} more, in `falaj monitor` and in the alert log."
+    more = len(every) - min(len(rows), _MOST_FIGURES)
+    if more:
+        yield f"\nand {more} more, of what did not alarm too, in `falaj monitor` and in the alert log."
+
+
+def _alarming(value: Any) -> Any:
+    """Return evidence without the questions that did not alarm: of fifty columns one may have moved."""
+    if not isinstance(value, dict):
+        return value
+    kept = {name: inner for name, inner in value.items() if not _is_calm(inner)}
+    return {name: _alarming(inner) for name, inner in kept.items() if name not in ("alarm", "judged", "streaks")}
+
+
+def _is_calm(value: Any) -> bool:
+    return isinstance(value, dict) and value.get("alarm") is False
 
 
 def _flat(path: str, value: Any) -> Iterator[tuple[str, str]]:

@@ -149,6 +149,7 @@ def list_runs(
     db: Database,
     *,
     pipeline: str | None = None,
+    without: str | None = None,
     states: Iterable[RunState] | None = None,
     since_us: int | None = None,
     limit: int = 100,
@@ -158,6 +159,7 @@ def list_runs(
     Args:
         db: The metadata database.
         pipeline: Only of this graph.
+        without: Of no graph whose name begins so.
         states: Only those that stand so.
         since_us: Only those submitted at or after it, microseconds since 1970.
         limit: Most runs returned.
@@ -165,6 +167,8 @@ def list_runs(
     query = sa.select(RUN).order_by(RUN.c.created.desc(), RUN.c.id.desc()).limit(limit)
     if pipeline is not None:
         query = query.where(RUN.c.pipeline == pipeline)
+    if without is not None:
+        query = query.where(~RUN.c.pipeline.startswith(without, autoescape=True))
     if states is not None:
         query = query.where(RUN.c.state.in_([str(state) for state in states]))
     if since_us is not None:

@@ -78,7 +78,8 @@ def submit_in(
         other = connection.execute(active).scalar()
         if other is not None:
             raise Conflict(
-                f"run {other} of {dedup_key!r} is active", hint=f"wait for it, or end it: falaj runs cancel {other}"
+                f"run {other} of {dedup_key!r} is active",
+                hint=f"wait for it, or go on with it: falaj runs resume {other}; to end it: falaj runs cancel {other}",
             )
     now_us = to_us(clock.now())
     run_id = new_id("run")
@@ -155,7 +156,10 @@ def retry(db: Database, clock: Clock, run_id: str, *, by: Actor, step: str = "")
             active = sa.select(RUN.c.id).where(RUN.c.dedup_key == run.dedup_key, RUN.c.ended.is_(None))
             other = connection.execute(active).scalar()
             if other is not None:
-                raise Conflict(f"run {other} of {run.dedup_key!r} is active", hint="wait for it, or cancel it")
+                raise Conflict(
+                    f"run {other} of {run.dedup_key!r} is active",
+                    hint=f"go on with it: falaj runs resume {other}; or end it: falaj runs cancel {other}",
+                )
         if step:
             do_anew(connection, run_id, step)
         done = [RunState.SUCCEEDED, RunState.RUNNING, RunState.SKIPPED]

@@ -15,7 +15,9 @@ from falaj.kernel.alert_settings import AlertSettings, RouteSettings
 from falaj.kernel.clock import to_us
 from falaj.kernel.errors import AccessDenied, Conflict, InputError, NotFound
 from falaj.kernel.settings import Settings
+from falaj.lifecycle.alert_rules import ALERT_RULES
 from falaj.lifecycle.alerting import Triage
+from falaj.lifecycle.approval_notices import ApprovalNotices
 from falaj.lifecycle.promotion import roll_back_endpoint
 from falaj.monitoring.alert_message import messages_after
 from falaj.monitoring.alerts import Alert, list_alerts, open_alert, resolve_alert
@@ -126,6 +128,33 @@ def test_what_a_person_resolves_is_closed_and_told(world: World) -> None:
     assert [one.state for one in do(world, "incident.list")] == ["open", "resolved"]
 
 
+def test_a_version_that_waits_for_an_approval_is_listed_when_it_is_asked_for(world: World) -> None:
+    world.deploy(world.register())
+    ApprovalNotices(world.rooms).run_pass(world.clock.now())
+    Triage(world.rooms).run_pass(world.clock.now())
+    assert do(world, "incident.list") == []
+    assert [one.severity for one in do(world, "incident.list", severity="info")] == ["info"]
+    found(world)
+    assert [one.severity for one in do(world, "incident.list")] == ["warning"]
+    assert do(world, "incident.list", severity="critical") == []
+
+
+def test_a_silence_of_what_no_alert_is_about_is_refused(world: World) -> None:
+    for rule, meant in (("drft", "did you mean 'drift'"), ("", "known: "), ("pipelines*", "did you mean 'pipeline'")):
+        with pytest.raises(InputError, match="is none that an alert has") as refused:
+            do(world, "alert.silence", subject="*", lasts="1h", comment="known", rule=rule)
+        assert meant in refused.value.hint
+    found(world, rule="of_a_plugin")
+    for rule in ("of_a_plugin", "data_*", "*"):
+        assert do(world, "alert.silence", subject="*", lasts="1h", comment="known", rule=rule).rule == rule
+
+
+def test_the_rules_that_people_read_of_are_those_that_there_are() -> None:
+    told = (Path(__file__).parents[3] / "docs/how-to/be-told.md").read_text()
+    sentence = told[told.index("Rules are `drift`") : told.index("Without a rule of")]
+    assert {one for one in ALERT_RULES if f"`{one}`" not in sentence} == set()
+
+
 def test_who_was_told_is_told_that_somebody_attends_to_it_and_nobody_else_is(world: World) -> None:
     do(world, "alert.silence", subject="churn", lasts="1h", comment="known")
     found(world, subject="churn")
@@ -204,6 +233,21 @@ def test_the_post_mortem_has_the_figures_and_keeps_to_its_tables(world: World) -
     for line in text.splitlines():
         if line.startswith("|"):
             assert line.replace("\\|", "").count("|") in (3, 4, 6), line
+
+
+def test_the_post_mortem_leaves_out_what_did_not_alarm(world: World) -> None:
+    calm = {"alarm": False, "judged": True, "effect": 0.01, "floor": 0.1}
+    columns = {f"quiet_{n}": {"shape": calm, "missing": calm} for n in range(50)}
+    columns["amount"] = {"shape": {**calm, "alarm": True, "effect": 0.412}, "missing": calm}
+    evidence = {"drifted": ["amount"], "columns": columns, "streaks": {"amount": 3}}
+    with world.rooms.db.write() as connection:
+        open_alert(connection, Alert("drift", "warning", "fraud", "amount drifted", evidence, now(world)))
+    Triage(world.rooms).run_pass(world.clock.now())
+    text = do(world, "incident.post_mortem", incident=1).text
+    assert "| drifted | amount |" in text
+    assert "| columns.amount.shape.effect | 0.412 |" in text
+    assert "quiet" not in text and "alarm |" not in text
+    assert "more, of what did not alarm too, in `falaj monitor`" in text
 
 
 def test_routes_say_how_they_fare_and_no_secret(world: World) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from falaj.app.reconcilers import Expiry, Landing, Tidying, reconcilers
+from falaj.definitions.policy import Policy
 from support.rooms_world import ADA, World, definitions, event, opened
 
 
@@ -45,6 +46,7 @@ def test_small_files_are_joined_however_often_control_starts(world: World) -> No
 
 
 def test_a_question_lapses_at_its_deadline(world: World) -> None:
+    world.apply(definitions(policy=Policy(expires="1h")))
     expiry, deadline = Expiry(world.rooms), world.clock.now() + timedelta(hours=1)
     asked = world.rooms.approvals.request("model", "fraud/1", ADA, deadline=deadline)
     world.clock.set(deadline - timedelta(microseconds=1))

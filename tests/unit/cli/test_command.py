@@ -7,6 +7,7 @@ from typing import Any
 import click
 import pytest
 
+from falaj.app.training_run import RunLeft
 from falaj.cli import status as status_command
 from falaj.cli.command import EXIT_CODES, report_error
 from falaj.cli.main import COMMANDS, cli, main
@@ -29,6 +30,23 @@ def test_every_error_has_an_exit_code_of_its_own_or_its_parents(
     assert exit_code == next(number for known, number in EXIT_CODES if issubclass(kind, known))
     assert exit_code not in (0, 1)
     assert json.loads(capsys.readouterr().err) == {"error": "it went wrong", "code": kind.code, "hint": "do better"}
+
+
+@pytest.mark.parametrize(
+    ("left", "said"),
+    [
+        (RunLeft("run_7", controlled=True, on_ray=("fit",)), ("control works on it", "falaj runs follow run_7")),
+        (RunLeft("run_7", controlled=False, on_ray=("fit",)), ("go on on Ray: fit", "falaj runs resume run_7")),
+        (RunLeft("run_7", controlled=False, on_ray=()), ("nobody works on it", "falaj runs cancel run_7")),
+        (KeyboardInterrupt(), ("stopped", "")),
+    ],
+)
+def test_whoever_stops_a_command_is_told_what_becomes_of_its_run(
+    capsys: pytest.CaptureFixture[str], left: KeyboardInterrupt, said: tuple[str, str]
+) -> None:
+    assert report_error(left, as_json=True) == 130
+    told = json.loads(capsys.readouterr().err)
+    assert (said[0] in told["error"], said[1] in told["hint"]) == (True, True)
 
 
 @pytest.mark.parametrize("text", [HOSTILE, "a\nb\r\nc", "\udcff", "x" * 1_000_000, "\x1b]0;title\x07", "\u2028"])

@@ -147,6 +147,17 @@ def test_a_question_that_lapsed_is_told_again_with_what_asks_anew(world: World, 
     assert "falaj approve fraud 1 asks anew" in said(hook)[1][1]
 
 
+def test_a_question_that_a_newer_version_ended_is_told_so(world: World, hook: Webhook) -> None:
+    world.deploy(world.register())
+    told(world)
+    world.deploy(world.register())
+    told(world)
+    endings = [alert["ending"] for one in hook.accepted for alert in one["alerts"] if alert["ending"]]
+    assert endings == ["version 1 of model 'fraud' waits for no approval any more: version 2 replaced it"]
+    with world.rooms.db.read() as connection:
+        assert [one.alert.subject for one in list_alerts(connection, only_open=True)] == ["fraud/2"]
+
+
 def test_an_answer_before_anybody_was_told_is_told_alone(world: World, hook: Webhook) -> None:
     version = asked(world)
     answer(world, version)

@@ -8,6 +8,7 @@ import pytest
 
 from falaj.definitions.policy import Policy
 from falaj.kernel.errors import Conflict, NotFound
+from falaj.lifecycle.approving import ask_for_approval
 from falaj.lifecycle.bare_models import add_bare, deploy_bare
 from falaj.lifecycle.promotion import Promotions, roll_back_endpoint, withdraw_endpoint
 from falaj.lifecycle.removal import remove_versions
@@ -109,6 +110,8 @@ def test_what_was_wanted_before_does_not_replace_what_was_deployed_since(world: 
     assert deploy_bare(world.rooms, ADA, "scale", 1).waits
     approve(world, second)
     assert deploy_bare(world.rooms, ADA, "scale", 2).state == "serves"
+    assert world.pending() == []  # nobody is asked about the first any more; somebody approves it all the same
+    ask_for_approval(world.rooms, first, "to serve scale")
     approve(world, first)
     turn(world)
     assert (serving(world), wanted(world)) == ([2], [])

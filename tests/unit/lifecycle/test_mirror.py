@@ -2,16 +2,19 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from falaj.app.backends import workers_for
+from falaj.app.operations.run import list_runs
+from falaj.app.values.run import RunsQuery
 from falaj.governance.access import SYSTEM
 from falaj.lifecycle.documents import tracking_of
 from falaj.lifecycle.mirror import MirrorStages
 from falaj.models.mlflow_writing import load_mlflow
 from falaj.models.version import ModelVersion
-from support.rooms_world import World, definitions, opened
+from support.rooms_world import ADA, World, definitions, opened
 
 
 @pytest.fixture
@@ -68,3 +71,13 @@ def test_what_a_crash_or_a_hand_left_is_brought_in_line(two: tuple[World, list[M
 
 def _numbers(found: tuple[dict[str, str], list[str]]) -> tuple[dict[str, int], list[str]]:
     return {alias: int(version) for alias, version in found[0].items()}, found[1]
+
+
+def test_a_mirror_is_none_of_the_runs_that_somebody_started(tmp_path: Path) -> None:
+    with opened(tmp_path, definitions()) as world:
+        world.register()
+        world.rooms.registry.transition("fraud", 1, "staging", SYSTEM)
+        MirrorStages(world.rooms).run_pass(world.clock.now())
+        (listed,) = list_runs(world.rooms, ADA, RunsQuery())
+        assert listed.pipeline == "mirror:fraud"
+        assert list_runs(world.rooms, ADA, RunsQuery(housekeeping=False)) == []

@@ -12,7 +12,8 @@ import falaj as fj
 from falaj.app.backends import open_rooms, workers_for
 from falaj.app.operation import perform
 from falaj.definitions.project import collect
-from falaj.governance.access import Actor, Role
+from falaj.governance.access import SYSTEM, Actor, Role
+from falaj.governance.audit import list_records
 from falaj.kernel.clock import ManualClock
 from falaj.kernel.errors import InputError, NotFound, ProjectError
 from falaj.kernel.settings import Settings
@@ -146,6 +147,24 @@ def test_by_the_clock_over_a_change_of_clocks(shop: Shop) -> None:
         shop.at(START + timedelta(hours=hours))
     assert [one["day"] for one in shop.params()] == ["2026-03-28", "2026-03-29", "2026-03-30"]
     assert "schedule '30 2 * * *' of 2026-03-30T00:30:00Z" in list_runs(shop.rooms.db, limit=1)[0].reason
+
+
+def test_what_starts_by_itself_is_the_doing_of_whoever_applied_it_last(shop: Shop) -> None:
+    bob = Actor("bob", Role.OWNER)
+    for one in (ADA, bob):
+        shop.rooms.actors.create(one.name, one.role, SYSTEM)
+    shop.apply("schedule='hourly'")
+    shop.at(START)
+    shop.at(START + timedelta(hours=1))
+    shop.apply("schedule='hourly', time_zone='Europe/Berlin'")
+    declared = load_definitions(shop.rooms.folder, shop.rooms.settings).pipelines.values()
+    again = [("etl.py", one) for one in (*declared, source())]
+    apply_definitions(shop.rooms, collect(again), bob)
+    shop.at(START + timedelta(hours=2))
+    shop.at(START + timedelta(hours=3))
+    assert [run.actor for run in list_runs(shop.rooms.db)] == ["bob", "ada"]
+    told = [one.actor for one in list_records(shop.rooms.db, action="run.submit")]
+    assert told == ["bob", "ada"]
 
 
 def test_turns_that_were_missed_make_one_run_for_the_last(shop: Shop) -> None:

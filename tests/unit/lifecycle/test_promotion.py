@@ -271,7 +271,9 @@ def test_whoever_approves_what_is_wanted_no_more_hears_that_it_stays(world: Worl
 def test_whoever_approves_first_of_two_hears_that_one_is_missing(world: World) -> None:
     world.apply(definitions(policy=Policy(approvals=2)))
     world.deploy(world.register())
-    assert approve(world.rooms, EVE, Decide("fraud", 1, "")).next == "1 more of 2 approvals, each by another person"
+    assert approve(world.rooms, EVE, Decide("fraud", 1, "")).next == (
+        "1 more of 2 approvals, each by another person: owner or engineer or approver"
+    )
 
 
 def test_a_policy_may_need_nobody(world: World) -> None:

@@ -107,6 +107,7 @@ def test_it_is_registered_with_what_its_task_has(world: World) -> None:
     assert version.gate_outcome is Outcome.PASS
     card = world.rooms.blobs.get(version.documents["card.md"]).decode()
     page = world.rooms.blobs.get(version.documents["gate.html"]).decode()
+    assert "served predictions equal" in page and "What predictions rest on" in page and "scores" not in page
     assert "Predicts rides of source rides." in card and "| rmse |" in card
     assert "positive" not in card and "positive" not in page and "auc" not in card
     assert page.count("data:image/png") == 2 and "predicted and actual" in page

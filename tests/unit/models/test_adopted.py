@@ -18,7 +18,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import FunctionTransformer
 
-from falaj.kernel.errors import DataError, FalajError, InputError, NotFound, Unsupported
+from falaj.kernel.errors import DataError, FalajError, InputError, NotFound, Unavailable, Unsupported
 from falaj.models.export import export
 from falaj.models.mlflow_fetch import fetch, mlflow_uri
 from falaj.models.mlflow_model import ForeignModel, order_columns, read_mlflow_model
@@ -363,3 +363,31 @@ def test_no_password_and_no_signature_of_an_address_is_told(tmp_path: Path) -> N
     told = f"{refused.value.message} {refused.value.hint}"
     assert "127.0.0.1:1/model" in told
     assert [secret for secret in ("zoe", "p@ss", "word", "abc") if secret in told] == []
+
+
+@pytest.mark.parametrize("kind", ["sqlite:///{}", "file://{}", "{}"])
+def test_what_is_not_there_is_not_made(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "none"
+    with pytest.raises(InputError, match=f"there is no MLflow in {path}"):
+        fetch("outside/1", kind.format(path), tmp_path)
+    assert not path.exists()
+
+
+def test_another_database_is_not_made_an_mlflow(tmp_path: Path) -> None:
+    path = tmp_path / "shop.db"
+    path.write_bytes(b"")
+    with pytest.raises(InputError, match="there is no MLflow in"):
+        fetch("outside/1", f"sqlite:///{path}", tmp_path)
+    assert path.read_bytes() == b""
+
+
+@pytest.mark.parametrize("where", ["outside/1", "0" * 32])
+def test_a_server_that_is_away_is_said_in_one_sentence(where: str, tmp_path: Path) -> None:
+    before = dict(os.environ)
+    with pytest.raises(Unavailable) as refused:
+        fetch(where, "http://zoe:secret@127.0.0.1:1", tmp_path)
+    assert refused.value.message == (
+        "the other MLflow, http://127.0.0.1:1, does not answer: [Errno 111] Connection refused"
+    )
+    patience = [name for name in os.environ if name.startswith("MLFLOW_HTTP")]
+    assert patience == [name for name in before if name.startswith("MLFLOW_HTTP")]

@@ -14,6 +14,7 @@ from falaj.models.cards import render_card, render_gate
 from falaj.models.explanation import Attribution, Explanation
 from falaj.models.fairness import Group, Groups
 from falaj.models.gate_report import Outcome
+from falaj.models.leakage import Alone, Leaks
 from falaj.models.limitations import limitations
 from falaj.models.parts import Part, Sliced
 from falaj.models.plots import draw
@@ -118,6 +119,28 @@ def test_a_gate_report_shows_what_was_measured_and_its_curves(card_facts: CardFa
             assert fact in text, fact
     assert "raise the score" in page.text and "2 rarer values" in page.text and "auc under noise" in page.text
     assert "<script>" not in pages["gate.html"] and "<script>" not in pages["gate.md"]
+
+
+def test_the_report_of_a_regression_calls_predictions_so_and_has_no_empty_column(card_facts: CardFacts) -> None:
+    assert card_facts.report is not None
+    part = Part(100, None, {"rmse": 3.5, "r2": 0.9}, {"rmse": Interval(3.1, 3.9, 9), "r2": Interval(0.8, 0.95, 9)})
+    findings = msgspec.structs.replace(
+        card_facts.report.findings,
+        whole=part,
+        slices=(Sliced("weekday", (msgspec.structs.replace(part, value="Monday"),)),),
+        leaks=Leaks((Alone("hour", None, r2=0.4), Alone("day", None, r2=0.1))),
+        explanation=Explanation("treeshap", 500, (Attribution("x1", 1.25, 0.9),)),
+    )
+    report = msgspec.structs.replace(card_facts.report, findings=findings, checks=())
+    pages = render_gate(report, card_facts.version)
+    for text in (pages["gate.md"], outline(pages["gate.html"]).text):
+        assert "What predictions rest on" in text and "score" not in text
+    for table in re.findall(r"<table><thead>.*?</table>", pages["gate.html"], re.DOTALL):
+        rows = re.findall(r"<tr>(.*?)</tr>", table)
+        cells = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in rows]
+        assert len({len(row) for row in cells}) == 1
+        named = {column for column, name in enumerate(cells[0]) if "interval" in name}
+        assert all(row[column] for row in cells[1:] for column in named)
 
 
 def test_a_report_before_registration_has_no_number(card_facts: CardFacts) -> None:

@@ -28,13 +28,16 @@ def test_runs_can_be_listed(bench: Bench) -> None:
     assert [run.id for run in list_runs(bench.db, states=[RunState.CANCELLED])] == [first]
     assert [run.id for run in list_runs(bench.db, limit=1)] == [second]
     assert list_runs(bench.db, pipeline="other") == []
+    assert list_runs(bench.db, without=list_runs(bench.db)[0].pipeline[:2]) == []
+    assert [run.id for run in list_runs(bench.db, without="%")] == [second, first]
     assert list_runs(bench.db, since_us=1 << 62) == []
 
 
 def test_one_active_run_per_key(bench: Bench) -> None:
     run_id = bench.submit(bench.step("a", "add"), dedup_key="train:fraud")
-    with pytest.raises(Conflict, match=rf"run {run_id} of 'train:fraud' is active"):
+    with pytest.raises(Conflict, match=rf"run {run_id} of 'train:fraud' is active") as refused:
         bench.submit(bench.step("a", "add"), dedup_key="train:fraud")
+    assert f"falaj runs resume {run_id}" in refused.value.hint  # nobody may be working on it
     bench.submit(bench.step("a", "add"), dedup_key="train:churn")
     bench.worker().run_until_idle()
     bench.submit(bench.step("a", "add"), dedup_key="train:fraud")

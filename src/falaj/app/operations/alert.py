@@ -1,12 +1,14 @@
 """Operations on alerts: list, silence, and how each way to tell people fares."""
 
 from falaj.app.values.alert import AlertsQuery, EndSilence, RoutesQuery, RouteStatus, SilenceAlerts, SilencesQuery
+from falaj.app.values.bounds import MOST_ROWS
 from falaj.app.values.status import AlertStatus
 from falaj.governance.access import Actor
 from falaj.governance.audit import audited
 from falaj.kernel.clock import to_us
 from falaj.kernel.duration import positive_duration_us
 from falaj.kernel.errors import DefinitionError, InputError
+from falaj.lifecycle.alert_rules import check_rule
 from falaj.lifecycle.rooms import Rooms
 from falaj.monitoring.alert_message import count_after
 from falaj.monitoring.alerts import AlertRecord
@@ -33,6 +35,9 @@ def list_alerts(rooms: Rooms, actor: Actor, params: AlertsQuery) -> list[AlertSt
 
 def silence(rooms: Rooms, actor: Actor, params: SilenceAlerts) -> Silence:
     """Tell nobody of some alerts for a while; they are found and listed as ever."""
+    with rooms.db.read() as connection:
+        opened = [one.alert.rule for one in find_alerts(connection, limit=MOST_ROWS)]
+    check_rule(params.rule, [*opened, *(one.rule for one in rooms.settings.alerts.rules)])
     now_us = to_us(rooms.clock.now())
     ends_us = now_us + _length_us(params.lasts)
     detail = {"rule": params.rule, "for": params.lasts, "comment": params.comment}

@@ -32,7 +32,9 @@ def list_incidents(rooms: Rooms, actor: Actor, params: IncidentsQuery) -> list[I
     """Return incidents, the newest first."""
     del actor
     with rooms.db.read() as connection:
-        found = incidents.list_incidents(connection, only_open=params.only_open, limit=params.limit)
+        found = incidents.list_incidents(
+            connection, only_open=params.only_open, limit=params.limit, severity=params.severity
+        )
         return [_status(one, alerts_of(connection, one.id)) for one in found]
 
 

@@ -19,7 +19,7 @@ from falaj.app.values.model import (
 )
 from falaj.app.values.status import VersionStatus
 from falaj.definitions.tensor_signature import TensorSignature
-from falaj.governance.access import Actor
+from falaj.governance.access import Actor, authorise
 from falaj.governance.approvals import Approval, ApprovalState
 from falaj.kernel.errors import AccessDenied, Conflict, FalajError
 from falaj.lifecycle.adopted_models import adopt_bare, adopt_model
@@ -109,7 +109,7 @@ def show(rooms: Rooms, actor: Actor, params: ShowVersion) -> VersionDetail:
 def approve(rooms: Rooms, actor: Actor, params: Decide) -> Decided:
     """Approve a version; a rollout that waited for it begins."""
     version = rooms.registry.get(params.model, params.version)
-    approval = _pending(rooms, actor, version)
+    _refuse_maker(version, actor)
     policy = rooms.definitions.policy_of(params.model)
     if not policy.counts(actor.name, actor.role):
         raise AccessDenied(
@@ -121,6 +121,7 @@ def approve(rooms: Rooms, actor: Actor, params: Decide) -> Decided:
             f"version {params.version} of model {params.model!r} is already approved by {actor.name!r}",
             hint=f"the policy asks for {policy.approvals} different people",
         )
+    approval = _pending(rooms, actor, version)
     decided = rooms.approvals.approve(approval.id, actor, params.comment)
     if not is_approved(rooms, version):
         ask_for_approval(rooms, version, approval.reason)
@@ -135,17 +136,24 @@ def approve(rooms: Rooms, actor: Actor, params: Decide) -> Decided:
 def reject(rooms: Rooms, actor: Actor, params: Decide) -> Decided:
     """Refuse a version."""
     version = rooms.registry.get(params.model, params.version)
+    _refuse_maker(version, actor)
     decided = rooms.approvals.reject(_pending(rooms, actor, version).id, actor, params.comment)
     return Decided(params.model, params.version, decided.state, actor.name)
 
 
-def _pending(rooms: Rooms, actor: Actor, version: ModelVersion) -> Approval:
+def _refuse_maker(version: ModelVersion, actor: Actor) -> None:
     about = f"version {version.version} of model {version.model!r}"
     if version.actor == actor.name:
         raise AccessDenied(
             f"actor {actor.name!r} had {about} trained and may not decide about it",
             hint="ask somebody else: falaj token create --actor NAME --role approver",
         )
+
+
+def _pending(rooms: Rooms, actor: Actor, version: ModelVersion) -> Approval:
+    """Return the question that waits, asked anew where that is due: for somebody whom nothing keeps from deciding."""
+    authorise(actor, "model.approve", version.subject)
+    about = f"version {version.version} of model {version.model!r}"
     asked = rooms.approvals.find(kind="model", subject=version.subject)
     if asked and asked[0].state is not ApprovalState.REJECTED and not is_approved(rooms, version):
         # One more is needed, or it left production since, or the question lapsed.

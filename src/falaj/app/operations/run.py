@@ -22,6 +22,7 @@ from falaj.governance.access import Actor
 from falaj.kernel.clock import to_us
 from falaj.kernel.errors import InputError, NotFound
 from falaj.kernel.names import did_you_mean
+from falaj.lifecycle.mirror import HOUSEKEEPING
 from falaj.lifecycle.rooms import Rooms
 from falaj.lifecycle.step_tracking import logged_by
 from falaj.models.mlflow_reading import logged_runs, values_by_name
@@ -42,7 +43,8 @@ def list_runs(rooms: Rooms, actor: Actor, params: RunsQuery) -> list[RunStatus]:
     """Return runs, the newest first."""
     del actor
     states = [_state(params.state)] if params.state else None
-    runs = find_runs(rooms.db, pipeline=params.pipeline or None, states=states, limit=params.limit)
+    without = None if params.housekeeping else HOUSEKEEPING
+    runs = find_runs(rooms.db, pipeline=params.pipeline or None, without=without, states=states, limit=params.limit)
     return [run_status(rooms, run) for run in runs]
 
 
@@ -183,6 +185,7 @@ def _step(rooms: Rooms, step: StepRun, mlflow: tuple[str, ...]) -> StepStatus:
         step.spec.needs,
         step.spec.parts,
         mlflow,
+        step.spec.executor,
     )
 
 

@@ -7,6 +7,7 @@ import msgspec
 from falaj.app.values.alert import Comment
 from falaj.app.values.bounds import Limit
 from falaj.app.values.status import AlertStatus
+from falaj.kernel.alert_settings import Severity
 from falaj.monitoring.timeline_entry import TimelineEntry
 
 Number = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
@@ -19,10 +20,12 @@ class IncidentsQuery(msgspec.Struct, frozen=True):
     Attributes:
         only_open: Leave out those that are resolved.
         limit: Most incidents.
+        severity: The least to list; what waits for a person's approval is of severity info.
     """
 
     only_open: bool = False
     limit: Limit = 50
+    severity: Severity = "warning"
 
 
 class IncidentQuery(msgspec.Struct, frozen=True):

@@ -15,11 +15,13 @@ class RunsQuery(msgspec.Struct, frozen=True):
         pipeline: Only of this one; empty for all.
         limit: Most runs.
         state: Only those that stand so, such as "FAILED"; empty for all.
+        housekeeping: Also Falaj's own, which nobody asked for, such as those that mirror stages to MLflow.
     """
 
     pipeline: str = ""
     limit: Limit = 20
     state: str = ""
+    housekeeping: bool = True
 
 
 class RunQuery(msgspec.Struct, frozen=True):
@@ -226,6 +228,7 @@ class StepStatus(msgspec.Struct, frozen=True):
         parts: How many steps it became, where it goes over a list; they are named after it, with a number.
         mlflow: Identifiers of the runs that its code logged with MLflow; of an earlier run's, where it was taken from
             there.
+        executor: Where it is done: `child`, `in_process`, `project` or `ray`.
     """
 
     name: str
@@ -240,6 +243,7 @@ class StepStatus(msgspec.Struct, frozen=True):
     needs: tuple[str, ...] = ()
     parts: int | None = None
     mlflow: tuple[str, ...] = ()
+    executor: str = "child"
 
 
 class RunDetail(msgspec.Struct, frozen=True):

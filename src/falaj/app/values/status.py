@@ -154,7 +154,7 @@ class VersionStatus(msgspec.Struct, frozen=True):
         version: Its number.
         stage: development, staging, production or archived.
         gate: PASS, FAIL or INCONCLUSIVE.
-        approval: PENDING, APPROVED, REJECTED, EXPIRED or empty.
+        approval: PENDING, APPROVED, REJECTED, EXPIRED, SUPERSEDED or empty.
         approved_by: Who decided.
         created_us: When it was registered, in microseconds.
         metrics: Test metrics.

@@ -146,6 +146,7 @@ class _Following:
         self._report = report
         self._patience_s = patience_s
         self._silent_since: float | None = None
+        self._waits_for = ""
         self._pause = threading.Event()
 
     def run(self, begin: Callable[[], Result | None]) -> Result:
@@ -173,12 +174,20 @@ class _Following:
     def _pass_on(self) -> None:
         progress = self._folder.progress()
         if progress is not None:
+            self._waits_for = ""
             self._report(progress.share, progress.text)
+
+    def _waits(self, why: str) -> None:
+        """Tell what keeps the job, or is unknown of it; with nothing, that it is no more so."""
+        if why or self._waits_for:
+            self._report(0.0, why)
+        self._waits_for = why
 
     def _found(self) -> Result | None:
         read = self._folder.result()
         if read is None:
             return None
+        self._waits("")
         self._folder.copy_log(self._task.log)
         return msgspec.structs.replace(given_result(read), job_over=True)
 
@@ -208,8 +217,7 @@ class _Following:
         job = self._jobs.find(self._task.folder.name)
         if job is None:
             return self._found() or _lost("Ray does not know the job any more: it was started anew")
-        if job.status == "PENDING":
-            self._report(0.0, f"waits for room on Ray: {needs(self._task.step)}")
+        self._waits(f"waits for room on Ray: {needs(self._task.step)}" if job.status == "PENDING" else "")
         return (self._last_look(job) or self._without_result(job)) if job.status in ENDED else None
 
     def _last_look(self, job: Job) -> Result | None:
@@ -243,7 +251,7 @@ class _Following:
             return _failed(sentence(error))  # a wrong token, or none: waiting would not help
         now = time.monotonic()
         self._silent_since = now if self._silent_since is None else self._silent_since
-        self._report(0.0, error.message)
+        self._waits(error.message)
         if now - self._silent_since < self._patience_s:
             return None
         # The job may go on where nobody can look: it keeps its name, and the next attempt asks for it.

@@ -86,6 +86,20 @@ def test_an_absent_ray_costs_no_try_and_keeps_the_name(tmp_path: Path) -> None:
     assert (verdict.state, verdict.crashes, verdict.failures, verdict.delay_s) == (None, 2, 0, 0.2)
 
 
+def test_what_was_told_of_an_absent_ray_is_taken_back(tmp_path: Path, ray: RayCluster) -> None:
+    jobs = Jobs("http://127.0.0.1:1", ray.jobs._token)
+    one = OneTask(tmp_path, jobs)
+    one.executor = OnRay(jobs, tmp_path)
+
+    def told(_: float, text: str) -> None:
+        one.said.append(text)
+        jobs.address = ray.jobs.address  # Ray is there now
+
+    assert one.executor.run(one.task, StopSignal(lambda: None, lambda: 0.0), told).state is EndState.SUCCEEDED
+    assert "does not answer" in one.said[0]
+    assert one.said[-1] == ""
+
+
 def test_engine_is_a_choice_of_two() -> None:
     with pytest.raises(DefinitionError, match="engine = 'dask' is none"):
         step(engine="dask")  # type: ignore[call-overload]
