@@ -26,10 +26,13 @@ class Declared(msgspec.StructMeta):
         DefinitionError: A field is unknown, or its value is of another type.
 
     Example:
-        >>> from falaj.definitions.monitor import Monitor
-        >>> Monitor(psi_floor="0.2")
-        Traceback (most recent call last):
-        falaj.kernel.errors.DefinitionError: monitor: psi_floor is '0.2'
+        >>> class Watch(msgspec.Struct, metaclass=Declared, frozen=True):
+        ...     floor: float
+        >>> try:
+        ...     Watch("0.2")
+        ... except DefinitionError as error:
+        ...     print(error, "|", error.hint)
+        watch: floor is '0.2' | give a number
     """
 
     def __call__(self, *args: Any, **named: Any) -> Any:

@@ -48,7 +48,7 @@ def test_a_value_of_another_type_is_refused_with_its_field(declare: Any, message
 
 def test_the_line_of_the_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "watch.py").write_text("import falaj as fj\n\n\nWATCH = fj.monitor(psi_floor='0.2')\n")
-    with pytest.raises(FalajError, match=r"^watch.py:4: monitor: psi_floor is '0.2'$"):
+    with pytest.raises(FalajError, match=r"^watch.py:4: monitor: psi_floor is '0.2'"):
         load_definitions(tmp_path, Settings())
 
 
