@@ -1,8 +1,5 @@
 """LightGBM: gradient-boosted trees."""
 
-import ctypes
-import json
-from functools import cache
 from typing import Any
 
 import lightgbm
@@ -12,10 +9,9 @@ from numpy.typing import NDArray
 from falaj.definitions.task import Task
 from falaj.definitions.trainer import Trainer
 from falaj.kernel.errors import DefinitionError
-from falaj.kernel.names import did_you_mean
-from falaj.models.runtimes.library import open_library
 from falaj.models.runtimes.port import Matrix, Scores
 from falaj.models.training.fitted import Fitted, rounds_of, shares
+from falaj.models.training.lightgbm_params import refuse_unknown
 from falaj.models.training.rounds import Rounds
 
 OBJECTIVES: dict[Task, tuple[str, ...]] = {
@@ -93,12 +89,7 @@ def _looked_at(rounds: Rounds | None, data: Any, params: dict[str, Any]) -> dict
 
 def _objective(params: dict[str, Any], task: Task) -> str:
     """Take the objective out of the parameters, after seeing that all of them exist."""
-    known = _known_params()
-    for name in params:
-        if name not in known:
-            raise DefinitionError(
-                f"lightgbm trainer: parameter {name!r} does not exist", hint=did_you_mean(name, known)
-            )
+    refuse_unknown(params)
     given = [
         params.pop(name) for name in ("objective", "objective_type", "app", "application", "loss") if name in params
     ]
@@ -107,15 +98,3 @@ def _objective(params: dict[str, Any], task: Task) -> str:
         whose = "a binary classifier's" if task == "classification" else f"one of {', '.join(OBJECTIVES[task])}"
         raise DefinitionError(f"lightgbm trainer: objective {objective!r} is not {whose}")
     return objective
-
-
-@cache
-def _known_params() -> frozenset[str]:
-    # LightGBM ignores a name that it does not know, so a misspelt parameter would train another model unseen.
-    library = open_library("lightgbm", "lib_lightgbm")
-    length = ctypes.c_int64()
-    library.LGBM_DumpParamAliases(ctypes.c_int64(0), ctypes.byref(length), ctypes.c_char_p(None))
-    buffer = ctypes.create_string_buffer(length.value)
-    library.LGBM_DumpParamAliases(length, ctypes.byref(length), buffer)
-    aliases: dict[str, list[str]] = json.loads(buffer.value)
-    return frozenset(aliases).union(*aliases.values())
