@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from falaj.definitions.task import Task
-from falaj.definitions.trainer import Trainer
 from falaj.kernel.errors import DefinitionError
 from falaj.models.runtimes.port import Matrix, Scores
-from falaj.models.training.fitted import Fitted, rounds_of, shares
+from falaj.models.training.boosting import Boosting
+from falaj.models.training.fitted import Fitted, shares
 from falaj.models.training.lightgbm_params import refuse_unknown
 from falaj.models.training.rounds import Rounds
 
@@ -27,36 +27,27 @@ _ROUNDS = (
 """LightGBM's other names of `num_trees`."""
 
 
-def fit_lightgbm(
-    trainer: Trainer,
-    matrix: Matrix,
-    labels: NDArray[Any],
-    names: tuple[str, ...],
-    *,
-    threads: int,
-    task: Task,
-    parent: bytes = b"",
-    rounds: Rounds | None = None,
-) -> Fitted:
-    """Fit with LightGBM; `falaj.models.training.fit` checks the inputs."""
-    params = dict(trainer.params)
-    for name in _ROUNDS:  # by such a name they would win over the rounds of a continuation, unseen
-        if name in params:
-            params["num_trees"] = params.pop(name)
-    trees = rounds_of(trainer, params, parent)
-    objective = _objective(params, task)
+def fit_lightgbm(asked: Boosting) -> Fitted:
+    """Fit with LightGBM.
+
+    Raises:
+        DefinitionError: A parameter does not exist, or makes the model something else than the task says.
+    """
+    trees, params = asked.rounds_apart(*_ROUNDS)
+    names, threads = asked.names, asked.threads  # what is fitted keeps no hold of the rows
+    objective = _objective(params, asked.task)
     params |= {
         "objective": objective,
-        "seed": trainer.seed,
+        "seed": asked.trainer.seed,
         "deterministic": True,
         "force_row_wise": True,  # otherwise LightGBM times both ways and the choice changes the sums
         "num_threads": threads,
         "verbosity": -1,
     }
     try:
-        data = lightgbm.Dataset(matrix, labels, feature_name=list(names), params=params, free_raw_data=True)
-        before = lightgbm.Booster(model_str=parent.decode()) if parent else None
-        looked_at = _looked_at(rounds, data, params)
+        data = lightgbm.Dataset(asked.matrix, asked.labels, feature_name=list(names), params=params, free_raw_data=True)
+        before = lightgbm.Booster(model_str=asked.parent.decode()) if asked.parent else None
+        looked_at = _looked_at(asked.rounds, data, params)
         booster = lightgbm.train(params, data, num_boost_round=trees, init_model=before, **looked_at)
     except (lightgbm.basic.LightGBMError, TypeError, ValueError) as error:
         raise DefinitionError(f"lightgbm trainer: {error}", hint="see LightGBM's parameters") from None
@@ -68,7 +59,7 @@ def fit_lightgbm(
     native = booster.model_to_string().encode()
     importance = shares(names, booster.feature_importance("gain"))
     used = {"num_trees": booster.num_trees(), **params}
-    return Fitted("lightgbm", booster, native, predict, names, importance, used, task, native)
+    return Fitted("lightgbm", booster, native, predict, names, importance, used, asked.task, native)
 
 
 def _looked_at(rounds: Rounds | None, data: Any, params: dict[str, Any]) -> dict[str, Any]:
