@@ -29,6 +29,10 @@ def test_a_shared_step_is_found_added_and_run(tmp_path: Path) -> None:
     assert "least: float = 0.5" in project.falaj("hub", "show", "clean").out
     added = project.falaj("hub", "add", "clean").out
     assert "this is code of acme-steps 1.2 by Acme: read it before you run it" in added
+    assert "shared_steps.py (there already, and the same)" in project.falaj("hub", "add", "clean").out
+    assert "is no step" in project.refused("hub", "add", "broken")["error"]
+    assert "template demand of falaj" in project.falaj("hub", "show", "demand").out
+    assert project.refused("hub", "add", "demand")["hint"] == "falaj init NEW --template demand"
     (project.folder / "flow.py").write_text(FLOW)
     project.falaj("init")
     project.falaj("apply")

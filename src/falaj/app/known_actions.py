@@ -54,10 +54,11 @@ def check_meant(scopes: tuple[str, ...], role: str) -> None:
 
     Example:
         >>> check_meant(("endpoint.predict@fraud", "source.*"), "service")
-        >>> check_meant(("endpoint.predct@fraud",), "service")
-        Traceback (most recent call last):
-            ...
-        falaj.kernel.errors.InputError: scope 'endpoint.predct@fraud' names no action
+        >>> try:
+        ...     check_meant(("endpoint.predct@fraud",), "service")
+        ... except InputError as error:
+        ...     print(error)
+        scope 'endpoint.predct@fraud' names no action
     """
     for scope in scopes:
         action = scope.partition("@")[0]

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from falaj.cli.command import FalajCommand, Session, counted, pass_session, plain
+from falaj.kernel.errors import InputError
 
 
 @click.group()
@@ -45,8 +46,11 @@ def show(session: Session, *, name: str) -> None:
     """
     from falaj.lifecycle.hub import find, offers
     from falaj.lifecycle.hub import show as look
+    from falaj.lifecycle.templates import show_own
 
-    shown = look(find(offers(), name))
+    known = offers()
+    own = None if any(offer.name == name for offer in known) else show_own(name)
+    shown = own or look(find(known, name))
 
     def human() -> None:
         one = shown.offer
@@ -69,19 +73,29 @@ def show(session: Session, *, name: str) -> None:
 def add(session: Session, *, name: str, folder: Path) -> None:
     """Write the use of NAME into FOLDER: a template's files, or the line that imports a step.
 
+    A step's package is imported first, and its code runs: what cannot be imported is not added.
+
     Example: falaj hub add clean
     """
     from falaj.lifecycle.hub import add as write
     from falaj.lifecycle.hub import find, offers
+    from falaj.lifecycle.templates import show_own
 
-    offer = find(offers(), name)
-    written = write(offer, folder)
+    known = offers()
+    if all(offer.name != name for offer in known) and show_own(name) is not None:
+        own = name.rpartition(":")[2]
+        raise InputError(f"template {own!r} is Falaj's own", hint=f"falaj init NEW --template {own}")
+    offer = find(known, name)
+    written, standing = write(offer, folder)
 
     def human() -> None:
         for path in written:
             click.echo(f"  {click.style('+', fg='green')} {path}")
+        for path in standing:
+            click.echo(f"  = {path} (there already, and the same)")
         by = f" by {plain(offer.author)}" if offer.author else ", whose author is not named"
         click.echo(f"{counted(len(written), 'file')} written")
         click.echo(f"this is code of {plain(offer.package)} {plain(offer.version)}{by}: read it before you run it")
 
-    session.show({"offer": offer, "files": [str(path) for path in written]}, human)
+    told = {"files": [str(path) for path in written], "standing": [str(path) for path in standing]}
+    session.show({"offer": offer, **told}, human)

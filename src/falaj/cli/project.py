@@ -37,7 +37,8 @@ def init(session: Session, *, folder: Path, template: str | None, data: Path | N
     def human() -> None:
         for path in written:
             click.echo(f"  {click.style('+', fg='green')} {path}")
-        click.echo("next: falaj plan" if begun else f"next: read {folder / 'README.md'}")
+        readme = folder / "README.md"
+        click.echo(f"next: read {readme}" if readme in written else "next: falaj plan")
 
     session.show({"folder": str(folder), "files": [str(path) for path in written]}, human)
 

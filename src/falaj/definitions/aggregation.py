@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from falaj.definitions.declared import Declared
 from falaj.definitions.expression import parse
 from falaj.kernel.duration import positive_duration_us
 from falaj.kernel.errors import DefinitionError
@@ -36,7 +37,7 @@ SKETCHES = {"count_distinct": "hll", "quantile": "kll"}
 """The sketch that each function may name."""
 
 
-class Sawtooth(msgspec.Struct, frozen=True):
+class Sawtooth(msgspec.Struct, metaclass=Declared, frozen=True):
     """A window whose beginning moves in hops: it takes `floor(T - length, hop) <= event time < T`.
 
     The online store then keeps one tile per hop and the events of the last, instead of every event of the window.
@@ -57,7 +58,7 @@ class Sawtooth(msgspec.Struct, frozen=True):
             )
 
 
-class Aggregation(msgspec.Struct, frozen=True):
+class Aggregation(msgspec.Struct, metaclass=Declared, frozen=True):
     """One feature of a view: a plain column, or a function over the exact sliding window `[T - window, T)`.
 
     Attributes:

@@ -2,13 +2,14 @@
 
 import msgspec
 
+from falaj.definitions.declared import Declared
 from falaj.kernel.duration import positive_duration_us
 from falaj.kernel.errors import DefinitionError
 
 _MOST_MIB = 16_384
 
 
-class Cache(msgspec.Struct, frozen=True):
+class Cache(msgspec.Struct, metaclass=Declared, frozen=True):
     """Give a model's answer again to the same inputs, for a time and in so much memory of each gateway worker.
 
     Only for models whose answer depends on nothing but their inputs. The features are fetched all the same, so that no

@@ -5,13 +5,14 @@ from typing import Literal
 
 import msgspec
 
+from falaj.definitions.declared import Declared
 from falaj.kernel.errors import DefinitionError
 
 Loss = Literal["brier", "errors", "cost"]
 """What a decision loses once its outcome is known."""
 
 
-class Challenger(msgspec.Struct, frozen=True):
+class Challenger(msgspec.Struct, metaclass=Declared, frozen=True):
     """What the endpoint's shadow must show before it is proposed to decide itself; an approval lets it out.
 
     Args:

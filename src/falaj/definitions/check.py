@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from falaj.definitions.declared import Declared
 from falaj.kernel.errors import DefinitionError
 from falaj.kernel.names import check_name
 
@@ -12,7 +13,7 @@ Severity = Literal["reject", "warn"]
 Rule = Literal["not_null", "between", "in_set", "matches", "unique"]
 
 
-class Check(msgspec.Struct, frozen=True):
+class Check(msgspec.Struct, metaclass=Declared, frozen=True):
     """One rule on one column.
 
     Attributes:

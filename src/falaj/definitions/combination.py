@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from falaj.definitions.declared import Declared
 from falaj.definitions.endpoint import Endpoint
 from falaj.kernel.errors import DefinitionError
 
@@ -13,7 +14,7 @@ Method = Literal["mean", "vote", "stack", "cascade"]
 Link = Literal["identity", "logistic"]
 
 
-class Combination(msgspec.Struct, frozen=True):
+class Combination(msgspec.Struct, metaclass=Declared, frozen=True):
     """How the scores of several endpoints become one; made by `mean_of`, `vote_of`, `stack_of` and `cascade_of`.
 
     Attributes:

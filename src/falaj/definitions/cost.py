@@ -4,10 +4,11 @@ import math
 
 import msgspec
 
+from falaj.definitions.declared import Declared
 from falaj.kernel.errors import DefinitionError
 
 
-class Cost(msgspec.Struct, frozen=True):
+class Cost(msgspec.Struct, metaclass=Declared, frozen=True):
     """What each kind of decision costs, in any one unit.
 
     With it the threshold of a version is the one that costs least on training rows which the model that is asked was

@@ -4,6 +4,7 @@ import msgspec
 
 from falaj.definitions.cache import Cache
 from falaj.definitions.challenger import Challenger
+from falaj.definitions.declared import Declared
 from falaj.definitions.endpoint_options import EndpointOptions
 from falaj.definitions.gate import REGRESSION
 from falaj.definitions.model import Model
@@ -16,7 +17,7 @@ from falaj.kernel.errors import DefinitionError
 from falaj.kernel.names import check_name, did_you_mean
 
 
-class Endpoint(msgspec.Struct, frozen=True):
+class Endpoint(msgspec.Struct, metaclass=Declared, frozen=True):
     """A served name, the model behind it, and how new versions reach it.
 
     Args:

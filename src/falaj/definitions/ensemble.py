@@ -3,6 +3,7 @@
 import msgspec
 
 from falaj.definitions.combination import Combination
+from falaj.definitions.declared import Declared
 from falaj.definitions.endpoint import Endpoint
 from falaj.definitions.ensemble_spec import EnsembleSpec
 from falaj.definitions.feature_service import FeatureService
@@ -10,7 +11,7 @@ from falaj.kernel.errors import DefinitionError
 from falaj.kernel.names import check_name
 
 
-class Ensemble(msgspec.Struct, frozen=True):
+class Ensemble(msgspec.Struct, metaclass=Declared, frozen=True):
     """A served name behind which several endpoints decide together.
 
     Its members are endpoints, so that each keeps its rollouts, its monitor and its retraining: a version that is

@@ -2,12 +2,13 @@
 
 import msgspec
 
+from falaj.definitions.declared import Declared
 from falaj.definitions.dtype import check_dtype
 from falaj.kernel.errors import DefinitionError
 from falaj.kernel.names import check_name
 
 
-class Entity(msgspec.Struct, frozen=True):
+class Entity(msgspec.Struct, metaclass=Declared, frozen=True):
     """Something that features describe, known by one or more key columns.
 
     Args:

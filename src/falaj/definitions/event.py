@@ -4,11 +4,12 @@ from typing import Literal
 
 import msgspec
 
+from falaj.definitions.declared import Declared
 from falaj.kernel.errors import DefinitionError
 from falaj.kernel.names import check_name
 
 
-class Event(msgspec.Struct, frozen=True):
+class Event(msgspec.Struct, metaclass=Declared, frozen=True):
     """Something that happens to a source.
 
     Attributes:

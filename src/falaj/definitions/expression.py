@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from falaj.definitions.declared import Declared
 from falaj.definitions.dtype import NUMERIC
 from falaj.kernel.clock import parse_instant, to_us
 from falaj.kernel.errors import DefinitionError, InputError
@@ -27,7 +28,7 @@ COMPARISONS = ("=", "<>", "<", "<=", ">", ">=")
 ARITHMETIC = ("+", "-", "*", "/")
 
 
-class Expression(msgspec.Struct, frozen=True):
+class Expression(msgspec.Struct, metaclass=Declared, frozen=True):
     """One node.
 
     Attributes:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from falaj.definitions.declared import Declared
 from falaj.definitions.dtype import check_dtype
 from falaj.definitions.feature_view import FeatureView
 from falaj.definitions.on_demand import OnDemandView, computing_order
@@ -11,7 +12,7 @@ from falaj.kernel.errors import DefinitionError
 from falaj.kernel.names import check_name, did_you_mean
 
 
-class RequestField(msgspec.Struct, frozen=True, tag="request"):
+class RequestField(msgspec.Struct, metaclass=Declared, frozen=True, tag="request"):
     """A value that the caller sends; in training it is the label row's column of that name."""
 
     name: str
@@ -35,7 +36,7 @@ def request(name: str, dtype: str = "float64") -> RequestField:
 Feature = FeatureView | OnDemandView | RequestField
 
 
-class FeatureService(msgspec.Struct, frozen=True):
+class FeatureService(msgspec.Struct, metaclass=Declared, frozen=True):
     """The features that one model uses, in order.
 
     Args:

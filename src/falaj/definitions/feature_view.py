@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from falaj.definitions.aggregation import Aggregation
+from falaj.definitions.declared import Declared
 from falaj.definitions.entity import Entity
 from falaj.definitions.expression import parse
 from falaj.definitions.ibis_expression import is_ibis, sql_of
@@ -14,7 +15,7 @@ from falaj.kernel.errors import DefinitionError
 from falaj.kernel.names import check_name
 
 
-class FeatureView(msgspec.Struct, frozen=True, tag="feature_view"):
+class FeatureView(msgspec.Struct, metaclass=Declared, frozen=True, tag="feature_view"):
     """Plain columns and time-window aggregations of one entity.
 
     Args:

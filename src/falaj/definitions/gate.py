@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from falaj.definitions.declared import Declared
 from falaj.definitions.slices import Slices, check_column, check_slices, plain_slices, value_text
 from falaj.kernel.errors import DefinitionError
 
@@ -30,7 +31,7 @@ REGRESSION = ("rmse", "mae", "wape", "r2")
 PERTURBATIONS = ("missing", "noise", "units", "attack")
 
 
-class Bound(msgspec.Struct, frozen=True, tag="bound"):
+class Bound(msgspec.Struct, metaclass=Declared, frozen=True, tag="bound"):
     """An absolute bound on a metric, inclusive.
 
     Attributes:
@@ -63,7 +64,7 @@ class Bound(msgspec.Struct, frozen=True, tag="bound"):
         return f"{self.metric} {'>=' if self.kind == 'at_least' else '<='} {self.bound:g}"
 
 
-class Change(msgspec.Struct, frozen=True, tag="no_worse_than_production"):
+class Change(msgspec.Struct, metaclass=Declared, frozen=True, tag="no_worse_than_production"):
     """A bound on the change against production on the same rows, judged by the 95 % interval of the difference.
 
     Attributes:
@@ -98,7 +99,7 @@ class Change(msgspec.Struct, frozen=True, tag="no_worse_than_production"):
         return f"{self.metric} no worse than production by {' and '.join(bounds)}"
 
 
-class Latency(msgspec.Struct, frozen=True, tag="latency"):
+class Latency(msgspec.Struct, metaclass=Declared, frozen=True, tag="latency"):
     """A bound on the time that one row takes in the serving runtime.
 
     Attributes:
@@ -122,7 +123,7 @@ LEAST_SUSPECT_R2 = 0.8
 """The same of a regression, whose label of an hour ago may well explain this much."""
 
 
-class Leakage(msgspec.Struct, frozen=True, tag="no_leak"):
+class Leakage(msgspec.Struct, metaclass=Declared, frozen=True, tag="no_leak"):
     """No feature knows the label too well, or comes from after its event.
 
     Attributes:
@@ -160,7 +161,7 @@ class Leakage(msgspec.Struct, frozen=True, tag="no_leak"):
         return self.auc if self.r2 is None else self.r2
 
 
-class Fairness(msgspec.Struct, frozen=True, tag="fairness"):
+class Fairness(msgspec.Struct, metaclass=Declared, frozen=True, tag="fairness"):
     """Bounds on how differently groups of people are decided about, judged by 95 % intervals.
 
     Attributes:
@@ -208,7 +209,7 @@ class Fairness(msgspec.Struct, frozen=True, tag="fairness"):
         return f"fairness by {self.attribute}"
 
 
-class Robustness(msgspec.Struct, frozen=True, tag="robust"):
+class Robustness(msgspec.Struct, metaclass=Declared, frozen=True, tag="robust"):
     """A bound on what a metric loses when inputs are not what they should be, judged by 95 % intervals.
 
     Attributes:

@@ -6,6 +6,7 @@ from typing import Literal, get_args
 import msgspec
 
 from falaj.definitions.cost import Cost
+from falaj.definitions.declared import Declared
 from falaj.definitions.feature_service import FeatureService
 from falaj.definitions.feature_view import FeatureView
 from falaj.definitions.gate import (
@@ -32,7 +33,7 @@ RESERVED = ("event_timestamp", "label", "split", "score")
 CALIBRATIONS = ("", "isotonic", "sigmoid")
 
 
-class Label(msgspec.Struct, frozen=True):
+class Label(msgspec.Struct, metaclass=Declared, frozen=True):
     """What the model learns to predict.
 
     Args:
@@ -55,7 +56,7 @@ class Label(msgspec.Struct, frozen=True):
         return duration_us(self.delay)
 
 
-class Model(msgspec.Struct, frozen=True):
+class Model(msgspec.Struct, metaclass=Declared, frozen=True):
     """A binary classifier, or a regression: what predicts a number.
 
     Args:

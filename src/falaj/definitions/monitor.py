@@ -5,13 +5,14 @@ from typing import Literal
 
 import msgspec
 
+from falaj.definitions.declared import Declared
 from falaj.kernel.duration import duration_us
 from falaj.kernel.errors import DefinitionError
 
 _LEAST_WINDOW_US = 60_000_000
 
 
-class Monitor(msgspec.Struct, frozen=True):
+class Monitor(msgspec.Struct, metaclass=Declared, frozen=True):
     """Drift and performance watching.
 
     Args:

@@ -6,12 +6,13 @@ from typing import Any
 import msgspec
 
 from falaj.definitions.captured import capture
+from falaj.definitions.declared import Declared
 from falaj.definitions.dtype import check_dtype
 from falaj.kernel.errors import DefinitionError
 from falaj.kernel.names import check_name
 
 
-class OnDemandView(msgspec.Struct, frozen=True, tag="on_demand_view"):
+class OnDemandView(msgspec.Struct, metaclass=Declared, frozen=True, tag="on_demand_view"):
     """A function of the request and of other features: NumPy arrays in, array out.
 
     Attributes:

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from falaj.definitions.declared import Declared
 from falaj.definitions.event import Event
 from falaj.definitions.schedule import check_schedule, check_time_zone
 from falaj.definitions.step import PROJECT_PREFIX
@@ -22,7 +23,7 @@ _KINDS: dict[Any, str] = {int: "integer", float: "number", bool: "boolean", list
 _FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
-class Pipeline(msgspec.Struct, frozen=True, dict=True, tag="pipeline"):
+class Pipeline(msgspec.Struct, metaclass=Declared, frozen=True, dict=True, tag="pipeline"):
     """A function that calls steps and wires what they give; a run is made of the steps.
 
     Attributes:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from falaj.definitions.declared import Declared
 from falaj.kernel.duration import duration_us
 from falaj.kernel.errors import DefinitionError
 from falaj.kernel.names import check_name, did_you_mean
@@ -14,7 +15,7 @@ APPROVERS = ("owner", "engineer", "approver")
 _ACTOR = "actor:"
 
 
-class Policy(msgspec.Struct, frozen=True):
+class Policy(msgspec.Struct, metaclass=Declared, frozen=True):
     """Rules for promotion. A project may have one for each of some models, and one for all others.
 
     Args:

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from falaj.definitions.declared import Declared
 from falaj.kernel.errors import DefinitionError
 
 Redaction = Literal["drop", "hash"]
@@ -18,7 +19,7 @@ MARK = "redacted"
 object for its value, so it cannot be mistaken for one."""
 
 
-class PredictionPolicy(msgspec.Struct, frozen=True):
+class PredictionPolicy(msgspec.Struct, metaclass=Declared, frozen=True):
     """What of an endpoint's decisions the prediction log keeps.
 
     Args:

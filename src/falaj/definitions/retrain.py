@@ -5,6 +5,7 @@ from typing import Literal
 
 import msgspec
 
+from falaj.definitions.declared import Declared
 from falaj.definitions.event import file as file
 from falaj.definitions.event import rows as rows
 from falaj.definitions.schedule import check_schedule
@@ -24,7 +25,7 @@ REALISED = {
 """Metrics that are measured on outcomes, and whether more of each is better."""
 
 
-class Trigger(msgspec.Struct, frozen=True):
+class Trigger(msgspec.Struct, metaclass=Declared, frozen=True):
     """One reason to train again.
 
     Attributes:
@@ -72,7 +73,7 @@ class Trigger(msgspec.Struct, frozen=True):
         return upper < self.bound if REALISED[self.metric] else lower > self.bound
 
 
-class Retrain(msgspec.Struct, frozen=True):
+class Retrain(msgspec.Struct, metaclass=Declared, frozen=True):
     """When to train again by itself.
 
     Attributes:

@@ -4,13 +4,14 @@ from typing import Literal, get_args
 
 import msgspec
 
+from falaj.definitions.declared import Declared
 from falaj.kernel.duration import duration_us
 from falaj.kernel.errors import DefinitionError
 
 _Metric = Literal["error_ratio", "p99_ms"]
 
 
-class AbortRule(msgspec.Struct, frozen=True):
+class AbortRule(msgspec.Struct, metaclass=Declared, frozen=True):
     """Stop the rollout when the measured value is proven to be above the bound.
 
     Attributes:
@@ -68,7 +69,7 @@ def abort_rule(text: str) -> AbortRule:
         ) from None
 
 
-class Canary(msgspec.Struct, frozen=True):
+class Canary(msgspec.Struct, metaclass=Declared, frozen=True):
     """Send a growing share of units to the new version, and stop by itself when it is worse than allowed.
 
     Attributes:

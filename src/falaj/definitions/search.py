@@ -7,13 +7,14 @@ from typing import Any, Literal
 
 import msgspec
 
+from falaj.definitions.declared import Declared
 from falaj.kernel.errors import DefinitionError
 
 _Int = builtins.int
 _Float = builtins.float
 
 
-class Range(msgspec.Struct, frozen=True):
+class Range(msgspec.Struct, metaclass=Declared, frozen=True):
     """The values that one parameter may take.
 
     Attributes:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from falaj.definitions.check import Check
+from falaj.definitions.declared import Declared
 from falaj.definitions.dtype import check_dtype
 from falaj.definitions.source_watch import SourceWatch
 from falaj.kernel.duration import duration_us
@@ -12,7 +13,7 @@ from falaj.kernel.errors import DefinitionError
 from falaj.kernel.names import check_name
 
 
-class Parquet(msgspec.Struct, frozen=True, tag="parquet"):
+class Parquet(msgspec.Struct, metaclass=Declared, frozen=True, tag="parquet"):
     """Parquet files.
 
     Args:
@@ -22,7 +23,7 @@ class Parquet(msgspec.Struct, frozen=True, tag="parquet"):
     path: str
 
 
-class Csv(msgspec.Struct, frozen=True, tag="csv"):
+class Csv(msgspec.Struct, metaclass=Declared, frozen=True, tag="csv"):
     """CSV files with a header line, plain or gzip, UTF-8.
 
     Args:
@@ -34,11 +35,11 @@ class Csv(msgspec.Struct, frozen=True, tag="csv"):
     delimiter: str = ","
 
 
-class Push(msgspec.Struct, frozen=True, tag="push"):
+class Push(msgspec.Struct, metaclass=Declared, frozen=True, tag="push"):
     """Events that arrive by `falaj push` and `POST /v1/events/{source}`."""
 
 
-class Follow(msgspec.Struct, frozen=True, tag="follow"):
+class Follow(msgspec.Struct, metaclass=Declared, frozen=True, tag="follow"):
     """Events that other programs append to files, one JSON object a line; control takes them as they come.
 
     Args:
@@ -55,7 +56,7 @@ class Follow(msgspec.Struct, frozen=True, tag="follow"):
             raise DefinitionError("follow has an empty path", hint="name the files: fj.Follow('data/events/*.jsonl')")
 
 
-class Source(msgspec.Struct, frozen=True):
+class Source(msgspec.Struct, metaclass=Declared, frozen=True):
     """Raw events or rows.
 
     Args:

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 
 import msgspec
 
+from falaj.definitions.declared import Declared
 from falaj.kernel.duration import positive_duration_us
 from falaj.kernel.errors import DefinitionError
 
 
-class SourceWatch(msgspec.Struct, frozen=True):
+class SourceWatch(msgspec.Struct, metaclass=Declared, frozen=True):
     """Watching of a source.
 
     Args:

@@ -4,11 +4,12 @@ from typing import Literal
 
 import msgspec
 
+from falaj.definitions.declared import Declared
 from falaj.definitions.share import share_of
 from falaj.kernel.errors import DefinitionError
 
 
-class Split(msgspec.Struct, frozen=True):
+class Split(msgspec.Struct, metaclass=Declared, frozen=True):
     """How a dataset is divided.
 
     Attributes:

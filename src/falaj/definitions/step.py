@@ -12,6 +12,7 @@ from falaj.definitions.trace import Skipped, StepOptions, TracedStep, called_in_
 from falaj.definitions.wire import Wire, steps_in, wired
 from falaj.kernel.duration import SECOND_US, duration_us, positive_duration_us
 from falaj.kernel.errors import DefinitionError, InputError
+from falaj.kernel.names import did_you_mean
 from falaj.kernel.size import size_bytes
 
 R = TypeVar("R")
@@ -45,6 +46,15 @@ class StepFunction(Generic[R]):
                 raise DefinitionError(
                     f"step {self.name!r}: parameter {parameter.name!r} is what pipelines say to steps", hint="rename it"
                 )
+
+    def __repr__(self) -> str:
+        """Return what `help` shows above the documentation, where it has room for a hundred characters."""
+        given = (one.name for one in self.signature.parameters.values() if not is_context(one.annotation))
+        return f"<step {self.name}({', '.join(given)})>"
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return self.signature
 
     @cached_property
     def signature(self) -> inspect.Signature:
@@ -172,15 +182,26 @@ class StepFunction(Generic[R]):
         return hint is None or hint is Any or (union and type(None) in typing.get_args(hint))
 
     def _bound(self, args: Sequence[Any], named: dict[str, Any]) -> dict[str, Any]:
-        given = self.signature.bind_partial(*args, **named).arguments
+        try:
+            given = self.signature.bind_partial(*args, **named).arguments
+        except TypeError as error:
+            raise self._misfit(str(error), named) from None
         absent = [
             name
             for name, parameter in self.signature.parameters.items()
             if name not in given and parameter.default is parameter.empty and name not in self.context_parameters
         ]
         if absent:
-            raise TypeError(f"step {self.name!r} needs {', '.join(absent)}")
+            raise self._misfit(f"needs {', '.join(absent)}", named)
         return given
+
+    def _misfit(self, why: str, named: dict[str, Any]) -> DefinitionError:
+        taken = [name for name in self.signature.parameters if name not in self.context_parameters]
+        unknown = next((name for name in named if name not in self.signature.parameters), None)
+        what = f"step {self.name!r} {why}" if unknown is None else f"step {self.name!r} has no parameter {unknown!r}"
+        close = "" if unknown is None else did_you_mean(unknown, taken)
+        said = f"{close} " if close.startswith("did you mean") else ""
+        return DefinitionError(what, hint=f"{said}it takes {', '.join(taken) or 'nothing'}")
 
     def _traced(
         self, bound: dict[str, Any], mapped: tuple[str, ...], when: Any, after: Sequence[Any], *, each: bool = False

@@ -6,9 +6,10 @@ from typing import Any, Literal
 
 import msgspec
 
+from falaj.definitions.declared import Declared
 from falaj.definitions.search import Range
 from falaj.definitions.share import share_of
-from falaj.definitions.tuning import FAMILIES, AutoML, Family, Tuning
+from falaj.definitions.tuning import AutoML, Family, Tuning
 from falaj.definitions.warm_start import WarmStart
 from falaj.kernel.errors import DefinitionError
 
@@ -22,7 +23,7 @@ _ONLINE_PARAMS = ("learning_rate", "intercept_lr", "l2", "clip_gradient")
 _ENTRY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
-class Trainer(msgspec.Struct, frozen=True):
+class Trainer(msgspec.Struct, metaclass=Declared, frozen=True):
     """An algorithm and its parameters.
 
     Attributes:
@@ -255,6 +256,11 @@ def tuned(
         >>> tuned(lightgbm(), {"num_leaves": search.int(8, 128)}, trials=20).tuning.trials
         20
     """
+    if not isinstance(trainer, Trainer) or not isinstance(space, Mapping):
+        raise DefinitionError(
+            f"tuned trainer: a trainer and a dict are given as {trainer!r:.100} and {space!r:.100}",
+            hint="write fj.tuned(fj.lightgbm(), {'num_leaves': fj.search.int(8, 128)})",
+        )
     if trainer.searches:
         raise DefinitionError("tuned trainer: the trainer searches already", hint="give it a plain one: fj.lightgbm()")
     share = share_of(validation, "tuned trainer: validation")
@@ -266,7 +272,7 @@ def automl(
     *,
     budget: str = "60s",
     metric: str = "",
-    families: Sequence[Family] = FAMILIES,
+    families: Sequence[Family] = (),
     validation: str | float = "20%",
     seed: int = 0,
 ) -> Trainer:
@@ -278,7 +284,7 @@ def automl(
     Args:
         budget: How long is searched.
         metric: What is compared by, on validation rows; see `tuned`.
-        families: Which trainers are tried.
+        families: Which trainers are tried, such as ["lightgbm", "xgboost"]; all that the model's task has by default.
         validation: The share of training rows that validate; see `tuned`.
         seed: Every source of randomness starts from it.
 

@@ -5,6 +5,7 @@ from typing import Literal
 
 import msgspec
 
+from falaj.definitions.declared import Declared
 from falaj.definitions.gate import REGRESSION
 from falaj.definitions.search import Range
 from falaj.definitions.task import Task
@@ -18,10 +19,14 @@ METRICS: dict[Task, tuple[str, ...]] = {
 }
 """By task, what trials are compared by, the default first: metrics that need no threshold."""
 Family = Literal["lightgbm", "xgboost", "random_forest", "extra_trees", "logistic_regression"]
-FAMILIES: tuple[Family, ...] = ("lightgbm", "xgboost", "random_forest", "extra_trees", "logistic_regression")
+FAMILIES: dict[Task, tuple[Family, ...]] = {
+    "classification": ("lightgbm", "xgboost", "random_forest", "extra_trees", "logistic_regression"),
+    "regression": ("lightgbm", "xgboost", "random_forest", "extra_trees"),
+}
+"""By task, what may be tried."""
 
 
-class Tuning(msgspec.Struct, frozen=True):
+class Tuning(msgspec.Struct, metaclass=Declared, frozen=True):
     """How parameters are searched.
 
     Attributes:
@@ -63,34 +68,42 @@ class Tuning(msgspec.Struct, frozen=True):
         return positive_duration_us(self.timeout) / SECOND_US if self.timeout else None
 
 
-class AutoML(msgspec.Struct, frozen=True):
+class AutoML(msgspec.Struct, metaclass=Declared, frozen=True):
     """How a trainer and its parameters are searched within a time.
 
     Attributes:
         budget: How long is searched.
         metric: What is compared by, on validation rows; empty for the task's first.
-        families: Which trainers are tried.
+        families: Which trainers are tried; empty for all that the model's task has.
         validation: The share of training rows that validate.
     """
 
     budget: str
     metric: str = ""
-    families: Sequence[Family] = FAMILIES
+    families: Sequence[Family] = ()
     validation: float = 0.2
 
     def __post_init__(self) -> None:
         positive_duration_us(self.budget, field="automl: budget")
         check_search("automl", self.metric, self.validation)
-        if not self.families:
-            raise DefinitionError("automl: no family is tried", hint=f"name some of {', '.join(FAMILIES)}")
+        known = FAMILIES["classification"]
         for family in self.families:
-            if family not in FAMILIES:
-                raise DefinitionError(f"automl: family {family!r} is unknown", hint=did_you_mean(family, FAMILIES))
+            if family not in known:
+                raise DefinitionError(f"automl: family {family!r} is unknown", hint=did_you_mean(family, known))
 
     @property
     def budget_s(self) -> float:
         """The budget in seconds."""
         return positive_duration_us(self.budget) / SECOND_US
+
+    def families_of(self, task: Task) -> Sequence[Family]:
+        """Return which trainers are tried of a task's.
+
+        Example:
+            >>> AutoML("60s").families_of("regression")
+            ('lightgbm', 'xgboost', 'random_forest', 'extra_trees')
+        """
+        return self.families or FAMILIES[task]
 
 
 def check_search(what: str, metric: str, validation: float) -> None:
@@ -127,8 +140,9 @@ def check_search_of(model: str, task: Task, search: Tuning | AutoML) -> None:
             f"model {model!r}: trials of a {task} cannot be compared by {search.metric!r}",
             hint=f"use one of {', '.join(METRICS[task])}",
         )
-    if isinstance(search, AutoML) and task == "regression" and "logistic_regression" in search.families:
-        raise DefinitionError(
-            f"model {model!r}: family 'logistic_regression' is a classifier's",
-            hint="name the others: families=['lightgbm', 'xgboost', 'random_forest', 'extra_trees']",
-        )
+    for family in search.families if isinstance(search, AutoML) else ():
+        if family not in FAMILIES[task]:
+            raise DefinitionError(
+                f"model {model!r}: family {family!r} is a classifier's",
+                hint=f"name some of {', '.join(FAMILIES[task])}, or leave families out for all of them",
+            )

@@ -2,10 +2,11 @@
 
 import msgspec
 
+from falaj.definitions.declared import Declared
 from falaj.kernel.errors import DefinitionError
 
 
-class WarmStart(msgspec.Struct, frozen=True):
+class WarmStart(msgspec.Struct, metaclass=Declared, frozen=True):
     """How training continues the version in production on the rows that it has not learned from.
 
     Args:

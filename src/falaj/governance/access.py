@@ -78,9 +78,11 @@ def authorise(actor: Actor, action: str, resource: str) -> None:
 
     Example:
         >>> authorise(Actor("ada", Role.ENGINEER), "model.train", "fraud")
-        >>> authorise(Actor("app", Role.SERVICE), "model.train", "fraud")
-        Traceback (most recent call last):
-        falaj.kernel.errors.AccessDenied: actor 'app' (role service) may not do model.train on 'fraud'
+        >>> try:
+        ...     authorise(Actor("app", Role.SERVICE), "model.train", "fraud")
+        ... except AccessDenied as error:
+        ...     print(error)
+        actor 'app' (role service) may not do model.train on 'fraud'
     """
     _authorise_role(actor, action, f" on {resource!r}")
     if not any(_scope_covers(scope, action, resource) for scope in actor.scopes):

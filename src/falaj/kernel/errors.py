@@ -34,7 +34,8 @@ class FalajError(Exception):
 
     Args:
         message: What is wrong and where, as one sentence.
-        hint: What to do about it; may be empty.
+        hint: What to do about it; may be empty. It is a note too, which Python prints below an error that nobody
+            caught.
 
     Example:
         >>> error = NotFound("model 'frod' does not exist", hint="did you mean 'fraud'?")
@@ -49,6 +50,8 @@ class FalajError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        if hint:
+            self.add_note(f"fix: {hint}")
 
 
 class DefinitionError(FalajError):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import msgspec
 import pyarrow as pa
 import sqlalchemy as sa
 
@@ -18,9 +19,10 @@ from falaj.kernel.codec import canonical_json
 from falaj.kernel.errors import DataError, DefinitionError
 from falaj.kernel.names import did_you_mean
 from falaj.lifecycle.applied import Applied, Document, write_applied
-from falaj.lifecycle.plan import Plan, Serving, make_plan, refusing_misfits
+from falaj.lifecycle.plan import Change, Plan, Serving, make_plan, refusing_misfits
 from falaj.lifecycle.publication import policies_of
 from falaj.lifecycle.rooms import Rooms
+from falaj.models.training.foreseen import missing_library, refuse_misspelt
 from falaj.rollout.table import TOPIC as ROUTING_TOPIC
 from falaj.rollout.table import current_routes
 from falaj.storage.metadata import outbox
@@ -36,7 +38,7 @@ def plan_definitions(rooms: Rooms, definitions: Definitions) -> Plan:
 
     Raises:
         DataError: A source's files cannot be read for their types, or its tables have others.
-        DefinitionError: A view does not fit its source's columns.
+        DefinitionError: A view does not fit its source's columns, or a trainer's library lacks what it names.
     """
     plan = _compare(rooms, definitions)
     document = compile_document(rooms, definitions)  # what could not be applied is said by the plan already
@@ -49,7 +51,25 @@ def plan_definitions(rooms: Rooms, definitions: Definitions) -> Plan:
 def _compare(rooms: Rooms, definitions: Definitions) -> Plan:
     applied = rooms.applied
     before = applied.document.definitions
-    return make_plan(before, definitions, epoch=applied.epoch, serving=serving_versions(rooms))
+    plan = make_plan(before, definitions, epoch=applied.epoch, serving=serving_versions(rooms))
+    return Plan(plan.epoch, tuple(_foreseen(change, definitions) for change in plan.changes))
+
+
+def _foreseen(change: Change, definitions: Definitions) -> Change:
+    """Return a change that says what its trainer lacks; a training finds it after sources and features are done.
+
+    Raises:
+        DefinitionError: The trainer names what its library does not have.
+    """
+    if change.kind != "model" or change.action == "removed":
+        return change
+    trainer = definitions.models[change.name].trainer
+    try:
+        refuse_misspelt(trainer)
+    except DefinitionError as error:
+        raise DefinitionError(f"model {change.name!r}: {error.message}", hint=error.hint) from None
+    told = [one for one in (change.effect, missing_library(trainer)) if one]
+    return msgspec.structs.replace(change, effect="; ".join(told))
 
 
 def apply_definitions(rooms: Rooms, definitions: Definitions, actor: Actor) -> tuple[Plan, Applied]:
@@ -66,7 +86,7 @@ def apply_definitions(rooms: Rooms, definitions: Definitions, actor: Actor) -> t
     Raises:
         InUse: A change would break a version that staging or production uses.
         DataError: A source's files cannot be read for their types, or its tables have others.
-        DefinitionError: A view does not fit its source's columns.
+        DefinitionError: A view does not fit its source's columns, or a trainer's library lacks what it names.
         Conflict: Somebody applied meanwhile.
     """
     with rooms.promoting:  # what begins to serve meanwhile would not have been looked at

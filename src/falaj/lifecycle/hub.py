@@ -13,7 +13,7 @@ import inspect
 import keyword
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -49,6 +49,18 @@ class Offer(msgspec.Struct, frozen=True):
     author: str
     value: str
     about: str
+
+
+class Added(NamedTuple):
+    """What adding an offer did.
+
+    Attributes:
+        written: The files written.
+        standing: Those that held the very same before, and were left alone.
+    """
+
+    written: list[Path]
+    standing: list[Path]
 
 
 class Shown(msgspec.Struct, frozen=True):
@@ -115,7 +127,7 @@ def show(offer: Offer) -> Shown:
         InputError: The package cannot be imported, or holds no such step or folder.
     """
     if offer.kind == "template":
-        files = _template(offer)
+        files = template_files(offer)
         readme = next((path for path in files if path.name == "README.md"), None)
         documentation = "" if readme is None else readme.read_text(encoding="utf-8")
         return Shown(offer, documentation.strip(), files=tuple(path.name for path in files))
@@ -124,23 +136,23 @@ def show(offer: Offer) -> Shown:
     return Shown(offer, inspect.getdoc(step.function) or "", tuple(parameters))
 
 
-def add(offer: Offer, folder: Path) -> list[Path]:
+def add(offer: Offer, folder: Path) -> Added:
     """Write an offer's use into a project: a template's files, or the line that imports a step.
+
+    A step's package is imported first, as `show` does: a line that cannot be imported would spoil all others of the
+    file.
 
     Args:
         offer: The offer.
         folder: The project's.
 
-    Returns:
-        The files written; none where all was there already.
-
     Raises:
         Conflict: A file of the template is there and differs; nothing is written.
-        InputError: The package holds no such folder.
+        InputError: The package cannot be imported, or holds no such step or folder.
     """
     if offer.kind == "step":
         return _import(offer, folder / FILE)
-    wanted = {folder / path.name: path.read_bytes() for path in _template(offer)}
+    wanted = {folder / path.name: path.read_bytes() for path in template_files(offer)}
     for path, content in wanted.items():
         if path.exists() and path.read_bytes() != content:
             raise Conflict(
@@ -152,7 +164,7 @@ def add(offer: Offer, folder: Path) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         for path in new:
             path.write_bytes(wanted[path])
-    return sorted(new)
+    return Added(sorted(new), sorted(set(wanted) - set(new)))
 
 
 def _offer(kind: Kind, entry: importlib.metadata.EntryPoint, package: importlib.metadata.Distribution) -> Offer:
@@ -172,7 +184,12 @@ def _step(offer: Offer) -> StepFunction[Any]:
     return found
 
 
-def _template(offer: Offer) -> list[Path]:
+def template_files(offer: Offer) -> list[Path]:
+    """Return where the files of a template are in its package, in order of name; nothing of the package is imported.
+
+    Raises:
+        InputError: The package holds no such folder.
+    """
     top, _, rest = offer.value.partition(":")[0].partition(".")
     spec = importlib.util.find_spec(top)  # finds the package's folder, and runs nothing of it
     roots = [] if spec is None else spec.submodule_search_locations or []
@@ -185,7 +202,7 @@ def _template(offer: Offer) -> list[Path]:
     )
 
 
-def _import(offer: Offer, file: Path) -> list[Path]:
+def _import(offer: Offer, file: Path) -> Added:
     module, _, name = offer.value.partition(":")
     alias = offer.name.replace("-", "_").replace(".", "_")  # a package may call its offers as Python calls nothing
     for word in (*module.split("."), name, alias):
@@ -194,15 +211,16 @@ def _import(offer: Offer, file: Path) -> list[Path]:
                 f"step {offer.name!r} of package {offer.package} cannot be imported as {alias!r} from {offer.value!r}",
                 hint="its author must name a step of a module, as name = 'package.module:step'",
             )
+    _step(offer)
     line = f"from {module} import {name} as {alias}"
     said = " ".join(f"step {offer.name!r} of {offer.package} {offer.version}".split())
     told = f"{line}  # {said}, by {' '.join(offer.author.split())}\n" if offer.author else f"{line}  # {said}\n"
     before = file.read_text(encoding="utf-8") if file.exists() else '"""Steps that installed packages share."""\n\n'
     taken = [one for one in before.splitlines() if f" as {alias} " in f"{one} "]
     if any(one.startswith(f"{line} ") or one == line for one in taken):
-        return []
+        return Added([], [file])
     if taken:
         raise Conflict(f"{file} imports another {alias!r}: {taken[0]}", hint="remove that line first")
     with chosen_path(file):
         file.write_text(before + told, encoding="utf-8")
-    return [file]
+    return Added([file], [])

@@ -217,6 +217,7 @@ def _uses(version: Serving, kind: str, name: str) -> bool:
         "ensemble": name in version.ensembles,
         "entity": False,
         "policy": False,
+        "pipeline": False,
     }[kind]
 
 

@@ -148,6 +148,11 @@ def trace_pipeline(folder: Path, pipeline: Pipeline, params: Mapping[str, Any]) 
                 raise ProjectError(f"{module}.py has no function {name!r}", hint="correct it, and run 'falaj apply'")
             trace, plain = trace_of(pipeline.name, function, params)
             kinds, rights = kinds_of(function), tuple(dict.fromkeys(rights_of(trace)))
+        except DefinitionError as error:
+            place = _place(error, folder / f"{module.replace('.', '/')}.py")
+            if ":" not in place:  # it is not a line of the file that is wrong
+                raise
+            raise DefinitionError(f"pipeline {pipeline.name!r}: {place}: {error.message}", hint=error.hint) from error
         except FalajError:
             raise
         except Exception as error:

@@ -13,7 +13,10 @@ import pyarrow.parquet as pq
 
 from falaj.kernel.errors import Conflict, DataError, InputError, NotFound
 from falaj.kernel.names import did_you_mean
-from falaj.lifecycle.hub import add, find, offers
+from falaj.kernel.settings import PROJECT_FILE, ProjectSettings
+from falaj.kernel.version import __version__
+from falaj.lifecycle.hub import Offer, Shown, add, find, offers, template_files
+from falaj.lifecycle.project import begin_project, definition_files
 from falaj.storage.disk import chosen_path
 
 _DATA_PLACE = '"@DATA@"'
@@ -79,7 +82,8 @@ def write_template(name: str, target: Path, data: Path | None = None) -> list[Pa
     Raises:
         NotFound: There is no such template, here or in an installed package, or no such data file.
         Conflict: The target is not an empty folder.
-        InputError: No variant understands the data file's columns, or the target cannot be written.
+        InputError: No variant understands the data file's columns, the target cannot be written, or a package's
+            template makes no project.
         DiskFull: No space is left.
         DataError: The data file cannot be read.
     """
@@ -92,6 +96,28 @@ def write_template(name: str, target: Path, data: Path | None = None) -> list[Pa
     with chosen_path(target):
         target.mkdir(parents=True, exist_ok=True)
         return sorted(_write_file(file, target, data) for part in parts for file in part.iterdir() if file.is_file())
+
+
+def show_own(name: str) -> Shown | None:
+    """Return what a template of Falaj's own says of itself, in its form that makes its own data; None without one.
+
+    Args:
+        name: Its name, or `falaj:name`.
+
+    Example:
+        >>> show_own("demand").files
+        ('README.md', 'demand.py', 'falaj.toml', 'generate.py', 'phases.py', 'prepare.py', 'prepare.toml')
+    """
+    package, _, last = name.rpartition(":")
+    if last not in TEMPLATES or package not in ("", "falaj"):
+        return None
+    root = files("falaj") / "templates" / last
+    parts = (root / part for part in TEMPLATES[last][choose_variant(last, None)].parts)
+    found = {file.name: file for part in parts for file in part.iterdir() if file.is_file()}
+    told = found["README.md"].read_text(encoding="utf-8").strip()
+    offer = Offer("template", last, "falaj", __version__, "", f"falaj.templates.{last}", "a template of Falaj's own")
+    documentation = f"{told}\n\nWith --data FILE it takes a file with {_layouts(last)}."
+    return Shown(offer, documentation, files=tuple(sorted(found)))
 
 
 def template_of(data: Path) -> str:
@@ -131,7 +157,17 @@ def _write_shared(name: str, target: Path, data: Path | None) -> list[Path]:
     if data is not None:
         raise InputError(f"template {name!r} takes no data file", hint="leave --data out, and look into its README.md")
     _refuse_taken(target)
-    return add(find(known, name), target)
+    offer = find(known, name)
+    files = template_files(offer)
+    lacks_settings = all(file.name != PROJECT_FILE for file in files)
+    if lacks_settings and not (files and definition_files(files[0].parent, ProjectSettings())):
+        raise InputError(
+            f"template {name!r} of {offer.package} has no {PROJECT_FILE} and no definitions: it makes no project",
+            hint=f"write its files into a project that you have: falaj hub add {name}",
+        )
+    written = add(offer, target).written
+    begun = begin_project(target) if lacks_settings else None
+    return sorted([*written, begun]) if begun else written
 
 
 def _refuse_taken(target: Path) -> None:

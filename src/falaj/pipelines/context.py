@@ -1,7 +1,9 @@
 """What a step function is given. No SQL and no heavy import: child processes start with this module."""
 
+import atexit
 import enum
 import functools
+import os
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -136,10 +138,14 @@ class StepContext:
 
     @classmethod
     def alone(cls, step: str) -> "StepContext":
-        """Return the context of a step that is called directly, in a notebook or a test; its folder stays."""
+        """Return the context of a step that is called directly, in a notebook or a test.
+
+        Its folder stays until the process ends, since what the step returns may be a file in it.
+        """
         import tempfile  # child processes start with this module, and need it seldom
 
         folder = Path(tempfile.mkdtemp(prefix=f"falaj-{step}-"))
+        atexit.register(_removed_by_its_maker, folder, os.getpid())
         return cls(
             run_id="",
             step=step,
@@ -226,3 +232,11 @@ class StepContext:
     def _missing(self, what: str) -> NoReturn:
         known = ", ".join(f"{step}.{name}" for step, outputs in self.inputs.items() for name in outputs)
         raise NotFound(f"step {self.step!r} has no input {what!r}", hint=f"its inputs are: {known or 'none'}")
+
+
+def _removed_by_its_maker(folder: Path, maker: int) -> None:
+    """Remove a folder at the end of the process that made it; a fork of it ends before and must leave it."""
+    if os.getpid() == maker:
+        import shutil  # see `StepContext.alone`
+
+        shutil.rmtree(folder, ignore_errors=True)

@@ -34,9 +34,11 @@ class FieldGroup:
     Example:
         >>> group = FieldGroup("request", (("amount", "float64"),))
         >>> group.check({"amount": 12}, "instance 0")
-        >>> group.check({"amount": "12"}, "instance 0")
-        Traceback (most recent call last):
-        falaj.kernel.errors.InputError: instance 0: request field 'amount' must be float64, got '12' (text)
+        >>> try:
+        ...     group.check({"amount": "12"}, "instance 0")
+        ... except InputError as error:
+        ...     print(error)
+        instance 0: request field 'amount' must be float64, got '12' (text)
     """
 
     def __init__(self, part: str, fields: tuple[tuple[str, str], ...]) -> None:

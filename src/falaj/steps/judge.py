@@ -66,8 +66,9 @@ def evaluate(
         `metrics`, `intervals`, `rows` and the like of all rows, and `slices` by column.
 
     Raises:
-        DataError: There are no rows, or a label is missing or not of the model's task.
+        DataError: There are no rows, a label is missing or not of the model's task, or a regression is given a cost.
     """
+    _refuse_cost(model, cost)
     scores, labels = _scored(model, rows)
     sides = Sides(labels, scores, threshold, cost=cost, task=task_of(model["task"]))
     found: dict[str, Any] = msgspec.to_builtins(measure_part(sides, seed=seed))
@@ -158,8 +159,9 @@ def robustness(
 
     Raises:
         DefinitionError: There is no such metric or perturbation, or the model's task does not have it.
-        DataError: There are no rows, or a label is missing.
+        DataError: There are no rows, a label is missing, or a regression is given a cost.
     """
+    _refuse_cost(model, cost)
     kinds: Any = under or ["missing", "noise", "units"]
     task = task_of(model["task"])
     wanted = metric or ("rmse" if task == "regression" else "auc")
@@ -171,6 +173,11 @@ def robustness(
     subject = Asked(runtime_of(model).predict, signature, matrix, deviations_of(signature, matrix))
     found = measure_robustness(check, sides, subject, None, seed=seed)
     return {"worst": msgspec.to_builtins(found.worst)}
+
+
+def _refuse_cost(model: Trained, cost: Cost | None) -> None:
+    if cost is not None and model["task"] == "regression":
+        raise DataError("a cost is of wrong decisions, and a regression makes none", hint="leave cost out")
 
 
 def known_labels(model: Trained, rows: pa.Table) -> NDArray[np.float64]:

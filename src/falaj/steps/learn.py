@@ -110,7 +110,9 @@ def _learning(
     labels = labels_of(rows, label)
     known = np.flatnonzero(~np.isnan(labels))
     rows, labels = rows.take(pa.array(known)), labels[known]
-    names = features or [name for name in rows.column_names if name not in (label, time)]
+    names = [name for name in rows.column_names if name not in (label, time)] if features is None else features
+    if not names:
+        raise DataError("there are no features to learn from", hint="name some, or leave features out for every column")
     if label in names:
         raise DataError(f"the label {label!r} is among the features", hint="leave it out of features=[...]")
     dtypes = {name: dtype_of(name, column_of(rows, name).type) for name in names}

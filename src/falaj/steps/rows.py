@@ -61,8 +61,19 @@ def predict(model: Trained, rows: pa.Table) -> pa.Table:
 
 
 def labels_of(rows: pa.Table, label: str) -> NDArray[np.float64]:
-    """Return labels as float64, NaN where there is none, (rows,)."""
-    labels: NDArray[np.float64] = column_of(rows, label).cast(pa.float64()).to_numpy(zero_copy_only=False)
+    """Return labels as float64, NaN where there is none, (rows,).
+
+    Raises:
+        DataError: The column holds something else than numbers.
+    """
+    column = column_of(rows, label)
+    try:
+        labels: NDArray[np.float64] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise DataError(
+            f"label {label!r} is of type {column.type}, which holds no numbers: {str(error).splitlines()[0]:.150}",
+            hint="make it numbers first: 0 and 1 of a classification, a quantity of a regression",
+        ) from None
     return labels
 
 

@@ -1,5 +1,6 @@
 """Apply on real rooms: what serves goes on being computed, and what was acknowledged goes on being there."""
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -107,6 +108,34 @@ def test_time_and_identity_of_what_serves_stay(world: World, changed: dict[str, 
     wanted = over(make_source(**changed), seen=fj.column("amount"), amount_mean=fj.column("amount"))
     with pytest.raises(InUse, match="changed source 'tx'"):
         world.apply(wanted)
+
+
+def test_a_misspelt_parameter_is_refused_where_the_model_is_new_or_changed(world: World) -> None:
+    wrong = definitions(endpoint(of=model(trainer=fj.lightgbm(num_leafs=4))))
+    for carry_out in (lambda: plan_definitions(world.rooms, wrong), lambda: world.apply(wrong)):
+        with pytest.raises(DefinitionError, match="model 'fraud': lightgbm trainer: parameter 'num_leafs'") as told:
+            carry_out()
+        assert told.value.hint == "did you mean 'num_leaf'?"
+    assert world.rooms.applied.epoch == 1
+
+
+def test_a_library_that_a_training_lacks_is_told_and_refuses_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "flaml", None)
+    world.apply(definitions(endpoint(of=model(trainer=fj.automl(budget="9s")))))
+    planned = plan_definitions(world.rooms, definitions(endpoint(of=model(trainer=fj.automl(budget="8s")))))
+    assert [change.effect for change in planned.changes if change.kind == "model"] == [
+        "its training needs flaml, which is not installed: pip install 'falaj[automl]'"
+    ]
+
+
+def test_a_pipeline_changes_and_goes_beside_what_serves(world: World) -> None:
+    serve(world)
+    for schedule in ("daily", "hourly"):
+        world.apply(definitions(more=[fj.Pipeline("nightly", "etl:nightly", schedule=schedule)]))
+    world.apply(definitions())
+    assert not world.rooms.definitions.pipelines
 
 
 def test_a_column_keeps_the_type_that_its_rows_have(world: World) -> None:

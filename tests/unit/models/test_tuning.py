@@ -157,7 +157,7 @@ def test_what_is_not_installed_says_how_to(
 
 @pytest.mark.filterwarnings("ignore")  # of FLAML's own imports
 def test_automl_finds_a_plain_trainer_of_each_family(rows: TrainingRows) -> None:
-    for family in FAMILIES:
+    for family in FAMILIES["classification"]:
         (fold,) = folds(rows)
         found = search_automl(fj.automl(budget="1s", families=[family]), rows, fold)
         assert {trial.family for trial in found.trials} == {family}
@@ -177,8 +177,8 @@ def test_a_number_is_searched_by_its_error(rows: TrainingRows, tmp_path: Path) -
     found = tune(small(trials=6), regression, parts, tmp_path / "journal")
     assert found.metric == "rmse" and found.value == min(trial.value or 0.0 for trial in found.trials)
     assert found.value < numbers.std()
-    best = search_automl(fj.automl(budget="2s", families=["extra_trees"], metric="r2"), regression, parts[0])
-    assert best.trainer.estimator == "sklearn.ensemble.ExtraTreesRegressor" and best.value > 0.5
+    best = search_automl(fj.automl(budget="2s", metric="r2"), regression, parts[0])
+    assert {trial.family for trial in best.trials} <= {*FAMILIES["regression"]} and best.value > 0.5
 
 
 # --- Which rows train and which judge --------------------------------------------------------------------------------

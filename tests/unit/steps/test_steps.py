@@ -1,6 +1,12 @@
 """The library's steps, called as a notebook calls them: on tables, without a project."""
 
 import datetime
+import inspect
+import os
+import pydoc
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import lightgbm
@@ -154,6 +160,18 @@ def test_what_makes_no_sense_is_told_by_name(table: pa.Table) -> None:
         steps.train(table, "late", features=["amount"], task="ranking")
     with pytest.raises(DataError, match="a regression gives no probabilities"):
         steps.train(table, "amount", features=["city"], task="regression", calibrate="sigmoid")
+    with pytest.raises(DataError, match="there are no features"):
+        steps.train(table, "late", features=[])
+    with pytest.raises(DataError, match="label 'city' is of type string, which holds no numbers"):
+        steps.train(table, "city", features=["amount"], task="regression")
+    with pytest.raises(DefinitionError, match="step 'evaluate' has no parameter 'task'") as told:
+        steps.evaluate({}, table, task="regression")
+    assert told.value.hint == "it takes model, rows, threshold, cost, slices, seed"
+    with pytest.raises(DefinitionError, match="step 'train' has no parameter 'lable'") as told:
+        steps.train(table, lable="late")
+    assert told.value.hint.startswith("did you mean 'label'? it takes rows, label, trainer")
+    with pytest.raises(DefinitionError, match="step 'train' needs label"):
+        steps.train(table)
     holed = table.set_column(0, "at", pa.array([None, *table["at"].to_pylist()[1:]], table["at"].type))
     with pytest.raises(DataError, match="'at' is null in 1 rows"):
         steps.split(holed, "late", time="at")
@@ -164,6 +182,10 @@ def test_a_number_is_no_group_and_another_label_is_not_cut_down_to_one(table: pa
     number = steps.train(known, "amount", features=["city"], task="regression", trainer=fj.lightgbm(num_trees=2))
     with pytest.raises(DataError, match="a regression makes none"):
         steps.fairness(number, known, "city")
+    with pytest.raises(DataError, match="a cost is of wrong decisions"):
+        steps.evaluate(number, known, cost=fj.Cost(1, 5))
+    with pytest.raises(DataError, match="a cost is of wrong decisions"):
+        steps.robustness(number, known, cost=fj.Cost(1, 5))
     model = steps.train(table, "late", features=["amount"], trainer=fj.lightgbm(num_trees=2))
     halves = pa.table({"amount": [1.0, 2.0, 3.0], "late": [0.0, 0.5, 1.0]})
     with pytest.raises(DataError, match="labels must be 0 or 1"):
@@ -185,3 +207,35 @@ def test_a_number_is_perturbed_by_its_own_metric_and_has_neither_threshold_nor_a
     ones = rows.set_column(1, "rides", pa.array((heat > 0).astype(np.float64)))
     with pytest.raises(DataError, match="a threshold is of decisions"):
         steps.choose_threshold(model, ones)
+
+
+def test_help_shows_what_a_step_takes() -> None:
+    shown = pydoc.plain(pydoc.render_doc(steps.evaluate))
+    assert "<step evaluate(model, rows, threshold, cost, slices, seed)>" in shown and "From which score on" in shown
+    assert list(inspect.signature(steps.evaluate).parameters)[:2] == ["model", "rows"]
+
+
+SCRIPT = """
+import pyarrow as pa
+import falaj as fj
+from falaj import steps
+rows = pa.table({"amount": [float(n % 7) for n in range(100)], "late": [n % 7 > 3 for n in range(100)]})
+model = steps.train(rows, "late", trainer=fj.lightgbm(num_trees=2))
+print(steps.export(model, rows)["file"].stat().st_size, model["file"].exists())
+"""
+FORKED = """
+import os
+from falaj.pipelines.context import StepContext
+folder = StepContext.alone("train").folder
+if not (child := os.fork()):
+    raise SystemExit(0)
+print(os.waitpid(child, 0)[1], folder.exists())
+"""
+
+
+@pytest.mark.parametrize("script", [SCRIPT, FORKED], ids=["called", "forked"])
+def test_files_of_steps_live_as_long_as_the_process_that_called_them(tmp_path: Path, script: str) -> None:
+    given = os.environ | {"TMPDIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", script], env=given, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and done.stdout.endswith(" True\n"), done.stderr
+    assert list(tmp_path.glob("falaj-*")) == []

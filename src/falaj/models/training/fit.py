@@ -14,6 +14,7 @@ from falaj.kernel.errors import DataError
 from falaj.models.python.place import PythonPlace
 from falaj.models.runtimes.library import open_library
 from falaj.models.runtimes.port import Matrix, check_matrix
+from falaj.models.training.boosting import Boosting
 from falaj.models.training.fitted import Fitted
 from falaj.models.training.rounds import Rounds
 
@@ -54,16 +55,17 @@ def fit(
     names = tuple(feature_names)
     check_matrix(matrix, len(names))
     checked = check_labels(labels, rows=len(matrix), task=task)
+    boosting = Boosting(trainer, matrix, checked, names, threads, task, parent, rounds)
     # Imported where used: each library takes a second to load, and a run needs one.
     if trainer.kind == "lightgbm":
         open_library("lightgbm", "lib_lightgbm")  # its package, imported next, cannot find an OpenMP as this can
         from falaj.models.training.lightgbm import fit_lightgbm
 
-        return fit_lightgbm(trainer, matrix, checked, names, threads=threads, task=task, parent=parent, rounds=rounds)
+        return fit_lightgbm(boosting)
     if trainer.kind == "xgboost":
         from falaj.models.training.xgboost import fit_xgboost
 
-        return fit_xgboost(trainer, matrix, checked, names, threads=threads, task=task, parent=parent, rounds=rounds)
+        return fit_xgboost(boosting)
     if trainer.kind == "python":
         from falaj.models.training.python import fit_python
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from falaj.definitions.task import Task
-from falaj.definitions.trainer import Trainer
 from falaj.models.runtimes.port import Matrix, Scores
 
 
@@ -50,15 +49,3 @@ def shares(names: tuple[str, ...], amounts: Any) -> dict[str, float]:
         return {}
     ranked = sorted(zip(names, values, strict=True), key=lambda pair: (-pair[1], pair[0]))
     return {name: value / total for name, value in ranked}
-
-
-def rounds_of(trainer: Trainer, params: dict[str, Any], parent: bytes) -> int:
-    """Take the boosting rounds out of the parameters, and return how many this training makes.
-
-    Args:
-        trainer: The algorithm.
-        params: Its parameters; `num_trees` goes.
-        parent: State of the model that is continued; empty where none is.
-    """
-    rounds = int(params.pop("num_trees", 100))
-    return trainer.warm_start.rounds if parent and trainer.warm_start is not None else rounds

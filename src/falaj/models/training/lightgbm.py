@@ -1,8 +1,5 @@
 """LightGBM: gradient-boosted trees."""
 
-import ctypes
-import json
-from functools import cache
 from typing import Any
 
 import lightgbm
@@ -10,12 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from falaj.definitions.task import Task
-from falaj.definitions.trainer import Trainer
 from falaj.kernel.errors import DefinitionError
-from falaj.kernel.names import did_you_mean
-from falaj.models.runtimes.library import open_library
 from falaj.models.runtimes.port import Matrix, Scores
-from falaj.models.training.fitted import Fitted, rounds_of, shares
+from falaj.models.training.boosting import Boosting
+from falaj.models.training.fitted import Fitted, shares
+from falaj.models.training.lightgbm_params import refuse_unknown
 from falaj.models.training.rounds import Rounds
 
 OBJECTIVES: dict[Task, tuple[str, ...]] = {
@@ -31,36 +27,27 @@ _ROUNDS = (
 """LightGBM's other names of `num_trees`."""
 
 
-def fit_lightgbm(
-    trainer: Trainer,
-    matrix: Matrix,
-    labels: NDArray[Any],
-    names: tuple[str, ...],
-    *,
-    threads: int,
-    task: Task,
-    parent: bytes = b"",
-    rounds: Rounds | None = None,
-) -> Fitted:
-    """Fit with LightGBM; `falaj.models.training.fit` checks the inputs."""
-    params = dict(trainer.params)
-    for name in _ROUNDS:  # by such a name they would win over the rounds of a continuation, unseen
-        if name in params:
-            params["num_trees"] = params.pop(name)
-    trees = rounds_of(trainer, params, parent)
-    objective = _objective(params, task)
+def fit_lightgbm(asked: Boosting) -> Fitted:
+    """Fit with LightGBM.
+
+    Raises:
+        DefinitionError: A parameter does not exist, or makes the model something else than the task says.
+    """
+    trees, params = asked.rounds_apart(*_ROUNDS)
+    names, threads = asked.names, asked.threads  # what is fitted keeps no hold of the rows
+    objective = _objective(params, asked.task)
     params |= {
         "objective": objective,
-        "seed": trainer.seed,
+        "seed": asked.trainer.seed,
         "deterministic": True,
         "force_row_wise": True,  # otherwise LightGBM times both ways and the choice changes the sums
         "num_threads": threads,
         "verbosity": -1,
     }
     try:
-        data = lightgbm.Dataset(matrix, labels, feature_name=list(names), params=params, free_raw_data=True)
-        before = lightgbm.Booster(model_str=parent.decode()) if parent else None
-        looked_at = _looked_at(rounds, data, params)
+        data = lightgbm.Dataset(asked.matrix, asked.labels, feature_name=list(names), params=params, free_raw_data=True)
+        before = lightgbm.Booster(model_str=asked.parent.decode()) if asked.parent else None
+        looked_at = _looked_at(asked.rounds, data, params)
         booster = lightgbm.train(params, data, num_boost_round=trees, init_model=before, **looked_at)
     except (lightgbm.basic.LightGBMError, TypeError, ValueError) as error:
         raise DefinitionError(f"lightgbm trainer: {error}", hint="see LightGBM's parameters") from None
@@ -72,7 +59,7 @@ def fit_lightgbm(
     native = booster.model_to_string().encode()
     importance = shares(names, booster.feature_importance("gain"))
     used = {"num_trees": booster.num_trees(), **params}
-    return Fitted("lightgbm", booster, native, predict, names, importance, used, task, native)
+    return Fitted("lightgbm", booster, native, predict, names, importance, used, asked.task, native)
 
 
 def _looked_at(rounds: Rounds | None, data: Any, params: dict[str, Any]) -> dict[str, Any]:
@@ -93,12 +80,7 @@ def _looked_at(rounds: Rounds | None, data: Any, params: dict[str, Any]) -> dict
 
 def _objective(params: dict[str, Any], task: Task) -> str:
     """Take the objective out of the parameters, after seeing that all of them exist."""
-    known = _known_params()
-    for name in params:
-        if name not in known:
-            raise DefinitionError(
-                f"lightgbm trainer: parameter {name!r} does not exist", hint=did_you_mean(name, known)
-            )
+    refuse_unknown(params)
     given = [
         params.pop(name) for name in ("objective", "objective_type", "app", "application", "loss") if name in params
     ]
@@ -107,15 +89,3 @@ def _objective(params: dict[str, Any], task: Task) -> str:
         whose = "a binary classifier's" if task == "classification" else f"one of {', '.join(OBJECTIVES[task])}"
         raise DefinitionError(f"lightgbm trainer: objective {objective!r} is not {whose}")
     return objective
-
-
-@cache
-def _known_params() -> frozenset[str]:
-    # LightGBM ignores a name that it does not know, so a misspelt parameter would train another model unseen.
-    library = open_library("lightgbm", "lib_lightgbm")
-    length = ctypes.c_int64()
-    library.LGBM_DumpParamAliases(ctypes.c_int64(0), ctypes.byref(length), ctypes.c_char_p(None))
-    buffer = ctypes.create_string_buffer(length.value)
-    library.LGBM_DumpParamAliases(length, ctypes.byref(length), buffer)
-    aliases: dict[str, list[str]] = json.loads(buffer.value)
-    return frozenset(aliases).union(*aliases.values())

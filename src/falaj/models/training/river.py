@@ -5,7 +5,6 @@ The scores that it is held against are River's own.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +12,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
 from falaj.definitions.trainer import Trainer
-from falaj.kernel.errors import ExtraMissing
+from falaj.kernel.extra import library
 from falaj.models.runtimes.port import Matrix, Scores
 from falaj.models.training.fitted import Fitted
 from falaj.models.training.linear_state import LinearState, put_preparation, read_state
 from falaj.models.training.sklearn import importance_of, preparation_of
 
+_MODULES = ("linear_model", "optim", "preprocessing")
 _LEARNING_RATE = 0.01
 _Row = dict[str, float]
 
@@ -33,7 +33,7 @@ class _Online:
     """
 
     def __init__(self, trainer: Trainer, texts: Mapping[int, int], width: int) -> None:
-        linear_model, optim, preprocessing = _library()
+        linear_model, optim, preprocessing = (library(f"river.{name}", "online") for name in _MODULES)
         params = dict(trainer.params)
         rate = params.pop("learning_rate", _LEARNING_RATE)
         self.learner = linear_model.LogisticRegression(optimizer=optim.SGD(rate), **params)
@@ -138,11 +138,3 @@ def _served(state: LinearState, texts: Mapping[int, int], matrix: Matrix) -> Pip
     classifier.classes_, classifier.n_features_in_ = np.array([0, 1]), len(weights)
     classifier.coef_, classifier.intercept_ = weights.reshape(1, -1), np.array([state.intercept])
     return Pipeline([*preparation.steps, ("classify", classifier)])
-
-
-def _library() -> Any:
-    try:
-        from river import linear_model, optim, preprocessing
-    except ImportError:
-        raise ExtraMissing("River is not installed", hint="pip install 'falaj[online]'") from None
-    return linear_model, optim, preprocessing

@@ -5,13 +5,12 @@ from typing import Any
 
 import numpy as np
 import xgboost
-from numpy.typing import NDArray
 
 from falaj.definitions.task import Task
-from falaj.definitions.trainer import Trainer
 from falaj.kernel.errors import DefinitionError
 from falaj.models.runtimes.port import Matrix, Scores
-from falaj.models.training.fitted import Fitted, rounds_of, shares
+from falaj.models.training.boosting import Boosting
+from falaj.models.training.fitted import Fitted, shares
 from falaj.models.training.rounds import Rounds
 
 OBJECTIVES: dict[Task, tuple[str, ...]] = {
@@ -23,28 +22,26 @@ OBJECTIVES: dict[Task, tuple[str, ...]] = {
 """By task, the default first."""
 
 
-def fit_xgboost(
-    trainer: Trainer,
-    matrix: Matrix,
-    labels: NDArray[Any],
-    names: tuple[str, ...],
-    *,
-    threads: int,
-    task: Task,
-    parent: bytes = b"",
-    rounds: Rounds | None = None,
-) -> Fitted:
-    """Fit with XGBoost; `falaj.models.training.fit` checks the inputs."""
-    params = dict(trainer.params)
-    trees = rounds_of(trainer, params, parent)
+def fit_xgboost(asked: Boosting) -> Fitted:
+    """Fit with XGBoost.
+
+    Raises:
+        DefinitionError: A parameter does not exist, or makes the model something else than the task says.
+    """
+    (trees, params), task, names = asked.rounds_apart(), asked.task, asked.names
     objective = params.get("objective", OBJECTIVES[task][0])
     if objective not in OBJECTIVES[task]:
         what = "gives no probability of one class" if task == "classification" else "predicts no number"
         raise DefinitionError(
             f"xgboost trainer: objective {objective!r} {what}", hint=f"use one of {', '.join(OBJECTIVES[task])}"
         )
-    params |= {"objective": objective, "seed": trainer.seed, "nthread": threads, "validate_parameters": True}
-    booster = _train(params, matrix, labels, trees, parent, rounds)
+    params |= {
+        "objective": objective,
+        "seed": asked.trainer.seed,
+        "nthread": asked.threads,
+        "validate_parameters": True,
+    }
+    booster = _train(asked, params, trees)
 
     def predict(rows: Matrix) -> Scores:
         scores: Scores = booster.inplace_predict(rows).astype(np.float64)
@@ -57,15 +54,13 @@ def fit_xgboost(
     return Fitted("xgboost", booster, native, predict, names, importance, used, task, native)
 
 
-def _train(
-    params: dict[str, Any], matrix: Matrix, labels: NDArray[Any], trees: int, parent: bytes, rounds: Rounds | None
-) -> xgboost.Booster:
-    before = xgboost.Booster(model_file=bytearray(parent)) if parent else None
+def _train(asked: Boosting, params: dict[str, Any], trees: int) -> xgboost.Booster:
+    before = xgboost.Booster(model_file=bytearray(asked.parent)) if asked.parent else None
     try:
         with warnings.catch_warnings(record=True) as noticed:
             warnings.simplefilter("always")
-            data = xgboost.DMatrix(matrix, labels)
-            booster = xgboost.train(params, data, trees, xgb_model=before, **_looked_at(rounds))
+            data = xgboost.DMatrix(asked.matrix, asked.labels)
+            booster = xgboost.train(params, data, trees, xgb_model=before, **_looked_at(asked.rounds))
     except (xgboost.core.XGBoostError, TypeError, ValueError) as error:
         raise DefinitionError(f"xgboost trainer: {_first_line(error)}", hint="see XGBoost's parameters") from None
     for notice in noticed:

@@ -128,7 +128,8 @@ def _run(
     flaml = library("flaml", "automl")
     models = library("flaml.automl.model", "automl")
     search = flaml.AutoML()
-    for family in wanted.families:
+    families = wanted.families_of(task)
+    for family in families:
         name, kind = _LEARNERS[family]
         search.add_learner(f"falaj_{name}", _learner(getattr(models, kind), family, trainer.seed, train, threads))
 
@@ -145,7 +146,7 @@ def _run(
         task=task,
         metric=judged,
         time_budget=wanted.budget_s,
-        estimator_list=[f"falaj_{_LEARNERS[family][0]}" for family in wanted.families],
+        estimator_list=[f"falaj_{_LEARNERS[family][0]}" for family in families],
         eval_method="holdout",
         sample=False,  # trials on fewer rows would be compared with those on all
         skip_transform=True,
