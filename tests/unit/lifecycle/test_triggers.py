@@ -216,7 +216,7 @@ def test_labels_of_another_column_are_counted_anew(tmp_path: Path) -> None:
         return endpoint(of=model(over=view(rows), label=label), retrain=fj.retrain(on=[fj.on.new_labels(3)]))
 
     with opened(tmp_path, definitions(wanted("is_fraud"))) as world:
-        world.push(*(event(number, label=0, late=None) for number in range(5)))
+        world.push(*(event(number, label=0, late=None) for number in range(5)), event(10 * DAY, late=None))
         occasions = Occasions(world.rooms)
         assert occasions.fresh_labels(the_endpoint(world)) == 5
         world.apply(definitions(wanted("late")))
@@ -300,7 +300,7 @@ def test_an_alert_that_lasts_starts_another_run_when_the_first_version_was_refus
     assert look(world)
     end(world, RunState.SUCCEEDED, Outcome.PASS)
     asked = world.rooms.approvals.request("model", "fraud/2", SYSTEM)
-    world.push(event(1, label=1))
+    world.push(event(1, label=1), LATER)
     world.clock.advance(48 * HOUR)
     assert not look(world), "it waits for an answer"
     world.rooms.approvals.reject(asked.id, EVE, "too few of the new cards")
@@ -315,7 +315,7 @@ def test_an_alert_that_lasts_starts_another_run_when_the_first_version_came_back
     second = world.rooms.registry.get("fraud", 2)
     world.approve(second)
     world.deploy(second)
-    world.push(event(1, label=1))
+    world.push(event(1, label=1), LATER)
     world.clock.advance(48 * HOUR)
     assert not look(world), "its canary is under way"
     roll_back_endpoint(world.rooms, "fraud", ADA, "it errs")
