@@ -7,7 +7,11 @@ folder's file `ray.address`, if it is there, holds the address of a Ray and its 
 import multiprocessing
 import os
 import signal
+import sqlite3
+from contextlib import closing
 from pathlib import Path
+
+import psycopg
 
 from falaj.kernel.clock import SystemClock
 from falaj.pipelines.executors import ChildProcess, InProcess
@@ -18,6 +22,7 @@ from falaj.pipelines.task import Executor
 from falaj.pipelines.worker import LEASE_S, Worker
 from falaj.storage.blobs.local import LocalBlobs
 from falaj.storage.metadata.database import Database
+from support.waiting import until
 
 
 def open_database(folder: Path) -> Database:
@@ -69,6 +74,7 @@ class Started:
     """
 
     def __init__(self, folder: Path, point: str, times: int, lease_s: float, run_id: str) -> None:
+        self._folder = folder
         # Forked from a process that has everything loaded: a test starts dozens.
         self._process = _PROCESSES.Process(target=_work, args=(str(folder), point, times, lease_s, run_id))
         self._process.start()
@@ -89,9 +95,37 @@ class Started:
         assert self._process.pid is not None
         os.kill(self._process.pid, number)
 
+    def hang(self) -> None:
+        """Stop it as a frozen machine would, in a moment when it keeps no other process from writing."""
+        while True:
+            self.send_signal(signal.SIGSTOP)
+            until(self._is_stopped, "the worker has stopped")
+            if _may_write(self._folder):
+                return
+            self.send_signal(signal.SIGCONT)
+
+    def _is_stopped(self) -> bool:
+        state = Path(f"/proc/{self._process.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+        return state == "T"
+
     def kill(self) -> None:
         """Kill it."""
         self.send_signal(signal.SIGKILL)
+
+
+def _may_write(folder: Path) -> bool:
+    """Return whether nobody holds the lock of the database's only writer."""
+    url = folder / "database.url"
+    if url.exists():
+        with psycopg.connect(url.read_text()) as server:
+            return server.execute("SELECT 1 FROM pg_locks WHERE locktype = 'advisory'").fetchone() is None
+    with closing(sqlite3.connect(folder / "falaj.db", timeout=0)) as file:
+        try:
+            file.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+        file.rollback()
+        return True
 
 
 def start_worker(

@@ -144,7 +144,7 @@ def test_a_worker_that_hangs_is_taken_over_and_its_late_result_refused(tmp_path:
     world = World(tmp_path, ray, own.holding)
     hanging = start_worker(tmp_path, lease_s=1.0, run_id=world.run_id)
     world.began()
-    hanging.send_signal(signal.SIGSTOP)
+    hanging.hang()
     world.let_go()
     assert world.finish().state is RunState.SUCCEEDED
     hanging.send_signal(signal.SIGCONT)

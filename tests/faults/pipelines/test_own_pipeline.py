@@ -88,7 +88,7 @@ def test_a_worker_that_hangs_is_taken_over_and_its_late_result_refused(
     db, run_id = begin(tmp_path, counted.holding)
     hanging = start_worker(tmp_path, lease_s=1.0)
     until(lambda: done(tmp_path)["hold 1"], "the step has begun")
-    hanging.send_signal(signal.SIGSTOP)
+    hanging.hang()
     other, worker = open_worker(tmp_path, lease_s=1.0)
     assert worker.run_one(run_id).state is RunState.SUCCEEDED
 
