@@ -1,12 +1,13 @@
 """A training run as its caller sees it: started, followed to its end, and what came of it."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from falaj.app.client import Client
+from falaj.app.run_left import RunLeft
 from falaj.app.values.model import Adopt, Adopted, Started, Train
 from falaj.app.values.run import RunDetail, RunQuery, StepStatus
 from falaj.kernel.errors import RunFailed
@@ -143,32 +144,6 @@ def _watch(client: Client, run_id: str, changes: "_Changes") -> RunDetail:
         if detail.run.state not in ("PENDING", "RUNNING"):
             return detail
         pause.wait(_LOOK_EVERY_S)
-
-
-class RunLeft(KeyboardInterrupt):
-    """Somebody stopped following a run that has not ended.
-
-    Args:
-        run_id: The run.
-        controlled: Whether a control works on it.
-        on_ray: The steps that Ray was doing.
-
-    Example:
-        >>> RunLeft("run_7", controlled=False, on_ray=()).hint
-        'go on with it: falaj runs resume run_7; or end it: falaj runs cancel run_7'
-    """
-
-    def __init__(self, run_id: str, *, controlled: bool, on_ray: Sequence[str]) -> None:
-        how = "follow" if controlled else "resume"
-        if controlled:
-            self.message = f"run {run_id} goes on: control works on it"
-        elif on_ray:
-            self.message = f"stopped; run {run_id} waits, and its jobs go on on Ray: {', '.join(on_ray)}"
-        else:
-            self.message = f"stopped; run {run_id} waits, and nobody works on it"
-        way = "follow it" if controlled else "go on with it"
-        self.hint = f"{way}: falaj runs {how} {run_id}; or end it: falaj runs cancel {run_id}"
-        super().__init__(self.message)
 
 
 class _Changes:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from falaj.app.client import Client
-from falaj.app.training_run import RunLeft
+from falaj.app.run_left import RunLeft
 from falaj.kernel.codec import to_json
 from falaj.kernel.errors import (
     AccessDenied,

@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import msgspec
 
-from falaj.definitions.yaml.constructor import constructors_of, noun
 from falaj.kernel.errors import DefinitionError, FalajError
 from falaj.kernel.names import did_you_mean
 
@@ -54,17 +53,25 @@ class Declared(msgspec.StructMeta):
         return made
 
 
+def _noun(kind: type) -> str:
+    # Imported where an error is worded: its `inspect` would be a tenth of what `import falaj` takes.
+    from falaj.definitions.yaml.constructor import noun
+
+    return noun(kind)
+
+
 def _refuse_unknown(kind: type, named: Mapping[str, Any]) -> None:
     for name in named:
         if name not in _annotations(kind):
             raise DefinitionError(
-                f"{noun(kind)}: there is no field {name!r}", hint=did_you_mean(name, _annotations(kind))
+                f"{_noun(kind)}: there is no field {name!r}", hint=did_you_mean(name, _annotations(kind))
             )
 
 
 def _whose(kind: type, values: Mapping[str, Any]) -> str:
     name = values.get("name")
-    return f"{noun(kind).replace('_', ' ')} {name!r}" if isinstance(name, str) else noun(kind).replace("_", " ")
+    what = _noun(kind).replace("_", " ")
+    return f"{what} {name!r}" if isinstance(name, str) else what
 
 
 @cache
@@ -116,6 +123,8 @@ def _kinds(annotation: Any) -> list[Any]:
 
 
 def _words(kind: Any) -> list[str]:
+    from falaj.definitions.yaml.constructor import constructors_of
+
     origin = typing.get_origin(kind) or kind
     if kind in _WORDS:
         return [_WORDS[kind]]

@@ -7,7 +7,7 @@ from typing import Any
 import click
 import pytest
 
-from falaj.app.training_run import RunLeft
+from falaj.app.run_left import RunLeft
 from falaj.cli import status as status_command
 from falaj.cli.command import EXIT_CODES, report_error
 from falaj.cli.main import COMMANDS, cli, main
