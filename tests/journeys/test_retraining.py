@@ -58,7 +58,7 @@ def test_a_project_retrains_itself_and_people_let_it_out(pumps: FalajProject) ->
     refused = pumps.refused("deploy", "pumps", "--version", "2", token=pumps.token("eye", "viewer"))
     assert (refused["code"], refused["exit"]) == ("access_denied", 6)
 
-    traffic = pumps.start("replay", "pumps", "stream/later.jsonl", "--rate", "60", "--json")
+    traffic = pumps.start("replay", "pumps", "stream/later.jsonl", "--rate", "15", "--json")
     pumps.falaj("approve", "pump_failure", "2", "--comment", "summer is known now", token=officer)
     until(lambda: versions(pumps) == {2: 100.0}, "the canary has grown to all traffic", within_s=90)
     # Looking at the status now and then may miss a step of a second; the record does not.

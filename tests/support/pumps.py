@@ -68,7 +68,9 @@ def write_pumps(folder: Path) -> None:
     summer = spring[-1]["at"] + timedelta(days=1)
     _write_events(folder / "stream" / "summer.jsonl", readings(700, summer, seed=2, warmer=20))
     later = summer + timedelta(days=7)
-    _write_events(folder / "stream" / "later.jsonl", readings(1_500, later, seed=3, warmer=20))
+    # Fewer than two windows of the monitor: what is trained on the summer has a little spring among its test rows, from
+    # which so much of a later summer would drift.
+    _write_events(folder / "stream" / "later.jsonl", readings(390, later, seed=3, warmer=20))
 
 
 def _write_events(path: Path, rows: list[dict[str, Any]]) -> None:
