@@ -177,6 +177,8 @@ def test_a_number_is_searched_by_its_error(rows: TrainingRows, tmp_path: Path) -
     found = tune(small(trials=6), regression, parts, tmp_path / "journal")
     assert found.metric == "rmse" and found.value == min(trial.value or 0.0 for trial in found.trials)
     assert found.value < numbers.std()
+    best = search_automl(fj.automl(budget="2s", families=["extra_trees"], metric="r2"), regression, parts[0])
+    assert best.trainer.estimator == "sklearn.ensemble.ExtraTreesRegressor" and best.value > 0.5
     best = search_automl(fj.automl(budget="2s", metric="r2"), regression, parts[0])
     assert {trial.family for trial in best.trials} <= {*FAMILIES["regression"]} and best.value > 0.5
 
