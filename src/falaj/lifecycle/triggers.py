@@ -2,8 +2,7 @@
 
 An occasion has called for a run without a break for as long as the debounce says, and has not been answered: one alert
 starts one run, and another only where that one failed, or labels came since and it made no version that may still
-serve: its gate did not pass, somebody refused it, or its canary came back. What
-holds a run back is in `brakes`.
+serve: its gate did not pass, somebody refused it, or its canary came back. What holds a run back is in `brakes`.
 """
 
 from datetime import datetime

@@ -11,6 +11,7 @@ from falaj.app.operations.model import train
 from falaj.app.values.model import Train
 from falaj.models.evaluation import best_threshold
 from falaj.models.version import ModelVersion
+from falaj.pipelines.runs import run_outputs
 from support.rooms_work import work
 from support.rooms_world import ADA, World, definitions, endpoint, event, model, opened, view
 
@@ -60,7 +61,9 @@ def test_too_few_rows_for_two_parts_choose_as_they_are(tmp_path: Path) -> None:
         world.clock.advance(500_000)
         world.push(*(event(n * 300, label=int(n in (3, 7)), amount=float(n)) for n in range(30)))
         version = version_of(world)
+        assert run_outputs(world.rooms.db, version.run_id)["train"]["threshold"] is None  # no rows to choose on
     assert version.threshold is not None
+    assert 0 < version.threshold <= 1
 
 
 def test_a_threshold_of_rows_known_by_heart_says_nothing() -> None:
